@@ -1,0 +1,124 @@
+"""Our exceptions as a tree, and the two tables that turn them into a verdict for the caller.
+
+OpstraceError
+├── ConfigError              the config document, or a command's arguments
+├── InstanceError            an instance on disk: absent, half made, already running, not startable
+├── StoreError               the engine could not do what it was asked
+├── IntakeError              a payload's fate, answered in Datadog's shape
+│   ├── Forbidden            no key, or not one of ours
+│   ├── PayloadTooLarge      over the cap, compressed or inflated
+│   ├── Undecodable          broken for ever: sending it again cannot help
+│   └── Overloaded           not now: the queue is full, the disk is, or we are stopping
+└── QueryError               a query's fate, answered in Prometheus's shape
+    ├── BadQuery             does not parse, does not type-check, bad parameter
+    ├── ExecutionError       parsed, but the data does not allow it (many-to-many matching …)
+    ├── BudgetExceeded       more samples, series or steps than the query may touch
+    ├── QueryTimeout         past its deadline
+    ├── QueryCanceled        the client went away
+    ├── QueryUnauthorized    no key, or not one of ours
+    └── NotFound             no such endpoint
+"""
+
+
+class OpstraceError(Exception):
+    """Anything this package raises on purpose; its text is a sentence for the user."""
+
+
+class ConfigError(OpstraceError):
+    """The config document or a command's arguments are wrong."""
+
+
+class InstanceError(OpstraceError):
+    """An instance on disk is absent, half made, already running, or cannot be started."""
+
+
+class StoreError(OpstraceError):
+    """The storage engine could not do what it was asked."""
+
+
+class IntakeError(OpstraceError):
+    """A payload's fate, answered in Datadog's shape; `reason` is what it is counted under."""
+
+    reason = "error"
+
+
+class Forbidden(IntakeError):
+    """No key, or not one of ours."""
+
+    reason = "forbidden"
+
+
+class PayloadTooLarge(IntakeError):
+    """Over the cap, compressed or inflated."""
+
+    reason = "too_large"
+
+
+class Undecodable(IntakeError):
+    """Broken for ever: sending it again cannot help."""
+
+    reason = "undecodable"
+
+
+class Overloaded(IntakeError):
+    """Not now: ask again after `retry_after_s` seconds."""
+
+    reason = "overloaded"
+
+    def __init__(self, message: str, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueryError(OpstraceError):
+    """A query's fate, answered in Prometheus's shape."""
+
+
+class BadQuery(QueryError):
+    """Does not parse, does not type-check, or has a bad parameter."""
+
+
+class ExecutionError(QueryError):
+    """Parsed, but the data does not allow it."""
+
+
+class BudgetExceeded(QueryError):
+    """More samples, series or steps than the query may touch."""
+
+
+class QueryTimeout(QueryError):
+    """Past its deadline."""
+
+
+class QueryCanceled(QueryError):
+    """The client went away."""
+
+
+class QueryUnauthorized(QueryError):
+    """No key, or not one of ours."""
+
+
+class NotFound(QueryError):
+    """No such endpoint."""
+
+
+# What the sender should do with the payload. The Agent drops it on 400, 403 and 413 and sends it again on every
+# other status above 400 (DataDog/datadog-agent: comp/forwarder/defaultforwarder/transaction/transaction.go).
+INTAKE_STATUS: dict[type[IntakeError], int] = {
+    Forbidden: 403,
+    PayloadTooLarge: 413,
+    Undecodable: 400,
+    Overloaded: 503,
+}
+
+# Status and `errorType` as Prometheus answers them (prometheus/prometheus: web/api/v1/api.go). A client that is
+# refused for its key gets 403, as on the Datadog routes.
+QUERY_STATUS: dict[type[QueryError], tuple[int, str]] = {
+    BadQuery: (400, "bad_data"),
+    ExecutionError: (422, "execution"),
+    BudgetExceeded: (422, "execution"),
+    QueryTimeout: (503, "timeout"),
+    QueryCanceled: (499, "canceled"),
+    QueryUnauthorized: (403, "unauthorized"),
+    NotFound: (404, "not_found"),
+}

@@ -1,0 +1,1 @@
+"""Where Datadog's vocabulary ends: payloads become series and samples."""

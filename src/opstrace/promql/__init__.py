@@ -1,0 +1,1 @@
+"""PromQL over ragged blocks of samples, on numpy arrays."""

@@ -1,0 +1,137 @@
+"""The contract between those who write series and those who read them.
+
+A querier and an appender are made *for a tenant*: no call below takes a tenant, so none can reach another's data.
+Times are milliseconds since the epoch, ranges closed at both ends.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opstrace.errors import BudgetExceeded, QueryCanceled, QueryTimeout
+
+# Shared between queries: never change one in place. Holds `__name__`; an empty value means "no such label".
+Labels = Mapping[str, str]
+
+# The one NaN that means "the series ended here" (prometheus/prometheus: model/value/value.go).
+STALE_BITS = 0x7FF0000000000002
+STALE = float(np.array(STALE_BITS, dtype=np.uint64).view(np.float64))
+
+
+class MatchOp(Enum):
+    """How a matcher compares; regular expressions are RE2's and anchored at both ends."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    REGEX = "=~"
+    NOT_REGEX = "!~"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on one label; an absent label has the value ""."""
+
+    name: str
+    op: MatchOp
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Series with their samples, ragged: those of series i are `offsets[i]:offsets[i + 1]`.
+
+    Within a series timestamps ascend strictly. Stale markers are among the values, as they were written.
+    """
+
+    labels: Sequence[Labels]  # one a series, no two alike
+    offsets: NDArray[np.int64]  # series + 1
+    timestamps: NDArray[np.int64]  # ms, one a sample
+    values: NDArray[np.float64]  # one a sample
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one query may use; `spend` and `check` raise when it is over."""
+
+    max_samples: int = 50_000_000
+    max_series: int = 500_000
+    deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
+    canceled: bool = False
+    samples: int = 0
+
+    def check(self) -> None:
+        """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
+        if self.canceled:
+            raise QueryCanceled("query was canceled")
+        if time.monotonic() > self.deadline:
+            raise QueryTimeout("query timed out")
+
+    def spend(self, samples: int) -> None:
+        """Account for samples read or computed; raise BudgetExceeded beyond the limit."""
+        self.samples += samples
+        if self.samples > self.max_samples:
+            raise BudgetExceeded(
+                f"query processing would load too many samples into memory: more than {self.max_samples}"
+            )
+        self.check()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricMetadata:
+    """What is known of a metric name besides its samples."""
+
+    metric: str
+    type: str  # "gauge", "counter", "histogram", "summary", "unknown"
+    help: str
+    unit: str
+
+
+class Querier(Protocol):
+    """Reads the series of one tenant within one query's budget."""
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
+        """Return the series that match all matchers and have samples in the range, with these samples."""
+        ...
+
+    def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
+        """Return the label sets matched by any of the selectors and seen in the range."""
+        ...
+
+    def label_names(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[str]:
+        """Return the sorted names of the labels of these series; of all series without selectors."""
+        ...
+
+    def label_values(
+        self, name: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
+    ) -> list[str]:
+        """Return the sorted values of one label among these series; among all series without selectors."""
+        ...
+
+    def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
+        """Return what is known of one metric, or of all."""
+        ...
+
+
+class Appender(Protocol):
+    """Writes series that are already in Prometheus's view, for one tenant."""
+
+    def append(self, block: Block) -> None:
+        """Make the block durable, then return."""
+        ...
+
+
+class Backend(Protocol):
+    """Where series live: in the embedded engine, or in a distributed one."""
+
+    def querier(self, tenant: str, budget: Budget) -> Querier:
+        """Return a reader of this tenant's series."""
+        ...
+
+    def appender(self, tenant: str) -> Appender:
+        """Return a writer of this tenant's series."""
+        ...

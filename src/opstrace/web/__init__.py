@@ -1,0 +1,1 @@
+"""The HTTP doors for people and their tools."""
