@@ -15,7 +15,7 @@ _UNITS_MS = {
     "s": 1_000,
     "ms": 1,
 }
-_DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]+){unit}(?![a-z]))?" for unit in _UNITS_MS))
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,20}}){unit}(?![a-z]))?" for unit in _UNITS_MS))
 # What Prometheus's 64-bit nanoseconds can hold.
 _LONGEST_MS = (2**63 - 1) // 1_000_000
 

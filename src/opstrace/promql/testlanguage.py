@@ -333,16 +333,17 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _QUOTED = re.compile(r"""(?P<raw>`[^`]*`)|(?P<escaped>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _SPACE = re.compile(r"\s*")
 _HISTOGRAM = r"\{\{[^}]*\}\}"
+_COUNT = r"[0-9]{1,12}"
 _POINTS = re.compile(
-    rf"_(?:x(?P<gaps>[0-9]+))?"
-    rf"|(?P<histogram>{_HISTOGRAM})(?:(?P<sign>[+-])(?P<change>{_HISTOGRAM}))?(?:x(?P<repeats>[0-9]+))?"
-    rf"|(?P<stale>stale)(?:x(?P<stale_times>[0-9]+))?"
-    rf"|(?P<value>{_NUMBER.pattern})(?:(?P<delta>[+-]{_NUMBER.pattern.removeprefix('[+-]?')})?x(?P<times>[0-9]+))?"
+    rf"_(?:x(?P<gaps>{_COUNT}))?"
+    rf"|(?P<histogram>{_HISTOGRAM})(?:(?P<sign>[+-])(?P<change>{_HISTOGRAM}))?(?:x(?P<repeats>{_COUNT}))?"
+    rf"|(?P<stale>stale)(?:x(?P<stale_times>{_COUNT}))?"
+    rf"|(?P<value>{_NUMBER.pattern})(?:(?P<delta>[+-]{_NUMBER.pattern.removeprefix('[+-]?')})?x(?P<times>{_COUNT}))?"
 )
 _SPAN = r"[0-9]+(?:[a-wyz]+(?:[0-9]+[a-wyz]+)*)?"  # a duration; the x counts repetitions
 _STARTS = re.compile(
-    rf"_(?:x(?P<gaps>[0-9]+))?"
-    rf"|(?P<value>[+-]?{_SPAN})(?:(?P<delta>[+-]{_SPAN})?x(?P<times>[0-9]+))?"
+    rf"_(?:x(?P<gaps>{_COUNT}))?"
+    rf"|(?P<value>[+-]?{_SPAN})(?:(?P<delta>[+-]{_SPAN})?x(?P<times>{_COUNT}))?"
 )
 # A script is data, but a typing error in a count must not fill the memory.
 _MOST_POINTS = 1_000_000
@@ -381,19 +382,20 @@ def _labels(line: _Line) -> tuple[Labels, int]:
 
 def _label(line: _Line, position: int) -> tuple[str, str, int]:
     """Read one item between the braces: `name="value"`, or a quoted metric name alone."""
-    name, position = _word(line, position)
-    if not line.text.startswith("=", position):
-        return "__name__", name, position
-    value, position = _word(line, _skip_space(line.text, position + 1))
-    return name, value, position
+    name = _NAME.match(line.text, position)
+    key, position = (name[0], name.end()) if name else _string(line, position)
+    position = _skip_space(line.text, position)
+    if not line.text.startswith("=", position) and not name:
+        return "__name__", key, position
+    value, position = _string(line, _skip_space(line.text, position + 1))
+    return key, value, _skip_space(line.text, position)
 
 
-def _word(line: _Line, position: int) -> tuple[str, int]:
-    if quoted := _QUOTED.match(line.text, position):
-        return _unquote(quoted[0]), _skip_space(line.text, quoted.end())
-    if name := _NAME.match(line.text, position):
-        return name[0], _skip_space(line.text, name.end())
-    raise _Unreadable(f"line {line.number}: a label name or a quoted string is missing at column {position + 1}")
+def _string(line: _Line, position: int) -> tuple[str, int]:
+    quoted = _QUOTED.match(line.text, position)
+    if quoted is None:
+        raise _Unreadable(f"line {line.number}: a quoted string is missing at column {position + 1}")
+    return _unquote(quoted[0]), quoted.end()
 
 
 def _skip_space(text: str, position: int) -> int:
