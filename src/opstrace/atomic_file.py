@@ -1,0 +1,35 @@
+"""A file that is there completely or not at all, also after a power cut."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write(path: Path, content: bytes | str, mode: int = 0o600) -> None:
+    """Replace a file's content by temporary file, fsync and rename; raise OSError with the old content intact."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write_new(temporary, data, mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a directory's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)  # the umask may have taken bits away
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,245 @@
+"""The config document: YAML in, one frozen and validated `Config` out.
+
+The two structs below are the schema: a field's annotation says what is allowed, in the words an error uses.
+`docs/configuration.md` has a row for each field; a test compares the two.
+"""
+
+import difflib
+import ipaddress
+import re
+import sys
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+
+import msgspec
+import yaml
+
+from opstrace.errors import ConfigError
+
+SYSTEM_TENANT: Final = "system"
+LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # one part of a host name, in lower case
+MIB: Final = 1024 * 1024
+
+TenantName = Annotated[str, msgspec.Meta(pattern=f"^{LABEL}$", max_length=63)]
+Tenants = Annotated[
+    tuple[TenantName, ...],
+    msgspec.Meta(
+        min_length=1,
+        description="a list of names of lower-case letters, digits and inner hyphens, 63 characters at most",
+    ),
+]
+Domain = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^{LABEL}(\.{LABEL})*$",
+        max_length=100,
+        description="a host name in lower case, such as example.com",
+    ),
+]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535, description="a port from 1 to 65535")]
+PortOrOff = Annotated[int, msgspec.Meta(ge=0, le=65535, description="a port from 1 to 65535, or 0 for off")]
+Switch = Annotated[bool, msgspec.Meta(description="true or false")]
+PathText = Annotated[Annotated[str, msgspec.Meta(min_length=1)] | None, msgspec.Meta(description="a path")]
+LabelPrefix = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^([a-zA-Z_][a-zA-Z0-9_]*)?$",
+        description="letters, digits and underscores, not beginning with a digit; or empty",
+    ),
+]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**53, description="a whole number, 1 or more")]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36500, description="a whole number of days from 1 to 36500")]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400, description="a number of seconds above 0, 86400 at most")]
+CertIssuer = Annotated[
+    Literal["local-ca", "files", "letsencrypt-staging", "letsencrypt-prod"],
+    msgspec.Meta(description="one of local-ca, files, letsencrypt-staging, letsencrypt-prod"),
+]
+Address = Annotated[str, msgspec.Meta(min_length=1, description="an IP address, such as 127.0.0.1, 0.0.0.0 or ::")]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one request, the queue and one query may use."""
+
+    max_body_bytes: Count = 8 * MIB
+    max_inflated_bytes: Count = 64 * MIB
+    max_queue_bodies: Count = 2000
+    max_queue_bytes: Count = 256 * MIB
+    max_query_samples: Count = 50_000_000
+    max_query_series: Count = 500_000
+    query_timeout_s: Seconds = 120.0
+    query_concurrency: Count = 2
+    max_future_s: Seconds = 3600.0
+    body_timeout_s: Seconds = 30.0
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One instance, as its owner wants it. Paths are absolute once parsed."""
+
+    tenants: Tenants
+    node_count: Count = 1
+    domain: Domain = "localhost"
+    listen: Address = "127.0.0.1"
+    https_port: Port = 8443
+    http_port: PortOrOff = 8080
+    cert_issuer: CertIssuer = "local-ca"
+    cert_file: PathText = None
+    cert_key_file: PathText = None
+    cert_ca_file: PathText = None
+    data_dir: PathText = None
+    metric_retention_days: Days = 30
+    tag_label_prefix: LabelPrefix = ""
+    data_api_authentication_disabled: Switch = False
+    limits: Limits = Limits()
+
+    @property
+    def all_tenants(self) -> tuple[str, ...]:
+        """The user's tenants in the document's order, then the one that always exists."""
+        return (*self.tenants, SYSTEM_TENANT)
+
+
+PATH_KEYS: Final = ("cert_file", "cert_key_file", "cert_ca_file", "data_dir")
+DEFAULT: Final = Config(tenants=("default",))
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def load(path: Path | None) -> Config:
+    """Read a config document from a file, or from standard input without one; raise ConfigError."""
+    source = str(path) if path else "standard input"
+    try:
+        raw = path.read_bytes() if path else sys.stdin.buffer.read()
+    except OSError as error:
+        raise ConfigError(f"cannot read the config file {source}: {error.strerror}") from error
+    try:
+        return parse(raw.decode(), base=path.parent if path else Path())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source} is not UTF-8 text: byte {error.start} cannot be decoded") from error
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def parse(text: str, base: Path) -> Config:
+    """Turn a document into a Config; relative paths in it start at `base`. Raise ConfigError at the first fault."""
+    document = _document(text)
+    config = _struct(Config, document, "")
+    _check_tenants(config)
+    _check_listen(config)
+    _check_issuer(config)
+    return msgspec.structs.replace(config, **_absolute_paths(config, base))
+
+
+def render(config: Config) -> str:
+    """Write a Config as a document that parses to the same Config, every key spelt out."""
+    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which one key given twice is a fault, not a silent overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if (key := str(key_node.value)) in seen:
+                raise ConfigError(f"line {key_node.start_mark.line + 1}: the key {key} is there twice")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _document(text: str) -> Mapping[str, Any]:
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"not valid YAML: {where}{error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45, or brackets a thousand deep
+        raise ConfigError(f"not valid YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigError("the document must be a mapping of keys to values, such as `tenants: [default]`")
+    return document
+
+
+def _struct(kind: type[_S], raw: Any, prefix: str) -> _S:
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{prefix.rstrip('.')}: {_shown(raw)} is not allowed; it must be a mapping of keys to values"
+        )
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    for key in raw:
+        if key not in fields:
+            raise ConfigError(_unknown_key(key, list(fields), prefix))
+    for name, field in fields.items():
+        if field.required and name not in raw:
+            raise ConfigError(f"{prefix}{name} is missing; it must be {_allowed(field.type)}")
+    return kind(**{key: _value(fields[key].type, value, prefix + key) for key, value in raw.items()})
+
+
+def _value(kind: Any, raw: Any, key: str) -> Any:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _struct(kind, raw, f"{key}.")
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        element = re.search(r"`\$\[(\d+)\]`", str(error))
+        if element:
+            key, raw = f"{key}[{element[1]}]", raw[int(element[1])]
+        raise ConfigError(
+            f"{key}: {_shown(raw)} is not allowed; {key.split('[')[0]} must be {_allowed(kind)}"
+        ) from error
+
+
+def _unknown_key(key: Any, known: list[str], prefix: str) -> str:
+    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+    return f"{prefix}{key} is not a key of the config; the closest one is {prefix}{close[0]}"
+
+
+def _allowed(kind: Any) -> str:
+    metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
+    return str(metas[0].description)
+
+
+def _shown(value: Any) -> str:
+    text = (
+        {None: "nothing", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else repr(value)
+    )
+    return text if text and len(text) <= 80 else f"{text!s:.77}..."
+
+
+def _check_tenants(config: Config) -> None:
+    if SYSTEM_TENANT in config.tenants:
+        raise ConfigError(
+            f"tenants: {SYSTEM_TENANT} always exists and cannot be listed; remove it or choose another name"
+        )
+    for i, name in enumerate(config.tenants):
+        if name in config.tenants[:i]:
+            raise ConfigError(f"tenants[{i}]: '{name}' is there twice; each name must be given once")
+
+
+def _check_listen(config: Config) -> None:
+    try:
+        ipaddress.ip_address(config.listen)
+    except ValueError as error:
+        raise ConfigError(f"listen: {config.listen!r} is not allowed; it must be {_allowed(Address)}") from error
+    if config.https_port == config.http_port:
+        raise ConfigError(
+            f"http_port: {config.http_port} is https_port's; the two ports must differ (0 turns HTTP off)"
+        )
+
+
+def _check_issuer(config: Config) -> None:
+    if config.cert_issuer.startswith("letsencrypt"):
+        raise ConfigError(f"cert_issuer: {config.cert_issuer} is not available yet; use local-ca or files")
+    for key in ("cert_file", "cert_key_file"):
+        if config.cert_issuer == "files" and getattr(config, key) is None:
+            raise ConfigError(f"{key} is missing; cert_issuer files needs the path of a PEM file there")
+    for key in ("cert_file", "cert_key_file", "cert_ca_file"):
+        if config.cert_issuer != "files" and getattr(config, key) is not None:
+            raise ConfigError(f"{key} has no effect with cert_issuer {config.cert_issuer}; set cert_issuer to files")
+
+
+def _absolute_paths(config: Config, base: Path) -> dict[str, str]:
+    given = {key: getattr(config, key) for key in PATH_KEYS}
+    return {key: str((base / Path(path).expanduser()).absolute()) for key, path in given.items() if path is not None}
