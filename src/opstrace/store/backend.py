@@ -64,6 +64,11 @@ class Budget:
     canceled: bool = False
     samples: int = 0
 
+    @property
+    def seconds_left(self) -> float:
+        """How long the query may still take; never below a millisecond, which the engine reads as no limit."""
+        return max(self.deadline - time.monotonic(), 0.001)
+
     def check(self) -> None:
         """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
         if self.canceled:

@@ -1,0 +1,165 @@
+"""The embedded columnar engine: the one module that imports it.
+
+One process owns a data directory. A connection serves one thread at a time; the interpreter lock is free while the
+engine works, so statements on different connections run in parallel.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import chdb
+import numpy as np
+import pyarrow as pa
+
+from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Parameter: TypeAlias = str | int | float | Sequence[int]
+
+# Written into the data directory; docs/format.md says what changed when.
+SCHEMA_VERSION = 1
+
+# Statements run on two cores beside an event loop: a query never takes both for its whole life, merges stay modest.
+_ENGINE_SETTINGS = {
+    "background_pool_size": 2,
+    "background_merges_mutations_concurrency_ratio": 2,
+    "background_schedule_pool_size": 4,
+    "mark_cache_size": 64 << 20,
+    "uncompressed_cache_size": 0,
+    "index_mark_cache_size": 16 << 20,
+}
+
+# What the parameter substitution of the engine understands inside a string (it reads values as TSV fields).
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f"})
+
+# Engine error codes that are the caller's doing (ClickHouse/ClickHouse: src/Common/ErrorCodes.cpp).
+_CANNOT_COMPILE_REGEXP = "Code: 427."
+_TIMEOUT_EXCEEDED = "Code: 159."
+_MEMORY_LIMIT_EXCEEDED = "Code: 241."
+_CALLERS_FAULT: dict[str, tuple[type[Exception], str]] = {
+    _CANNOT_COMPILE_REGEXP: (BadQuery, "a regular expression in a matcher does not compile"),
+    _TIMEOUT_EXCEEDED: (QueryTimeout, "query timed out"),
+    _MEMORY_LIMIT_EXCEEDED: (BudgetExceeded, "the query needs more memory than it may use"),
+}
+
+
+def statement(package: str, name: str) -> str:
+    """Return the text of `name`.sql that lies in a package, for example `statement("opstrace.store", "samples")`."""
+    return (files(package) / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def script(package: str, name: str) -> list[str]:
+    """Return the statements of `name`.sql, which are parted by semicolons at the ends of lines."""
+    parts = f"{statement(package, name)}\n".split(";\n")
+    return [part for part in parts if any(line and not line.startswith("--") for line in part.splitlines())]
+
+
+class Connection:
+    """One thread's way into the engine."""
+
+    def __init__(self, path: str) -> None:
+        self._connection: Any = chdb.connect(path)
+
+    def execute(self, sql: str, rows: pa.Table | None = None, **parameters: Parameter) -> int:
+        """Run a statement whose result does not matter and return how many rows it wrote.
+
+        `FROM Python(rows)` in the statement reads the table given as `rows`.
+        """
+        return int(self._run(sql, "Null", rows, parameters).rows_written())
+
+    def read(self, sql: str, rows: pa.Table | None = None, **parameters: Parameter) -> pa.Table:
+        """Run a query and return its result."""
+        result = self._run(sql, "ArrowStream", rows, parameters)
+        return pa.ipc.open_stream(_buffer(result)).read_all()
+
+    def close(self) -> None:
+        """Give the connection back to the engine."""
+        self._connection.close()
+
+    def _run(
+        self,
+        sql: str,
+        output: str,
+        rows: pa.Table | None,  # noqa: ARG002 (the engine finds it by this name in this frame)
+        parameters: Mapping[str, Parameter],
+    ) -> Any:  # noqa: ANN401 (the engine's result type has no stubs)
+        try:
+            return self._connection.query(sql, output, params={k: _literal(v) for k, v in parameters.items()})
+        except Exception as error:
+            raise _translated(error) from error
+
+
+def _buffer(result: Any) -> pa.Buffer:  # noqa: ANN401
+    """Return the bytes of a result without a copy; the buffer keeps the result alive."""
+    view = np.frombuffer(result.get_memview().view(), dtype=np.uint8)
+    return pa.foreign_buffer(view.ctypes.data, view.nbytes, base=result)
+
+
+def _literal(value: Parameter) -> str:
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, int | float):
+        return str(value)
+    return "[" + ",".join(map(str, value)) + "]"
+
+
+def _translated(error: Exception) -> Exception:
+    text = str(error)
+    for code, (kind, message) in _CALLERS_FAULT.items():
+        if code in text:
+            return kind(message)
+    return StoreError(text.partition("Stack trace")[0].strip())
+
+
+class Engine:
+    """A data directory opened for reading and writing, with a fixed number of readers beside the one writer."""
+
+    def __init__(self, directory: Path, readers: int = 3) -> None:
+        """Open the directory, making the tables on the first use.
+
+        Raises StoreError when another process owns it, or a newer version wrote it.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        _check_version(directory)
+        settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
+        path = f"{directory}?{settings}"
+        self.writer = Connection(path)
+        for part in script("opstrace.store", "schema"):
+            self.writer.execute(part)
+        self._connections = [Connection(path) for _ in range(readers)]
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
+        for connection in self._connections:
+            self._idle.put(connection)
+
+    @contextmanager
+    def reader(self) -> "Iterator[Connection]":
+        """Lend a connection that only reads; waits while all are lent."""
+        connection = self._idle.get()
+        try:
+            yield connection
+        finally:
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        """Close every connection; the directory is free for another process afterwards."""
+        for connection in [*self._connections, self.writer]:
+            connection.close()
+
+
+def _check_version(directory: Path) -> None:
+    marker = directory / "opstrace-format-version"
+    if not marker.exists():
+        marker.write_text(f"{SCHEMA_VERSION}\n", encoding="ascii")
+        return
+    found = marker.read_text(encoding="ascii").strip()
+    if found != str(SCHEMA_VERSION):
+        raise StoreError(
+            f"the data in {directory} has format {found}, this version reads format {SCHEMA_VERSION}; "
+            "install the version that wrote it"
+        )

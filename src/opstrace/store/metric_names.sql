@@ -1,0 +1,4 @@
+SELECT DISTINCT name
+FROM series
+WHERE {condition}
+ORDER BY name

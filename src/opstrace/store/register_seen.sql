@@ -1,0 +1,1 @@
+INSERT INTO seen SELECT sipHash64(tenant, day, series) FROM unseen

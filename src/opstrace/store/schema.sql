@@ -1,0 +1,43 @@
+-- What is on disk: two tables, a partition a day, so that retention is the dropping of partitions.
+-- The tenant leads every key. An INSERT returns once its parts and their directories are synced.
+
+-- One row a point, as it was sent. Of rows with the same key the one of the latest commit counts.
+CREATE TABLE IF NOT EXISTS samples
+(
+    tenant    LowCardinality(String),
+    metric    UInt64,                                              -- hash of the metric's name: keeps its series together
+    series    UInt64,                                              -- hash of all that makes a series one
+    timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    value     Float64              CODEC(Gorilla, ZSTD(1)),        -- unchanged, bit for bit
+    commit    UInt64               CODEC(DoubleDelta, ZSTD(1))     -- grows with every commit
+)
+ENGINE = ReplacingMergeTree(commit)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, metric, series, timestamp)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- One row a series and day on which it has samples: Datadog's view of it and Prometheus's.
+CREATE TABLE IF NOT EXISTS series
+(
+    day         Date32,
+    tenant      LowCardinality(String),
+    name        String,                                            -- __name__
+    metric      UInt64,                                            -- as in samples
+    series      UInt64,                                            -- as in samples
+    label_set   UInt64,                                            -- hash of name and labels: one series in PromQL
+    labels      Map(LowCardinality(String), String),               -- sorted, without __name__
+    metric_name String,                                            -- Datadog's
+    host        String,
+    tags        Array(String),                                     -- sorted, unique; devices and resources included
+    type        LowCardinality(String),                            -- gauge, rate, count, service_check; '' when not Datadog's
+    interval    Float64,                                           -- s; 0 when not said
+    unit        LowCardinality(String),
+    source_type LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY day
+ORDER BY (tenant, name, series)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Which rows of `series` exist already, in memory; filled at the start from the youngest partitions.
+CREATE TABLE IF NOT EXISTS seen (key UInt64) ENGINE = Set SETTINGS persistent = 0;

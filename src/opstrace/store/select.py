@@ -1,0 +1,235 @@
+"""The read side of the store, bound to one tenant and one query's budget.
+
+Matchers → rows of `series` (labels, once) → rows of `samples` in key order → one ragged block. Series rows are kept
+a day, so series, label names and label values answer for whole days (UTC).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from opstrace.errors import BudgetExceeded
+from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
+from opstrace.store.engine import Engine, Parameter, statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+_LEGAL_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_MS_PER_DAY = 86_400_000
+_LAST_DAY = 120_529  # 2299-12-31, the last Date32
+_TEMPLATES: dict[MatchOp, str] = {
+    MatchOp.EQUAL: "{label} = {{{value}:String}}",
+    MatchOp.NOT_EQUAL: "{label} != {{{value}:String}}",
+    MatchOp.REGEX: "match({label}, {{{value}:String}})",
+    MatchOp.NOT_REGEX: "NOT match({label}, {{{value}:String}})",
+}
+_REGEX_OPS = (MatchOp.REGEX, MatchOp.NOT_REGEX)
+# Datadog's values are gauges to a Prometheus client: a count is an increase since the last one, not a counter.
+_METADATA_TYPES = {"gauge": "gauge", "rate": "gauge", "count": "gauge", "service_check": "gauge"}
+_labels_decoder = msgspec.json.Decoder(list[dict[str, str]])
+
+
+@dataclass(slots=True)
+class Condition:
+    """A WHERE clause over `series` with its parameters."""
+
+    clause: str
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+
+
+def condition(tenant: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> Condition:
+    """Return the condition that holds for series of the tenant, seen in the range, matched by any selector."""
+    result = Condition("tenant = {tenant:String} AND day BETWEEN toDate32({first:Int32}) AND toDate32({last:Int32})")
+    result.parameters.update(tenant=tenant, first=_day(start_ms), last=_day(end_ms))
+    alternatives = [_selector(matchers, index, result.parameters) for index, matchers in enumerate(selectors)]
+    if alternatives:
+        result.clause += f" AND ({' OR '.join(alternatives)})"
+    return result
+
+
+def _day(time_ms: int) -> int:
+    return min(max(time_ms // _MS_PER_DAY, -25_567), _LAST_DAY)
+
+
+def _selector(matchers: Sequence[Matcher], index: int, parameters: dict[str, Parameter]) -> str:
+    clauses = [_matcher(matcher, f"{index}_{i}", parameters) for i, matcher in enumerate(matchers)]
+    return f"({' AND '.join(clauses)})" if clauses else "1"
+
+
+def _matcher(matcher: Matcher, suffix: str, parameters: dict[str, Parameter]) -> str:
+    value = f"value_{suffix}"
+    parameters[value] = f"^(?s:{matcher.value})$" if matcher.op in _REGEX_OPS else matcher.value
+    if matcher.name != "__name__":
+        parameters[f"label_{suffix}"] = matcher.name
+        return _TEMPLATES[matcher.op].format(label=f"labels[{{label_{suffix}:String}}]", value=value)
+    clause = _TEMPLATES[matcher.op].format(label="name", value=value)
+    if matcher.op is MatchOp.EQUAL and not _LEGAL_NAME.fullmatch(matcher.value):
+        # A name that Prometheus's alphabet cannot write is Datadog's own: {"system.net.bytes_rcvd"}.
+        return f"({clause} OR metric_name = {{{value}:String}})"
+    return clause
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The series that matchers select: one row a stored series, of which several may be one in PromQL."""
+
+    series: "NDArray[np.uint64]"  # ascending
+    rows: "NDArray[np.int64]"  # index into labels, one a stored series
+    metrics: list[int]
+    labels: list[Labels]
+
+
+class StoreQuerier:
+    """Reads one tenant's series within one query's budget."""
+
+    def __init__(self, engine: Engine, tenant: str, budget: Budget) -> None:
+        self._engine = engine
+        self._tenant = tenant
+        self._budget = budget
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
+        """Return the matching series that have samples in the range, with these samples."""
+        resolved = self._resolve(matchers, start_ms, end_ms)
+        if not resolved.labels:
+            return EMPTY
+        # A selector of nothing but names wants every series of its metrics: no list of them is needed.
+        wanted = resolved if any(m.name != "__name__" for m in matchers) else None
+        final = len(resolved.labels) < len(resolved.series)
+        table = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=final)
+        if not final and _repeats(table):
+            final = True
+            table = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=True)
+        self._budget.spend(table.num_rows)
+        return (_merged_block if final else _block)(table, resolved)
+
+    def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
+        """Return the label sets matched by any of the selectors and seen on the days of the range."""
+        table = self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms))
+        return _labels(table)
+
+    def label_names(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[str]:
+        """Return the sorted names of the labels of these series; of all series without selectors."""
+        return self._column("label_names", condition(self._tenant, selectors, start_ms, end_ms))
+
+    def label_values(
+        self, name: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
+    ) -> list[str]:
+        """Return the sorted values of one label among these series; among all series without selectors."""
+        where = condition(self._tenant, selectors, start_ms, end_ms)
+        if name == "__name__":
+            return self._column("metric_names", where)
+        where.parameters["label"] = name
+        return self._column("label_values", where)
+
+    def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
+        """Return what is known of one metric, or of all."""
+        selector = [] if metric is None else [[Matcher("__name__", MatchOp.EQUAL, metric)]]
+        table = self._read("metadata", condition(self._tenant, selector, 0, _LAST_DAY * _MS_PER_DAY))
+        return [
+            MetricMetadata(row["name"], _METADATA_TYPES.get(row["last_type"], "unknown"), row["last_name"], row["last_unit"])
+            for row in table.to_pylist()
+        ]
+
+    def _resolve(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Resolved:
+        table = self._read("select_series", condition(self._tenant, [matchers], start_ms, end_ms))
+        label_sets = table["label_set"].to_numpy()
+        _, firsts, rows = np.unique(label_sets, return_index=True, return_inverse=True)
+        labels = _labels(table)
+        if len(firsts) > self._budget.max_series:
+            raise BudgetExceeded(f"the selector matches more than {self._budget.max_series} series")
+        return Resolved(
+            series=table["series"].to_numpy(),
+            rows=rows.astype(np.int64),
+            metrics=np.unique(table["metric"].to_numpy()).tolist(),
+            labels=[labels[i] for i in firsts.tolist()],
+        )
+
+    def _samples(
+        self, metrics: list[int], wanted: Resolved | None, start_ms: int, end_ms: int, *, final: bool
+    ) -> "pa.Table":
+        parameters: dict[str, Parameter] = {
+            "tenant": self._tenant,
+            "metrics": metrics,
+            "start_ms": start_ms,
+            "end_ms": end_ms,
+            "limit": max(self._budget.max_samples - self._budget.samples, 0) + 1,
+        }
+        if wanted:
+            parameters["series"] = wanted.series.tolist()
+        sql = statement("opstrace.store", "select_samples_final" if final else "select_samples")
+        return self._run(sql.replace("{wanted}", "series IN {series:Array(UInt64)}" if wanted else "1"), parameters)
+
+    def _column(self, name: str, where: Condition) -> list[str]:
+        column: list[str] = self._read(name, where).column(0).to_pylist()
+        return column
+
+    def _read(self, name: str, where: Condition) -> "pa.Table":
+        sql = statement("opstrace.store", name).replace("{condition}", where.clause)
+        return self._run(f"{sql} SETTINGS max_threads = 2", where.parameters)
+
+    def _run(self, sql: str, parameters: dict[str, Parameter]) -> "pa.Table":
+        self._budget.check()
+        with self._engine.reader() as connection:
+            table = connection.read(f"{sql}, max_execution_time = {self._budget.seconds_left:.3f}", **parameters)
+        self._budget.check()
+        return table
+
+
+EMPTY = Block(
+    labels=(),
+    offsets=np.zeros(1, dtype=np.int64),
+    timestamps=np.zeros(0, dtype=np.int64),
+    values=np.zeros(0, dtype=np.float64),
+)
+
+
+def _labels(table: "pa.Table") -> list[Labels]:
+    return list(_labels_decoder.decode("[" + ",".join(table["label_json"].to_pylist()) + "]"))
+
+
+def _repeats(table: "pa.Table") -> bool:
+    """Say whether a series has two samples of one time, as after a payload that was sent twice."""
+    series, times = table["series"].to_numpy(), table["time_ms"].to_numpy()
+    return bool(np.any((series[1:] == series[:-1]) & (times[1:] == times[:-1])))
+
+
+def _starts(keys: "NDArray[np.uint64] | NDArray[np.int64]") -> "NDArray[np.int64]":
+    """Return where runs of equal keys begin."""
+    changes = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    return np.concatenate([np.zeros(min(len(keys), 1), dtype=np.int64), changes])
+
+
+def _block(table: "pa.Table", resolved: Resolved) -> Block:
+    """Make the block of samples that lie in key order, without repeats."""
+    ids = table["series"].to_numpy()
+    starts = _starts(ids)
+    rows = resolved.rows[np.searchsorted(resolved.series, ids[starts])]
+    return Block(
+        labels=[resolved.labels[row] for row in rows.tolist()],
+        offsets=np.append(starts, len(ids)),
+        timestamps=table["time_ms"].to_numpy(),
+        values=table["value"].to_numpy(),
+    )
+
+
+def _merged_block(table: "pa.Table", resolved: Resolved) -> Block:
+    """Make the block where stored series share labels: of samples of one time that of the latest commit stays."""
+    rows = resolved.rows[np.searchsorted(resolved.series, table["series"].to_numpy())]
+    times = table["time_ms"].to_numpy()
+    order = np.lexsort((table["commit"].to_numpy(), times, rows))
+    rows, times, values = rows[order], times[order], table["value"].to_numpy()[order]
+    last = np.append((rows[1:] != rows[:-1]) | (times[1:] != times[:-1]), np.ones(min(len(rows), 1), dtype=bool))
+    rows = rows[last]
+    starts = _starts(rows)
+    return Block(
+        labels=[resolved.labels[row] for row in rows[starts].tolist()],
+        offsets=np.append(starts, len(rows)),
+        timestamps=times[last],
+        values=values[last],
+    )

@@ -1,0 +1,6 @@
+-- The label sets of a selector, each once.
+SELECT toJSONString(mapConcat(map('__name__', name), labels)) AS label_json
+FROM series
+WHERE {condition}
+ORDER BY name, labels
+LIMIT 1 BY label_set
