@@ -58,7 +58,7 @@ CertIssuer = Annotated[
 Address = Annotated[str, msgspec.Meta(min_length=1, description="an IP address, such as 127.0.0.1, 0.0.0.0 or ::")]
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one request, the queue and one query may use."""
 
     max_body_bytes: Count = 8 * MIB
@@ -73,7 +73,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_timeout_s: Seconds = 30.0
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One instance, as its owner wants it. Paths are absolute once parsed."""
 
     tenants: Tenants
@@ -130,7 +130,7 @@ def parse(text: str, base: Path) -> Config:
 
 
 def render(config: Config) -> str:
-    """Write a Config as a document that parses to the same Config, every key spelt out."""
+    """Write a Config as a document that parses to the same Config; what has its default value is left out."""
     return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
 
 

@@ -1,0 +1,70 @@
+"""The certificate files of an instance: made when missing, renewed before they end, replaced when names change.
+
+Called at every start. Apart from `instance.py` because the bindings of OpenSSL take a while to load.
+"""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opstrace import atomic_file, tls
+from opstrace.errors import ConfigError
+from opstrace.instance import Instance, explained, locked
+
+log = logging.getLogger(__name__)
+
+
+def ensure(instance: Instance) -> None:
+    """Bring an instance's certificates up to date; raise ConfigError for the user's own, InstanceError for ours."""
+    now = datetime.now(UTC)
+    config = instance.config
+    if config.cert_file and config.cert_key_file:
+        tls.check_files(config.cert_file, config.cert_key_file, now)
+        return
+    with explained(f"cannot write the certificates of instance {instance.name}"), locked(instance.home):
+        authority = _authority(instance, now)
+        _ensure_served(instance, authority, now)
+
+
+def trust_anchor(instance: Instance) -> tuple[Path, str] | None:
+    """Return the file a client must trust and its SHA-256 fingerprint; None for a public authority's certificate."""
+    path = instance.trust_anchor_file
+    if path is None:
+        return None
+    try:
+        return path, tls.fingerprint(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the trust anchor {path}: {error}") from error
+
+
+def _authority(instance: Instance, now: datetime) -> tls.Pair:
+    directory, names = instance.home / "tls", tls.names_of(instance.name, instance.config)
+    stored = _stored(directory, "ca")
+    fault = tls.authority_fault(stored, names, now) if stored else None
+    if stored and not fault:
+        return stored
+    if fault:
+        log.warning("the trust anchor of %s is replaced, clients must trust the new one: %s", instance.name, fault)
+    return _store(directory, "ca", tls.make_authority(instance.name, names, now))
+
+
+def _ensure_served(instance: Instance, authority: tls.Pair, now: datetime) -> None:
+    directory, names = instance.home / "tls", tls.names_of(instance.name, instance.config)
+    stored = _stored(directory, "server")
+    fault = tls.certificate_fault(stored, authority, names, now) if stored else None
+    if stored and fault:
+        log.info("the certificate of %s is renewed: %s", instance.name, fault)
+    if stored is None or fault:
+        _store(directory, "server", tls.issue(authority, names, now))
+
+
+def _stored(directory: Path, name: str) -> tls.Pair | None:
+    certificate, key = directory / f"{name}.pem", directory / f"{name}-key.pem"
+    return tls.Pair(certificate.read_bytes(), key.read_bytes()) if certificate.exists() and key.exists() else None
+
+
+def _store(directory: Path, name: str, pair: tls.Pair) -> tls.Pair:
+    atomic_file.write(directory / f"{name}-key.pem", pair.key)
+    # Readable by all, unlike the directories above it: an Agent's user reads it where it is mounted or copied to.
+    atomic_file.write(directory / f"{name}.pem", pair.certificate, mode=0o644)
+    return pair

@@ -1,0 +1,283 @@
+"""An instance on disk: its home directory, and everything in it but the server's own doing.
+
+    <home>/                 $XDG_DATA_HOME/opstrace/<name>; with `data_dir` that is a link to it
+      instance.json         what this directory is, and whether its creation was finished
+      config.yaml           the validated config, without what has its default value
+      keys.json             SHA-256 of each tenant's keys, and where its token file was written
+      probe-secret          from which the keys are made that `create` and `status` probe with
+      tls/                  ca.pem (to be trusted by clients), ca-key.pem, server.pem, server-key.pem
+      data/                 the storage engine's
+      server.{pid,lock,log} of the running server
+
+Making an instance again completes what is missing and keeps what is there: same keys, same authority.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from opstrace import atomic_file
+from opstrace import config as config_document
+from opstrace.config import LABEL, Config
+from opstrace.errors import ConfigError, InstanceError
+from opstrace.tenants import Keyring, key_digest, probe_key
+
+FORMAT: Final = 1
+_LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one
+_LAST_REMOVED: Final = ("keys.json", "config.yaml", "instance.json", "making.lock")
+
+_T = TypeVar("_T")
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """instance.json."""
+
+    name: str
+    format: int = FORMAT
+    finished: bool = False
+
+
+class TenantKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """One tenant's entry in keys.json."""
+
+    digests: tuple[str, ...] = ()
+    token_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance as read from disk; the functions below return a new one when they change it."""
+
+    name: str
+    home: Path
+    config: Config
+    keys: dict[str, TenantKeys]
+    probe_secret: bytes
+    finished: bool
+
+    @property
+    def keyring(self) -> Keyring:
+        """The tenants of the config with their keys."""
+        digests = {tenant: self.keys.get(tenant, TenantKeys()).digests for tenant in self.config.all_tenants}
+        return Keyring(digests, self.probe_secret)
+
+    def probe_key(self, tenant: str) -> str:
+        """The key with which this instance's endpoints of a tenant are probed."""
+        return probe_key(self.probe_secret, tenant)
+
+    @property
+    def host(self) -> str:
+        """The host name below which all names of this instance lie."""
+        return f"{self.name}.{self.config.domain}"
+
+    @property
+    def url(self) -> str:
+        """Where a person logs in."""
+        return self.url_of(self.host)
+
+    def url_of(self, host: str) -> str:
+        """Return the HTTPS address of one of this instance's host names."""
+        return f"https://{host}" + ("" if self.config.https_port == 443 else f":{self.config.https_port}")
+
+    @property
+    def data_directory(self) -> Path:
+        """The storage engine's directory."""
+        return self.home / "data"
+
+    @property
+    def log_file(self) -> Path:
+        """Where a server in the background writes."""
+        return self.home / "server.log"
+
+    @property
+    def certificate_file(self) -> Path:
+        """The server's certificate chain, PEM."""
+        return Path(self.config.cert_file) if self.config.cert_file else self.home / "tls" / "server.pem"
+
+    @property
+    def key_file(self) -> Path:
+        """The certificate's private key, PEM."""
+        return Path(self.config.cert_key_file) if self.config.cert_key_file else self.home / "tls" / "server-key.pem"
+
+    @property
+    def trust_anchor_file(self) -> Path | None:
+        """The PEM file a client must trust; None if the certificate comes from a public authority."""
+        if self.config.cert_issuer == "local-ca":
+            return self.home / "tls" / "ca.pem"
+        return Path(self.config.cert_ca_file) if self.config.cert_ca_file else None
+
+
+def instances_directory() -> Path:
+    """Return where instances live: $XDG_DATA_HOME/opstrace, ~/.local/share/opstrace by default."""
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    try:
+        return (base if base.is_absolute() else Path.home() / ".local" / "share") / "opstrace"
+    except RuntimeError as error:
+        raise InstanceError("there is no home directory to keep instances in; set XDG_DATA_HOME") from error
+
+
+def names() -> list[str]:
+    """Return the names of all instances, whole or not."""
+    directory = instances_directory()
+    found = directory.iterdir() if directory.is_dir() else iter(())
+    return sorted(entry.name for entry in found if re.fullmatch(LABEL, entry.name))
+
+
+def exists(name: str) -> bool:
+    """Say whether an instance of this name has been begun."""
+    return (instances_directory() / _checked(name) / "instance.json").exists()
+
+
+def load(name: str) -> Instance:
+    """Read an instance; raise InstanceError if there is none or it is damaged."""
+    home = instances_directory() / _checked(name)
+    if home.is_symlink() and not home.exists():
+        raise InstanceError(f"the data_dir of instance {name}, {home.readlink()}, is not there; is it mounted?")
+    if not exists(name):
+        raise InstanceError(f"there is no instance {name}; `opstrace list local` shows those that exist")
+    home = home.resolve()
+    with explained(f"cannot read the instance {name}"):
+        identity = _json(home / "instance.json", Identity)
+        return Instance(
+            name=name,
+            home=home,
+            config=_stored_config(home / "config.yaml"),
+            keys=_json(home / "keys.json", dict[str, TenantKeys]),
+            probe_secret=(home / "probe-secret").read_bytes(),
+            finished=identity.finished,
+        )
+
+
+def make(name: str, config: Config) -> Instance:
+    """Make an instance, or complete one that was begun; an existing one gets this config. Raise InstanceError."""
+    with explained(f"cannot make the instance {name}", hint="; choose a writable place by data_dir or XDG_DATA_HOME"):
+        home = _claim(_checked(name), config)
+        with locked(home):
+            if not (home / "instance.json").exists():
+                _write_json(home / "instance.json", Identity(name=name))
+            atomic_file.write(home / "config.yaml", config_document.render(config))
+            if not (home / "keys.json").exists():
+                _write_json(home / "keys.json", {})
+            if not (home / "probe-secret").exists():
+                atomic_file.write(home / "probe-secret", secrets.token_bytes(32))
+            for directory in ("data", "tls"):
+                (home / directory).mkdir(mode=0o700, exist_ok=True)
+    return load(name)
+
+
+def finish(instance: Instance) -> Instance:
+    """Remember that creation came to its end."""
+    if not instance.finished:
+        _write_json(instance.home / "instance.json", Identity(name=instance.name, finished=True))
+    return replace(instance, finished=True)
+
+
+def add_key(instance: Instance, tenant: str, key: str, token_file: Path) -> Instance:
+    """Accept one more key of a tenant, and remember the file that holds it; earlier ones stay valid."""
+    digests = instance.keys.get(tenant, TenantKeys()).digests
+    if key_digest(key) not in digests:
+        digests = (*digests, key_digest(key))
+    keys = {**instance.keys, tenant: TenantKeys(digests=digests, token_file=str(token_file))}
+    with explained(f"cannot write the keys of instance {instance.name}"):
+        _write_json(instance.home / "keys.json", keys)
+    return replace(instance, keys=keys)
+
+
+def remove(instance: Instance) -> list[Path]:
+    """Remove all that an instance put on disk, what makes it known last; return what lies there and is not ours."""
+    link = instances_directory() / instance.name
+    with explained(f"cannot remove the instance {instance.name}"):
+        for entry in _own_entries(instance.home):
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        left = list(instance.home.iterdir())
+        if link.is_symlink():
+            link.unlink()
+        elif not left:
+            instance.home.rmdir()
+    return left
+
+
+def _own_entries(home: Path) -> list[Path]:
+    known = ["data", "tls", "probe-secret", "server.pid", "server.lock", "server.log", "server.log.1", *_LAST_REMOVED]
+    return [home / name for name in known if os.path.lexists(home / name)]
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(LABEL, name) or len(name) > 63:
+        raise InstanceError(
+            f"{name!r} cannot be the name of an instance; "
+            "it must be lower-case letters, digits and inner hyphens, 63 characters at most"
+        )
+    return name
+
+
+def _claim(name: str, config: Config) -> Path:
+    """Return the home directory, made if need be, and certain not to be anybody else's."""
+    entry = instances_directory() / name
+    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if config.data_dir is None and not entry.is_symlink():
+        entry.mkdir(mode=0o700, exist_ok=True)
+        return entry
+    if config.data_dir is None or (entry.exists() and entry.resolve() != Path(config.data_dir).resolve()):
+        raise ConfigError(
+            f"data_dir: the instance {name} lies in {entry.resolve()} and stays there; "
+            f"set data_dir to it, or stop the server, move the directory and link {entry} to it"
+        )
+    home = _claim_data_dir(name, Path(config.data_dir))
+    if not os.path.lexists(entry):
+        entry.symlink_to(home)
+    return home
+
+
+def _claim_data_dir(name: str, home: Path) -> Path:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    identity = home / "instance.json"
+    if identity.exists() and (owner := _json(identity, Identity).name) != name:
+        raise ConfigError(f"data_dir: {home} belongs to the instance {owner}; choose another directory")
+    if not identity.exists() and {entry.name for entry in home.iterdir()} - _LEFT_ALONE - {"making.lock"}:
+        raise ConfigError(f"data_dir: {home} is not empty and holds no instance; choose an empty directory")
+    return home.resolve()
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Keep two commands from changing one instance's files at once."""
+    with os.fdopen(os.open(home / "making.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def explained(what: str, hint: str = "") -> Iterator[None]:
+    """Turn the operating system's refusals into InstanceErrors that say what could not be done, and where."""
+    try:
+        yield
+    except OSError as error:
+        raise InstanceError(f"{what}: {error.filename}: {error.strerror}{hint}") from error
+
+
+def _stored_config(path: Path) -> Config:
+    try:
+        return config_document.load(path)
+    except ConfigError as error:
+        raise InstanceError(f"the stored config cannot be used: {error}") from error
+
+
+def _json(path: Path, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InstanceError(f"{path} is damaged ({error}); restore it from a backup") from error
+
+
+def _write_json(path: Path, value: object) -> None:
+    atomic_file.write(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")

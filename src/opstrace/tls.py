@@ -1,0 +1,245 @@
+"""Certificates of an instance: a certificate authority of its own, and what that authority issues.
+
+Bytes in, bytes out: `instance.py` keeps the files. The authority may vouch only for this instance's names and for
+loopback and private addresses (name constraints, RFC 5280 section 4.2.1.10), so trusting it trusts nothing else.
+"""
+
+import hashlib
+import ipaddress
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from opstrace.config import Config
+from opstrace.errors import ConfigError
+
+TRUST_ANCHOR_ROUTE: Final = "/trust-anchor.pem"  # where the plain-HTTP listener serves the authority's certificate
+AUTHORITY_LIFE: Final = timedelta(days=3652)
+CERTIFICATE_LIFE: Final = timedelta(days=825)  # the most that Apple's systems accept below an authority added by hand
+RENEWAL: Final = timedelta(days=300)  # renewed at a start once less than this is left
+BACKDATED: Final = timedelta(hours=1)  # for clients whose clock is behind
+
+LOOPBACK: Final = ("127.0.0.1", "::1")
+_VOUCHED_NETWORKS: Final = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+
+_IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its private key, both PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a certificate has to be valid for."""
+
+    dns: tuple[str, ...]
+    addresses: tuple[_IPAddress, ...]
+
+
+def names_of(instance: str, config: Config) -> Names:
+    """Return all names and addresses under which an instance is reached."""
+    root = f"{instance}.{config.domain}"
+    tenants = [f"{prefix}{tenant}.{root}" for tenant in config.all_tenants for prefix in ("", "*.")]
+    addresses = dict.fromkeys(map(ipaddress.ip_address, (*LOOPBACK, config.listen)))
+    return Names(
+        dns=(root, f"*.{root}", *tenants, "localhost"),
+        addresses=tuple(address for address in addresses if not address.is_unspecified),
+    )
+
+
+def make_authority(instance: str, names: Names, now: datetime) -> Pair:
+    """Make an instance's certificate authority: ECDSA P-256, ten years."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "opstrace"),
+            x509.NameAttribute(
+                NameOID.COMMON_NAME, f"local CA of {instance}"[:64]
+            ),  # RFC 5280: 64 characters at most
+        ]
+    )
+    certificate = (
+        _builder(subject, subject, key.public_key(), now, AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(_constraints(names), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _pair(certificate, key)
+
+
+def issue(authority: Pair, names: Names, now: datetime) -> Pair:
+    """Make a server's certificate for these names, signed by the authority."""
+    signer = x509.load_pem_x509_certificate(authority.certificate)
+    signing_key = _private_key(authority.key)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "opstrace server")])
+    life = min(CERTIFICATE_LIFE, signer.not_valid_after_utc - now)
+    certificate = (
+        _builder(subject, signer.subject, key.public_key(), now, life)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(list(_general_names(names))), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)  # type: ignore[arg-type]  # ours is always ECDSA
+        .sign(signing_key, hashes.SHA256())
+    )
+    return _pair(certificate, key)
+
+
+def authority_fault(authority: Pair, names: Names, now: datetime) -> str | None:
+    """Say why an authority must be replaced, or None: it is broken, ending, or may not vouch for a name."""
+    try:
+        certificate, _ = _matching(authority)
+        allowed = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+        return f"it cannot be read ({error})"
+    if certificate.not_valid_after_utc - now < RENEWAL:
+        return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    missing = _permitted(names) - set(allowed.permitted_subtrees or ())
+    return f"it may not vouch for {_text_of(min(missing, key=_text_of))}" if missing else None
+
+
+def certificate_fault(pair: Pair, authority: Pair, names: Names, now: datetime) -> str | None:
+    """Say why a server's certificate must be replaced, or None: broken, ending, of another authority, other names."""
+    try:
+        certificate, _ = _matching(pair)
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+        present = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
+        return f"it cannot be read ({error})"
+    except Exception as error:  # noqa: BLE001  (cryptography raises InvalidSignature, a plain Exception)
+        return f"it is not of this authority ({type(error).__name__})"
+    if certificate.not_valid_after_utc - now < RENEWAL:
+        return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    return None if set(present) == set(_general_names(names)) else "the names have changed"
+
+
+def fingerprint(certificate_pem: bytes) -> str:
+    """Return the SHA-256 fingerprint of a certificate as `openssl x509 -fingerprint -sha256` prints it."""
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate_pem.decode())).hexdigest().upper()
+    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+def check_files(certificate_file: str, key_file: str, now: datetime) -> None:
+    """Raise ConfigError unless the user's own certificate and key can be read, fit together and are valid today."""
+    for name, path in (("cert_file", certificate_file), ("cert_key_file", key_file)):
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
+        if name == "cert_file":
+            _check_dates(content, path, now)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file, password="")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"cert_key_file: {key_file} is not the unencrypted key of {certificate_file}: {reason}"
+        ) from error
+
+
+def _check_dates(pem: bytes, path: str, now: datetime) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise ConfigError(f"cert_file: {path} does not hold a PEM certificate") from error
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        raise ConfigError(
+            f"cert_file: {path} is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}, not today; replace it"
+        )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _constraints(names: Names) -> x509.NameConstraints:
+    return x509.NameConstraints(permitted_subtrees=sorted(_permitted(names), key=_text_of), excluded_subtrees=None)
+
+
+def _permitted(names: Names) -> set[x509.GeneralName]:
+    """Return what an authority must be allowed to vouch for: the instance's name and all below it, and addresses."""
+    networks = [ipaddress.ip_network(network) for network in _VOUCHED_NETWORKS]
+    own = [
+        ipaddress.ip_network(address)
+        for address in names.addresses
+        if not any(address in network for network in networks if network.version == address.version)
+    ]
+    return {
+        *map(x509.DNSName, (names.dns[0], "localhost")),
+        *map(x509.IPAddress, (*networks, *own)),
+    }
+
+
+def _general_names(names: Names) -> Iterable[x509.GeneralName]:
+    yield from map(x509.DNSName, names.dns)
+    yield from map(x509.IPAddress, names.addresses)
+
+
+def _text_of(name: x509.GeneralName) -> str:
+    return str(name.value)
+
+
+def _matching(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate, key = x509.load_pem_x509_certificate(pair.certificate), _private_key(pair.key)
+    if certificate.public_key() != key.public_key():
+        raise ValueError("the key is not the certificate's")
+    return certificate, key
+
+
+def _private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("the key is not an ECDSA key")
+    return key
+
+
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+    return Pair(
+        certificate=certificate.public_bytes(serialization.Encoding.PEM),
+        key=key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    )

@@ -1,0 +1,87 @@
+"""Token files: a tenant's key, bare, in `tenant-api-token-<tenant>` of the directory a command was started in.
+
+A key is written once, when it is made, and is known afterwards by its digest only. A file that is there already is
+never overwritten: the key in it is accepted for that tenant, so people can bring their own keys.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from opstrace import atomic_file
+from opstrace import instance as instances
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance
+from opstrace.tenants import is_key, key_digest, new_key
+
+log = logging.getLogger(__name__)
+
+
+def name_of(tenant: str) -> str:
+    """Return the name of a tenant's token file."""
+    return f"tenant-api-token-{tenant}"
+
+
+def ensure(instance: Instance, directory: Path, *, rewrite: bool) -> Instance:
+    """Give every tenant without a key one, written to its token file; return the instance that knows them.
+
+    With `rewrite` a tenant whose token file is not in the directory gets a further key. Raise InstanceError.
+    """
+    for tenant in instance.config.all_tenants:
+        known = tenant in instance.keys and instance.keys[tenant].digests
+        if rewrite or not known:
+            instance = _ensure_one(instance, tenant, directory.absolute() / name_of(tenant))
+    return instance
+
+
+def key_of(instance: Instance, tenant: str) -> str | None:
+    """Return a tenant's key if the file it was written to still holds it."""
+    record = instance.keys.get(tenant)
+    if record is None or record.token_file is None:
+        return None
+    try:
+        key = Path(record.token_file).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return None
+    return key if is_key(key) and key_digest(key) in record.digests else None
+
+
+def _ensure_one(instance: Instance, tenant: str, path: Path) -> Instance:
+    if os.path.lexists(path):
+        return _adopt(instance, tenant, path)
+    another = tenant in instance.keys and bool(instance.keys[tenant].digests)
+    key = new_key()
+    try:
+        atomic_file.write(path, key)
+    except OSError as error:
+        raise InstanceError(
+            f"cannot write the token file {path}: {error.strerror}; run the command in a directory you may write to"
+        ) from error
+    log.info("write api token for tenant %s to file %s%s", tenant, path.name, _ALSO_VALID if another else "")
+    return instances.add_key(instance, tenant, key, path)
+
+
+_ALSO_VALID = " (a new token: the file is not here; the one before stays valid)"
+
+
+def _adopt(instance: Instance, tenant: str, path: Path) -> Instance:
+    key = _trusted_text(path).strip()
+    if not is_key(key):
+        raise InstanceError(f"{path} is there and holds no token of 32 hexadecimal digits; remove or move it")
+    log.info("use api token for tenant %s from file %s", tenant, path.name)
+    return instances.add_key(instance, tenant, key, path)
+
+
+def _trusted_text(path: Path) -> str:
+    """Read a token file that only its owner, who is us, could have written."""
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            status = os.fstat(file.fileno())
+            text = file.read(4096)
+    except OSError as error:
+        raise InstanceError(f"cannot read the token file {path}: {error.strerror}; remove or move it") from error
+    if os.getuid() not in (0, status.st_uid) or status.st_mode & 0o022:
+        raise InstanceError(
+            f"{path} is there and others may have written it; check it, then make it yours alone: chown, chmod 600"
+        )
+    return text
