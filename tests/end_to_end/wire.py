@@ -1,0 +1,97 @@
+"""What senders put on the wire, written by the libraries senders use: protobuf messages and compressed bodies."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import zstandard
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+# DataDog/agent-payload: proto/metrics/agent_payload.proto. A field is (number, type); capitals name a message.
+# `unheard_of` is ours: what a newer Agent may send and no server knows.
+MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "MetricPayload": {"series": (1, "repeated MetricSeries"), "unheard_of": (1000, "string")},
+    "MetricSeries": {
+        "resources": (1, "repeated Resource"),
+        "metric": (2, "string"),
+        "tags": (3, "repeated string"),
+        "points": (4, "repeated MetricPoint"),
+        "type": (5, "int32"),  # an enum on paper; the same varint on the wire
+        "unit": (6, "string"),
+        "source_type_name": (7, "string"),
+        "interval": (8, "int64"),
+        "metadata": (9, "Metadata"),
+        "unheard_of": (1000, "string"),
+    },
+    "Resource": {"type": (1, "string"), "name": (2, "string")},
+    "MetricPoint": {"value": (1, "double"), "timestamp": (2, "int64"), "unheard_of": (1000, "double")},
+    "Metadata": {"origin": (1, "Origin")},
+    "Origin": {
+        "metric_type": (3, "int32"),
+        "origin_product": (4, "uint32"),
+        "origin_category": (5, "uint32"),
+        "origin_service": (6, "uint32"),
+    },
+}
+
+
+def _message_class(name: str) -> type[Any]:
+    """Declare the messages in a pool of their own and return the class of one."""
+    file = descriptor_pb2.FileDescriptorProto(name="payload.proto", package="wire", syntax="proto3")
+    for message, fields in MESSAGES.items():
+        declared = file.message_type.add(name=message)
+        for field, (number, kind) in fields.items():
+            _declare(declared.field.add(name=field, number=number), kind)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"wire.{name}"))
+
+
+def _declare(field: descriptor_pb2.FieldDescriptorProto, kind: str) -> None:
+    *repeated, type_name = kind.split()
+    field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+    if type_name in MESSAGES:
+        field.type, field.type_name = field.TYPE_MESSAGE, f".wire.{type_name}"
+    else:
+        field.type = field.Type.Value(f"TYPE_{type_name.upper()}")
+
+
+METRIC_PAYLOAD = _message_class("MetricPayload")
+
+
+def metric_payload(document: Mapping[str, Any]) -> bytes:
+    """Return the protobuf body of a payload written as a document with the schema's field names."""
+    return bytes(json_format.ParseDict(dict(document), METRIC_PAYLOAD()).SerializeToString())
+
+
+def parse_metric_payload(body: bytes) -> dict[str, Any]:
+    """Return the document a protobuf body stands for; int64 values come as strings."""
+    return json_format.MessageToDict(METRIC_PAYLOAD.FromString(body), preserving_proto_field_name=True)
+
+
+def _pieces(body: bytes) -> list[bytes]:
+    """Return the body cut in three, the middle one short."""
+    first, second = len(body) // 3, len(body) // 3 + 5
+    return [body[:first], body[first:second], body[second:]]
+
+
+def _raw_deflate(body: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(body) + compressor.flush()
+
+
+def _zstd_stream(body: bytes) -> bytes:
+    """Return one frame as a streaming encoder writes it: without the content's size."""
+    return zstandard.ZstdCompressor(write_content_size=False).compress(body)
+
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "deflate": zlib.compress,
+    "raw deflate": _raw_deflate,
+    "gzip": gzip.compress,
+    "gzip, three members": lambda body: b"".join(map(gzip.compress, _pieces(body))),
+    "zstd": zstandard.ZstdCompressor().compress,
+    "zstd without content size": _zstd_stream,
+    "zstd, three frames": lambda body: b"".join(map(_zstd_stream, _pieces(body))),
+}
