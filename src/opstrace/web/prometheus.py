@@ -1,0 +1,477 @@
+"""Prometheus's HTTP API under `/prometheus/api/v1/`, over one tenant's series.
+
+Addresses, parameters and answers are Prometheus's (prometheus/prometheus: docs/querying/api.md). A request takes one
+way: who asks (`tenant_of`), what for (`Parameters`), an endpoint of the table below on a thread of the pool, JSON.
+Whatever goes wrong on it is a QueryError and becomes status and body by one table.
+"""
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import promql_parser
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from opstrace import __version__
+from opstrace.errors import (
+    QUERY_STATUS,
+    BadQuery,
+    BudgetExceeded,
+    NotFound,
+    QueryCanceled,
+    QueryError,
+    StoreError,
+)
+from opstrace.promql.engine import Engine, Result
+from opstrace.promql.parser import parse, parse_selector
+from opstrace.store.backend import Backend, Block, Budget, Labels, Matcher, MetricMetadata, Querier
+from opstrace.tenants import Tenant
+from opstrace.web import encode
+from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, Parameters, invalid
+from opstrace.web.query_pool import QueryLimits, QueryPool
+
+PREFIX = "/prometheus/api/v1"
+
+# The Prometheus whose API this is. Clients look at the version to know what they may ask.
+PROMETHEUS_VERSION = "3.5.0"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an endpoint found: the JSON of `data` piece by piece, and remarks."""
+
+    data: Iterable[bytes]
+    warnings: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
+    stats: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request, with all an endpoint needs to answer it."""
+
+    parameters: Parameters
+    path: Mapping[str, str]
+    querier: Querier
+    engine: Engine
+    budget: Budget
+    limits: QueryLimits
+    now_ms: int
+    started: float = field(default_factory=time.monotonic)
+
+
+Endpoint = Callable[[Question], Answer]
+
+
+def routes(
+    backend: Backend,
+    engine: Engine,
+    tenant_of: Callable[[Request], Tenant],
+    pool: QueryPool,
+    clock: Callable[[], float] = time.time,
+) -> list[Route]:
+    """Return the routes of the API; `tenant_of` raises QueryUnauthorized, `clock` gives seconds since the epoch.
+
+    Who makes the pool closes it, after the last request.
+    """
+    api = _Api(backend, engine, tenant_of, pool, clock)
+    table = [
+        Route(PREFIX + path, partial(api.answer, endpoint), methods=list(methods))
+        for path, methods, endpoint in ENDPOINTS
+    ]
+    nowhere = partial(api.answer, _not_found)
+    return [*table, Route("/prometheus/{path:path}", nowhere, methods=["GET", "POST", "PUT", "DELETE"])]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The way of a request
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    backend: Backend
+    engine: Engine
+    tenant_of: Callable[[Request], Tenant]
+    pool: QueryPool
+    clock: Callable[[], float]
+
+    async def answer(self, endpoint: Endpoint, request: Request) -> Response:
+        """Answer a request; nothing it can hold makes this raise."""
+        try:
+            return await self._answer(endpoint, request)
+        except Exception as error:  # noqa: BLE001  one door for all of them; _refusal logs what is our fault
+            return _refusal(error, request)
+
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        tenant = self.tenant_of(request)
+        limits = self.pool.limits
+        parameters = await _parameters(request, limits.max_form_bytes)
+        budget = limits.budget(parameters.duration_ms("timeout", 0))
+        question = Question(
+            parameters,
+            request.path_params,
+            self.backend.querier(tenant.name, budget),
+            self.engine,
+            budget,
+            limits,
+            int(self.clock() * 1000),
+        )
+        work = partial(_pieces, endpoint, question, _accepts_gzip(request))
+        return _response(*await self.pool.run(request, budget, work))
+
+
+async def _parameters(request: Request, max_form_bytes: int) -> Parameters:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    form = b""
+    if request.method == "POST" and kind == "application/x-www-form-urlencoded":
+        async for chunk in request.stream():
+            form += chunk
+            if len(form) > max_form_bytes:
+                raise BadQuery(f"the form is larger than the {max_form_bytes} bytes a request may have")
+    return Parameters.read(request.url.query, form.decode("utf-8", "replace"))
+
+
+def _pieces(endpoint: Endpoint, question: Question, may_zip: bool) -> tuple[list[bytes], bool]:
+    """Evaluate and encode, on a thread of the pool; tell whether the answer became gzip."""
+    answer = endpoint(question)
+    body = _within(encode.success(answer.data, answer.warnings, answer.infos, answer.stats), question)
+    return encode.gzipped(body) if may_zip else (list(body), False)
+
+
+def _within(pieces: Iterable[bytes], question: Question) -> Iterator[bytes]:
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > question.limits.max_answer_bytes:
+            raise BudgetExceeded(f"the answer is larger than {question.limits.max_answer_bytes} bytes")
+        question.budget.check()
+        yield piece
+
+
+def _accepts_gzip(request: Request) -> bool:
+    """Tell whether `Accept-Encoding` names gzip with a weight that is not zero (RFC 9110, section 12.5.3)."""
+    for item in request.headers.get("accept-encoding", "").lower().split(","):
+        coding, _, weight = item.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return weight.replace(" ", "").rstrip("0.") != "q="
+    return False
+
+
+def _response(pieces: list[bytes], zipped: bool) -> Response:
+    size = sum(map(len, pieces))
+    headers = {"vary": "Accept-Encoding"}
+    if zipped:
+        headers["content-encoding"] = "gzip"
+    if size < 1 << 20:
+        return Response(b"".join(pieces), media_type="application/json", headers=headers)
+    headers["content-length"] = str(size)
+    return StreamingResponse(_one_by_one(pieces), media_type="application/json", headers=headers)
+
+
+async def _one_by_one(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    """Hand over pieces without keeping those already sent."""
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
+
+
+# What Python raises for a query too large for it, and what that is to the client.
+_TOO_LARGE: Mapping[type[Exception], QueryError] = {
+    RecursionError: BadQuery("the query nests too deeply"),
+    MemoryError: BudgetExceeded("the query needs more memory than there is"),
+    ClientDisconnect: QueryCanceled("the client went away"),
+}
+
+
+def _refusal(error: Exception, request: Request) -> Response:
+    error = _TOO_LARGE.get(type(error), error)
+    for kind in type(error).__mro__:
+        if kind in QUERY_STATUS:
+            status, error_type = QUERY_STATUS[kind]
+            return _error_response(status, error_type, str(error))
+    if isinstance(error, StoreError):
+        _log.error("the store could not answer %s: %s", request.url.path, error)
+        return _error_response(503, "unavailable", "the store cannot answer now; the server's log says why")
+    _log.error("answering %s failed", request.url.path, exc_info=error)
+    return _error_response(500, "internal", "internal error; the server's log says more")
+
+
+def _error_response(status: int, error_type: str, message: str) -> Response:
+    return Response(encode.error(error_type, message), status, media_type="application/json")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Queries
+
+
+@contextmanager
+def _parameter(name: str) -> Iterator[None]:
+    """Name the parameter in what is wrong with its value."""
+    try:
+        yield
+    except BadQuery as error:
+        raise invalid(name, str(error)) from None
+
+
+def _query(question: Question) -> Answer:
+    parameters = question.parameters
+    at_ms = parameters.time_ms("time", question.now_ms)
+    limit, lookback_ms = parameters.count("limit"), _lookback_ms(parameters)
+    with _parameter("query"):
+        result = question.engine.instant(
+            question.querier, parameters.text("query"), at_ms, question.budget, lookback_ms=lookback_ms
+        )
+    return _result_answer(question, result, limit)
+
+
+def _query_range(question: Question) -> Answer:
+    parameters = question.parameters
+    start_ms, end_ms, step_ms = _grid(parameters, question.limits.max_points)
+    limit, lookback_ms = parameters.count("limit"), _lookback_ms(parameters)
+    with _parameter("query"):
+        result = question.engine.range(
+            question.querier,
+            parameters.text("query"),
+            start_ms,
+            end_ms,
+            step_ms,
+            question.budget,
+            lookback_ms=lookback_ms,
+        )
+    return _result_answer(question, result, limit)
+
+
+def _grid(parameters: Parameters, max_points: int) -> tuple[int, int, int]:
+    """Return start, end and step in ms, all of them required."""
+    for name in ("start", "end", "step"):
+        if not parameters.text(name):
+            what = "duration" if name == "step" else "timestamp"
+            raise invalid(name, f'cannot parse "" to a valid {what}')
+    start_ms, end_ms = parameters.time_ms("start", 0), parameters.time_ms("end", 0)
+    if end_ms < start_ms:
+        raise invalid("end", "end timestamp must not be before start time")
+    step_ms = parameters.duration_ms("step", 0)
+    if step_ms <= 0:
+        raise invalid(
+            "step", "zero or negative query resolution step widths are not accepted. Try a positive integer"
+        )
+    if (end_ms - start_ms) // step_ms + 1 > max_points:
+        raise BadQuery(
+            f"exceeded maximum resolution of {max_points:,} points per timeseries. "
+            "Try decreasing the query resolution (?step=XX)"
+        )
+    return start_ms, end_ms, step_ms
+
+
+def _lookback_ms(parameters: Parameters) -> int | None:
+    if not parameters.text("lookback_delta"):
+        return None
+    lookback_ms = parameters.duration_ms("lookback_delta", 0)
+    if lookback_ms <= 0:
+        raise invalid("lookback_delta", "the lookback must be a positive duration")
+    return lookback_ms
+
+
+_TRUNCATED = "results truncated due to limit"
+
+
+def _result_answer(question: Question, result: Result, limit: int) -> Answer:
+    shown = _first(result, limit)
+    warnings = result.warnings if shown is result else (*result.warnings, _TRUNCATED)
+    return Answer(encode.result_json(shown), warnings, result.infos, _stats(question))
+
+
+def _first(result: Result, limit: int) -> Result:
+    """Return a result's first series, or the result itself if it has no more; 0 is no limit."""
+    if not limit:
+        return result
+    if result.raw is not None:
+        return result if len(result.raw.labels) <= limit else replace(result, raw=_first_raw(result.raw, limit))
+    if result.kind not in ("vector", "matrix"):
+        return result
+    there = result.present.any(axis=1).nonzero()[0]
+    if len(there) <= limit:
+        return result
+    kept = there[:limit]
+    return replace(
+        result,
+        labels=[result.labels[index] for index in kept],
+        values=result.values[kept],
+        present=result.present[kept],
+    )
+
+
+def _first_raw(block: Block, limit: int) -> Block:
+    end = block.offsets[limit]
+    return replace(
+        block,
+        labels=block.labels[:limit],
+        offsets=block.offsets[: limit + 1],
+        timestamps=block.timestamps[:end],
+        values=block.values[:end],
+    )
+
+
+def _stats(question: Question) -> bytes:
+    """Return the statistics a client asked for by `stats`: those we measure of those Prometheus has."""
+    if not question.parameters.text("stats"):
+        return b""
+    elapsed = time.monotonic() - question.started
+    timings = {"evalTotalTime": elapsed, "execTotalTime": elapsed}
+    samples = {"totalQueryableSamples": question.budget.samples}
+    return encode.json_bytes({"timings": timings, "samples": samples})
+
+
+def _format_query(question: Question) -> Answer:
+    query = question.parameters.text("query")
+    with _parameter("query"):
+        parse(query)
+    try:
+        text = promql_parser.parse(query).prettify()
+    except ValueError:  # experimental syntax the library does not know
+        text = query.strip()
+    return _plain(text)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Series and metadata
+
+
+def _selection(question: Question) -> tuple[list[Sequence[Matcher]], int, int]:
+    """Return the selectors of `match[]` and the time range in ms; without one, all of time."""
+    parameters = question.parameters
+    start_ms, end_ms = parameters.time_ms("start", EARLIEST_MS), parameters.time_ms("end", LATEST_MS)
+    if end_ms < start_ms:
+        raise invalid("end", "end timestamp must not be before start time")
+    with _parameter("match[]"):
+        selectors: list[Sequence[Matcher]] = [parse_selector(text) for text in parameters.every("match[]")]
+    return selectors, start_ms, end_ms
+
+
+def _series(question: Question) -> Answer:
+    selectors, start_ms, end_ms = _selection(question)
+    if not selectors:
+        raise BadQuery("no match[] parameter provided")
+    limit = question.parameters.count("limit")
+    return _listed(question.querier.series(selectors, start_ms, end_ms), limit)
+
+
+def _labels(question: Question) -> Answer:
+    selectors, start_ms, end_ms = _selection(question)
+    limit = question.parameters.count("limit")
+    return _listed(question.querier.label_names(selectors, start_ms, end_ms), limit)
+
+
+def _label_values(question: Question) -> Answer:
+    name = unescape_name(question.path["name"])
+    selectors, start_ms, end_ms = _selection(question)
+    limit = question.parameters.count("limit")
+    return _listed(question.querier.label_values(name, selectors, start_ms, end_ms), limit)
+
+
+_ESCAPED = re.compile(r"__|_(?P<code>[0-9a-fA-F]{1,6})_")
+
+
+def unescape_name(name: str) -> str:
+    """Return the name that `U__sy_2e_stem` stands for in an address; any other name is itself.
+
+    `__` is an underscore, `_2e_` the character of that number (prometheus/common: model/metric.go).
+    """
+    if not name.startswith("U__"):
+        return name
+    try:
+        return _ESCAPED.sub(lambda match: chr(int(match["code"], 16)) if match["code"] else "_", name[3:])
+    except ValueError:
+        return name
+
+
+def _listed(found: Sequence[str] | Sequence[Labels], limit: int) -> Answer:
+    shown = found[:limit] if limit else found
+    return Answer(encode.list_json(shown), warnings=(_TRUNCATED,) if len(shown) < len(found) else ())
+
+
+def _metadata(question: Question) -> Answer:
+    parameters = question.parameters
+    limits = [_metadata_limit(parameters, name) for name in ("limit", "limit_per_metric")]
+    metrics: dict[str, list[dict[str, str]]] = {}
+    for entry in question.querier.metadata(parameters.text("metric") or None):
+        metrics.setdefault(entry.metric, []).append(_metadata_json(entry))
+    return _plain({metric: entries[: limits[1]] for metric, entries in list(metrics.items())[: limits[0]]})
+
+
+def _metadata_limit(parameters: Parameters, name: str) -> int | None:
+    """Here, unlike elsewhere, 0 means none at all, and a negative limit no limit."""
+    text = parameters.text(name)
+    if not text:
+        return None
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise BadQuery(f"{name} must be a number")
+    return int(text) if int(text) >= 0 else None
+
+
+def _metadata_json(entry: MetricMetadata) -> dict[str, str]:
+    return {"type": entry.type, "help": entry.help, "unit": entry.unit}
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The server itself, and what only a scraping Prometheus has
+
+
+def _plain(data: object) -> Answer:
+    return Answer((encode.json_bytes(data),))
+
+
+def _constant(data: object) -> Endpoint:
+    """Return an endpoint whose answer is always the same."""
+    answer = _plain(data)
+    return lambda _question: answer
+
+
+def _exemplars(question: Question) -> Answer:
+    with _parameter("query"):
+        parse(question.parameters.text("query"))
+    _selection(question)
+    return _plain([])
+
+
+def _not_found(question: Question) -> Answer:
+    raise NotFound(f"no such endpoint: {question.path['path']}")
+
+
+_BUILD = {
+    "application": "opstrace",
+    "version": PROMETHEUS_VERSION,
+    "revision": __version__,
+    "branch": "",
+    "buildUser": "",
+    "buildDate": "",
+    "goVersion": "",
+}
+_GET, _BOTH = ("GET",), ("GET", "POST")
+
+ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
+    ("/query", _BOTH, _query),
+    ("/query_range", _BOTH, _query_range),
+    ("/query_exemplars", _BOTH, _exemplars),
+    ("/format_query", _BOTH, _format_query),
+    ("/series", _BOTH, _series),
+    ("/labels", _BOTH, _labels),
+    ("/label/{name:path}/values", _GET, _label_values),
+    ("/metadata", _GET, _metadata),
+    ("/rules", _GET, _constant({"groups": []})),
+    ("/alerts", _GET, _constant({"alerts": []})),
+    ("/alertmanagers", _GET, _constant({"activeAlertmanagers": [], "droppedAlertmanagers": []})),
+    ("/targets", _GET, _constant({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}})),
+    ("/targets/metadata", _GET, _constant([])),
+    ("/status/buildinfo", _GET, _constant(_BUILD)),
+    ("/status/config", _GET, _constant({"yaml": ""})),
+    ("/status/flags", _GET, _constant({})),
+)
