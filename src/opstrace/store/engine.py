@@ -64,6 +64,7 @@ class Connection:
     """One thread's way into the engine."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._connection: Any = chdb.connect(path)
 
     def execute(self, sql: str, rows: pa.Table | None = None, **parameters: Parameter) -> int:
@@ -92,7 +93,13 @@ class Connection:
         try:
             return self._connection.query(sql, output, params={k: _literal(v) for k, v in parameters.items()})
         except Exception as error:
+            self._reconnect()
             raise _translated(error) from error
+
+    def _reconnect(self) -> None:
+        """Replace the connection: after a failed statement one of chDB 26.9 answers the next query with no rows."""
+        broken, self._connection = self._connection, chdb.connect(self._path)
+        broken.close()
 
 
 def _buffer(result: Any) -> pa.Buffer:  # noqa: ANN401
