@@ -1,0 +1,233 @@
+"""Whatever a client sends: no 500, no hang, and what others send at the same moment is stored."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from threading import Barrier
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from end_to_end import wire
+from end_to_end.instance import Answer, Instance, label_set
+
+V1, V2, CHECKS = "/api/v1/series", "/api/v2/series", "/api/v1/check_run"
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+ACCEPTED, REFUSED = 202, 400
+bounded = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+V1_DOCUMENT = {
+    "series": [
+        {
+            "metric": "hostile.first",
+            "points": [[1764000000, 1.5], [1764000010.25, -2]],
+            "type": "rate",
+            "interval": 10,
+            "host": "web-1",
+            "device": "sda1",
+            "tags": ["env:prod", "canary"],
+            "source_type_name": "System",
+        },
+        {"metric": "hostile.second", "points": [[1764000000, 7]], "type": "count", "tags": None},
+    ]
+}
+V2_DOCUMENT = {
+    "series": [
+        {
+            "metric": "hostile.first",
+            "points": [{"timestamp": 1764000000, "value": 1.5}, {"timestamp": 1764000010, "value": -2}],
+            "type": 2,
+            "interval": 10,
+            "resources": [{"type": "host", "name": "web-1"}, {"type": "device", "name": "sda1"}],
+            "tags": ["env:prod", "canary"],
+            "source_type_name": "System",
+            "metadata": {"origin": {"origin_product": 10}},
+        },
+        {"metric": "hostile.second", "points": [{"timestamp": 1764000000, "value": 7}], "type": 1},
+    ]
+}
+CHECKS_DOCUMENT = [
+    {"check": "hostile.check", "host_name": "web-1", "timestamp": 1764000000, "status": 0, "tags": ["env:prod"]},
+    {"check": "hostile.check", "host_name": "web-2", "timestamp": 1764000000, "status": 2, "message": None},
+]
+
+# Every kind of JSON value, among them those a decoder trips over: huge numbers, lone surrogates, odd names.
+foreign = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**63, -(2**63) - 1, 2**64, 10**400, -1, 0])
+    | st.floats()
+    | st.text(alphabet=st.characters(), max_size=20)
+    | st.sampled_from(
+        ["", "\ud800", "\udfff\ud800", "\0", "NaN", "1e999", "-", ":", "a:", ":a", "\u202e", "💥" * 50]
+    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def paths(document: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value inside the document, and to the document itself."""
+    yield here
+    items = document.items() if isinstance(document, dict) else enumerate(document)
+    for key, value in items if isinstance(document, dict | list) else ():
+        yield from paths(value, (*here, key))
+
+
+def replaced(document: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """Return the document with another value at the end of the path."""
+    if not path:
+        return value
+    copy = dict(document) if isinstance(document, dict) else list(document)
+    copy[path[0]] = replaced(document[path[0]], path[1:], value)
+    return copy
+
+
+@st.composite
+def confused(draw: st.DrawFn, document: Any) -> bytes:
+    """Return the JSON of a document in which a few values are of another kind."""
+    for _ in range(draw(st.integers(1, 3))):
+        document = replaced(document, draw(st.sampled_from(list(paths(document)))), draw(foreign))
+    return json.dumps(document).encode()
+
+
+@st.composite
+def damaged(draw: st.DrawFn, body: bytes) -> bytes:
+    """Return the body cut, with bits flipped, or with a piece of it repeated elsewhere."""
+    damage = bytearray(body)
+    for position, bit in draw(st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 7)), max_size=6)):
+        damage[position] ^= 1 << bit
+    first, last, where = sorted(draw(st.tuples(*[st.integers(0, len(damage))] * 3)))
+    if draw(st.booleans()):
+        damage[where:where] = damage[first:last]
+    return bytes(damage[: draw(st.integers(0, len(damage)))] if draw(st.booleans()) else damage)
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def record(number: int, body: bytes | int) -> bytes:
+    """Return one field of a message: a varint, or bytes behind their length."""
+    if isinstance(body, int):
+        return varint(number << 3) + varint(body)
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+numbers = st.integers(1, 9) | st.sampled_from([15, 16, 1000, 2**29 - 1])
+scalar = st.integers(0, 2**64 - 1) | st.binary(max_size=16)
+# Messages whose field numbers are ours and whose field types are anybody's.
+messages = st.recursive(
+    st.lists(st.builds(record, numbers, scalar), max_size=5).map(b"".join),
+    lambda inner: st.lists(st.builds(record, numbers, inner | scalar), max_size=5).map(b"".join),
+    max_leaves=12,
+)
+
+_neighbours = count()
+
+
+@pytest.fixture(scope="module")
+def senders() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+def post(instance: Instance, path: str, media_type: str, body: bytes) -> Answer:
+    return instance.send("POST", path, body, {"DD-API-KEY": instance.key(), "Content-Type": media_type})
+
+
+def survives(instance: Instance, senders: ThreadPoolExecutor, path: str, media_type: str, body: bytes) -> None:
+    """Send the body beside a good one; it is taken or refused in Datadog's shape, and the good one is stored."""
+    now, name = int(time.time()), f"hostile.neighbour.{next(_neighbours)}"
+    good = json.dumps({"series": [{"metric": name, "points": [[now, 1]], "host": "web-1"}]}).encode()
+    hostile = senders.submit(post, instance, path, media_type, body)
+    neighbour = senders.submit(post, instance, V1, JSON, good)
+    assert neighbour.result().status == ACCEPTED
+    answer = hostile.result()
+    assert answer.status in {ACCEPTED, REFUSED}, answer
+    assert answer.status == ACCEPTED or list(answer.json()) == ["errors"]
+    stored = name.replace(".", "_")
+    labels = label_set({"__name__": stored, "instance": "web-1", "job": "ddagent", "type": "gauge"})
+    assert instance.samples(stored, now + 1, 60) == {labels: {now * 1000: "1"}}
+
+
+@bounded
+@given(body=confused(V1_DOCUMENT))
+def test_v1_with_values_of_another_kind(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, V1, JSON, body)
+
+
+@bounded
+@given(body=confused(V2_DOCUMENT))
+def test_v2_json_with_values_of_another_kind(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, V2, JSON, body)
+
+
+@bounded
+@given(body=confused(CHECKS_DOCUMENT))
+def test_checks_with_values_of_another_kind(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, CHECKS, JSON, body)
+
+
+@bounded
+@given(body=damaged(json.dumps(V1_DOCUMENT).encode()))
+def test_v1_damaged(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, V1, JSON, body)
+
+
+@bounded
+@given(body=damaged(wire.metric_payload(V2_DOCUMENT)))
+def test_v2_protobuf_damaged(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, V2, PROTOBUF, body)
+
+
+@bounded
+@given(body=messages)
+def test_v2_protobuf_of_another_schema(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, V2, PROTOBUF, body)
+
+
+@bounded
+@given(body=damaged(wire.ENCODERS["zstd, three frames"](json.dumps(V1_DOCUMENT).encode())), data=st.data())
+def test_compressed_body_damaged(
+    instance: Instance, senders: ThreadPoolExecutor, body: bytes, data: st.DataObject
+) -> None:
+    encoding = data.draw(st.sampled_from(["zstd", "gzip", "deflate", "zstd1"]))
+    headers = {"DD-API-KEY": instance.key(), "Content-Type": JSON, "Content-Encoding": encoding}
+    assert instance.send("POST", V1, body, headers).status in {ACCEPTED, REFUSED}
+
+
+BROKEN = [
+    (V1, JSON, b'{"series": [{"metric": "hostile.broken", "points": [['),
+    (V2, JSON, b'{"series": [{"metric": "hostile.broken"'),
+    (V2, PROTOBUF, wire.metric_payload(V2_DOCUMENT)[:-3]),
+    (CHECKS, JSON, b'[{"check": "hostile.broken", "status": 0}'),
+]
+
+
+def test_broken_bodies_are_singled_out_of_a_commit(instance: Instance, senders: ThreadPoolExecutor) -> None:
+    """Sixteen bodies at one moment, every second one broken: each gets the verdict it deserves."""
+    now, together = int(time.time()), Barrier(16)
+
+    def good(number: int) -> bytes:
+        point = {"timestamp": now, "value": 1}
+        series = {"metric": "hostile.together", "type": 3, "points": [point], "tags": [f"number:{number}"]}
+        return wire.metric_payload({"series": [series]})
+
+    def send(number: int) -> int:
+        broken = BROKEN[number // 2 % len(BROKEN)]
+        path, media_type, body = (V2, PROTOBUF, good(number)) if number % 2 else broken
+        together.wait(timeout=10)
+        return post(instance, path, media_type, body).status
+
+    assert list(senders.map(send, range(16))) == [REFUSED, ACCEPTED] * 8
+    found = instance.samples("hostile_together", now + 1, 60)
+    assert sorted(int(dict(labels)["number"]) for labels in found) == list(range(1, 16, 2))
+    assert instance.series("hostile_broken", now - 60, now + 60) == set()
