@@ -33,7 +33,11 @@ class InstanceError(OpstraceError):
 
 
 class StoreError(OpstraceError):
-    """The storage engine could not do what it was asked."""
+    """The storage engine could not do what it was asked; `input_fault` when it could not read what it was given."""
+
+    def __init__(self, message: str, *, input_fault: bool = False) -> None:
+        super().__init__(message)
+        self.input_fault = input_fault
 
 
 class IntakeError(OpstraceError):

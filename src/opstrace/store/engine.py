@@ -4,6 +4,7 @@ One process owns a data directory. A connection serves one thread at a time; the
 engine works, so statements on different connections run in parallel.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -20,7 +21,7 @@ from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Parameter: TypeAlias = str | int | float | Sequence[int]
+Parameter: TypeAlias = str | int | float | Sequence[int] | Sequence[str]
 
 # Written into the data directory; docs/format.md says what changed when.
 SCHEMA_VERSION = 1
@@ -47,6 +48,8 @@ _CALLERS_FAULT: dict[str, tuple[type[Exception], str]] = {
     _TIMEOUT_EXCEEDED: (QueryTimeout, "query timed out"),
     _MEMORY_LIMIT_EXCEEDED: (BudgetExceeded, "the query needs more memory than it may use"),
 }
+# Codes that say that an input file is not what its format says.
+_INPUT_FAULT = re.compile(r"Code: (?:25|26|27|32|33|34|72|117|131|444)\.")
 
 
 def statement(package: str, name: str) -> str:
@@ -113,7 +116,13 @@ def _literal(value: Parameter) -> str:
         return value.translate(_ESCAPES)
     if isinstance(value, int | float):
         return str(value)
-    return "[" + ",".join(map(str, value)) + "]"
+    return "[" + ",".join(_element(element) for element in value) + "]"
+
+
+def _element(element: int | str) -> str:
+    if isinstance(element, int):
+        return str(element)
+    return "'" + element.translate(_ESCAPES).replace("'", "\\'") + "'"
 
 
 def _translated(error: Exception) -> Exception:
@@ -121,7 +130,9 @@ def _translated(error: Exception) -> Exception:
     for code, (kind, message) in _CALLERS_FAULT.items():
         if code in text:
             return kind(message)
-    return StoreError(text.partition("Stack trace")[0].strip())
+    # The engine may quote the input, and the Python side may fail to read that quotation.
+    input_fault = isinstance(error, UnicodeDecodeError) or _INPUT_FAULT.match(text) is not None
+    return StoreError(text.partition("Stack trace")[0].strip(), input_fault=input_fault)
 
 
 class Engine:

@@ -1,0 +1,139 @@
+"""From a request's bytes to a payload's: read with a cap, inflated with a cap.
+
+Encodings and their odd uses: datadog-intake.md, section 2.3.
+"""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+
+import zstandard
+
+from opstrace.errors import PayloadTooLarge, Undecodable
+
+_CHUNK_BYTES = 256 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte from 50 to 5f
+
+# Chunks of inflated bytes; never more in one chunk than the second argument says.
+Inflater = Callable[[bytes, int], Iterator[bytes]]
+
+
+def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Return what a body holds once its Content-Encoding is undone.
+
+    A body that does not begin like its encoding is taken as it is: proxies undo an encoding and leave the header.
+    Raises PayloadTooLarge beyond `max_bytes` (while inflating, so that a bomb costs no more than the cap) and
+    Undecodable for an unknown encoding or a broken stream.
+    """
+    inflater = _inflater(body, encoding.strip().lower())
+    if inflater is None:
+        return _capped([body], max_bytes)
+    try:
+        return _capped(inflater(body, _CHUNK_BYTES), max_bytes)
+    except (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
+        raise Undecodable(f"the body is not valid {encoding}: {error}") from error
+
+
+def _capped(chunks: "Iterator[bytes] | list[bytes]", max_bytes: int) -> bytes:
+    kept, size = [], 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > max_bytes:
+            raise PayloadTooLarge(f"payload too large: more than {max_bytes} bytes once inflated")
+        kept.append(chunk)
+    return b"".join(kept)
+
+
+def _inflater(body: bytes, encoding: str) -> Inflater | None:
+    if encoding in ("", "identity") or not body:
+        return None
+    if encoding not in _INFLATERS:
+        raise Undecodable(f"Content-Encoding {encoding[:40]!r} is not one of {', '.join(_INFLATERS)}, identity")
+    looks_like, inflater = _INFLATERS[encoding]
+    return inflater if looks_like(body) else _plain_or_fail(body, inflater)
+
+
+def _plain_or_fail(body: bytes, inflater: Inflater) -> Inflater | None:
+    for looks_like, other in _INFLATERS.values():
+        if looks_like(body):
+            return other
+    # Raw deflate has no magic; JSON and protobuf payloads begin with one of these.
+    return None if body[:1] in b'{[\n"' or body.lstrip()[:1] in (b"{", b"[") else inflater
+
+
+def _inflate_zlib_members(body: bytes, chunk_bytes: int, window_bits: int) -> Iterator[bytes]:
+    rest = body
+    while rest:
+        member = zlib.decompressobj(window_bits)
+        while not member.eof:
+            data = member.decompress(rest, chunk_bytes)
+            if not data and not member.unconsumed_tail and not member.eof:
+                raise EOFError("the stream ends early")
+            yield data
+            rest = member.unconsumed_tail
+        rest = member.unused_data.lstrip(b"\0")
+
+
+def _inflate_gzip(body: bytes, chunk_bytes: int) -> Iterator[bytes]:
+    return _inflate_zlib_members(body, chunk_bytes, 31)
+
+
+def _inflate_deflate(body: bytes, chunk_bytes: int) -> Iterator[bytes]:
+    """Undo deflate, which always means zlib's wrapper, except at senders that took the word at its letter."""
+    wrapped = body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+    return _inflate_zlib_members(body, chunk_bytes, 15 if wrapped else -15)
+
+
+def _inflate_zstd(body: bytes, chunk_bytes: int) -> Iterator[bytes]:
+    """Undo zstd: Agents write frames without a content size, and several of them in a body."""
+    _check_zstd_ends(body)
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body, read_across_frames=True)
+    while data := reader.read(chunk_bytes):
+        yield data
+
+
+def _check_zstd_ends(body: bytes) -> None:
+    """Raise EOFError unless the last frame is whole, which the library does not say of a stream.
+
+    Walks the blocks' headers as RFC 8878, section 3.1.1, lays them out.
+    """
+    at = 0
+    while at < len(body):
+        if body[at + 1 : at + 4] == _SKIPPABLE_MAGIC and 0x50 <= body[at] <= 0x5F:
+            at += 8 + int.from_bytes(body[at + 4 : at + 8], "little")
+            continue
+        frame = zstandard.get_frame_parameters(body[at : at + 18])
+        at += zstandard.frame_header_size(body[at : at + 18])
+        last = False
+        while not last:
+            if at + 3 > len(body):
+                raise EOFError("the stream ends early")
+            header = int.from_bytes(body[at : at + 3], "little")
+            last, run_length = bool(header & 1), (header >> 1) & 3 == 1
+            at += 3 + (1 if run_length else header >> 3)
+        at += 4 if frame.has_checksum else 0
+    if at > len(body):
+        raise EOFError("the stream ends early")
+
+
+def _is_gzip(body: bytes) -> bool:
+    return body[:2] == _GZIP_MAGIC
+
+
+def _is_zstd(body: bytes) -> bool:
+    return body[:4] == _ZSTD_MAGIC
+
+
+def _is_zlib(body: bytes) -> bool:
+    return body[:1] == b"\x78" and int.from_bytes(body[:2], "big") % 31 == 0
+
+
+_INFLATERS: dict[str, tuple[Callable[[bytes], bool], Inflater]] = {
+    "deflate": (_is_zlib, _inflate_deflate),
+    "gzip": (_is_gzip, _inflate_gzip),
+    "x-gzip": (_is_gzip, _inflate_gzip),
+    "zstd": (_is_zstd, _inflate_zstd),
+    "zstd1": (_is_zstd, _inflate_zstd),
+}

@@ -1,0 +1,33 @@
+-- POST /api/v1/check_run: a service check is a series of its status. A check without a time is of now.
+INSERT INTO staged (body, tenant, sent_name, host, type, interval, unit, source_type, sent_tags, points)
+SELECT
+    body,
+    tenant,
+    c.check,
+    if(c.host_name = '', c.host, c.host_name),
+    'service_check',
+    0,
+    '',
+    '',
+    c.tags,
+    [(
+        if(coalesce(c.timestamp, 0) = 0, toFloat64({now_ms:Int64}) / 1000, c.timestamp),
+        if(c.status IN (0, 1, 2, 3), c.status, NULL)
+    )]
+FROM
+(
+    SELECT
+        assumeNotNull(body) AS body,
+        assumeNotNull(tenant) AS tenant,
+        assumeNotNull(content) AS content,
+        arrayJoin(JSONExtract(if(JSONType(content) = 'Object', concat('[', content, ']'), content), 'Array(Tuple(
+            check     String,
+            host_name String,
+            host      String,
+            timestamp Nullable(Float64),
+            status    Nullable(Float64),
+            tags      Array(String)
+        ))')) AS c
+    FROM Python(rows)
+    WHERE content != '{}'
+)

@@ -1,0 +1,79 @@
+"""JSON that the engine's parser refuses, read by a slower and more patient one.
+
+Python senders write NaN and Infinity, which are not JSON; some senders write text that is not UTF-8. Whatever no
+parser can read is broken for ever.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opstrace.errors import Undecodable
+from opstrace.intake.payload import Family
+
+# A document costs some ten times its size while Python holds it.
+MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
+_NAMES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A document that the engine can read, without the numbers that are not finite."""
+
+    content: bytes
+    not_finite: int  # how many numbers were taken out
+
+
+def repair(family: Family, content: bytes) -> Repaired | None:
+    """Read a body in which the engine found no series; None when there are none in it.
+
+    Raises Undecodable, saying what is wrong where.
+    """
+    text = content.decode("utf-8", "replace").strip()
+    if not text:
+        return None
+    if len(content) > MAX_REPAIR_BYTES:
+        raise Undecodable("the body is not valid JSON")
+    not_finite: list[str] = []
+    document = _parse(text, not_finite.append)
+    elements = _elements(family, document)
+    return Repaired(json.dumps(document).encode(), len(not_finite)) if elements else None
+
+
+def _parse(text: str, not_finite: Callable[[str], None]) -> Any:  # noqa: ANN401 (it is any JSON)
+    def number(literal: str) -> float | None:
+        value = float(literal)
+        if value in (float("inf"), float("-inf")):
+            not_finite(literal)
+            return None
+        return value
+
+    try:
+        return json.loads(text, parse_constant=not_finite, parse_float=number)
+    except json.JSONDecodeError as error:
+        raise Undecodable(f"the body is not valid JSON: {error.msg} at character {error.pos}") from error
+    except ValueError as error:
+        raise Undecodable("the body is not valid JSON: a number has too many digits") from error
+    except RecursionError as error:
+        raise Undecodable("the body is not valid JSON: nested too deeply") from error
+
+
+def _elements(family: Family, document: Any) -> list[Any]:  # noqa: ANN401 (it is any JSON)
+    """Return the series or checks of a document."""
+    if family is Family.CHECK_RUN:
+        if not isinstance(document, dict | list):
+            raise Undecodable(f"expected an array of service checks, got {_name(document)}")
+        return [document] if document and isinstance(document, dict) else document
+    if document is None or document == []:
+        return []
+    if not isinstance(document, dict):
+        raise Undecodable(f"expected an object with series, got {_name(document)}")
+    series = document.get("series")
+    if series is not None and not isinstance(series, list):
+        raise Undecodable(f"series: expected an array, got {_name(series)}")
+    return series or []
+
+
+def _name(document: Any) -> str:  # noqa: ANN401 (it is any JSON)
+    return _NAMES.get(type(document), "null")

@@ -1,0 +1,24 @@
+-- Where one commit's payloads lie, decoded, until they are in the store. In memory only; emptied by every commit.
+
+DROP TABLE IF EXISTS staged;
+-- One row a series of a payload. Families fill the plain columns; the others say, for all of them alike, what
+-- makes a series one: name, host, type, interval and the set of tags.
+CREATE TABLE staged
+(
+    body        UInt32,                                            -- which body of the commit it came in
+    tenant      LowCardinality(String),
+    sent_name   String,
+    host        String,
+    type        LowCardinality(String),
+    interval    Float64,
+    unit        LowCardinality(String),
+    source_type LowCardinality(String),
+    sent_tags   Array(String),                                     -- devices and resources included
+    points      Array(Tuple(Nullable(Float64), Nullable(Float64))), -- s, value
+    -- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
+    metric_name String        MATERIALIZED if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name),
+    tags        Array(String) MATERIALIZED arraySort(arrayDistinct(arrayFilter(tag -> tag != '', sent_tags))),
+    metric      UInt64        MATERIALIZED sipHash64(metric_name),
+    series      UInt64        MATERIALIZED sipHash64(metric_name, host, type, interval, tags)
+)
+ENGINE = Memory

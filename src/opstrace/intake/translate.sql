@@ -1,0 +1,75 @@
+-- From Datadog's vocabulary to Prometheus's, for the series of this commit that have no row of their day yet.
+INSERT INTO unseen
+WITH
+    -- "key:value" is split at the first colon; a bare tag is true.
+    arrayMap(
+        tag -> (
+            if(position(tag, ':') = 0, tag, substring(tag, 1, position(tag, ':') - 1)),
+            if(position(tag, ':') = 0, 'true', substring(tag, position(tag, ':') + 1))
+        ),
+        arrayMap(tag -> toValidUTF8(tag), tags)
+    ) AS sent_pairs,
+    -- A key keeps to Prometheus's alphabet and does not start with a digit.
+    arrayMap(
+        pair -> (replaceRegexpOne(replaceRegexpAll(pair.1, '[^a-zA-Z0-9_]', '_'), '^([0-9]|$)', '_\\1'), pair.2),
+        sent_pairs
+    ) AS sane_pairs,
+    -- A key never takes a label that means something else; `device` is meant.
+    arrayMap(
+        pair -> (
+            multiIf(
+                pair.1 = 'device', pair.1,
+                {prefix:String} != '', concat({prefix:String}, pair.1),
+                pair.1 IN ('__name__', 'instance', 'job', 'type'), concat('tag_', pair.1),
+                pair.1
+            ),
+            pair.2
+        ),
+        sane_pairs
+    ) AS pairs,
+    -- A key that comes several times has its values sorted, unique and joined.
+    arrayMap(
+        key -> (
+            key,
+            arrayStringConcat(
+                arraySort(arrayDistinct(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = key, pairs)))), ','
+            )
+        ),
+        arrayDistinct(arrayMap(pair -> pair.1, pairs))
+    ) AS tag_labels,
+    -- A label without a value is no label.
+    arraySort(arrayFilter(
+        label -> label.2 != '',
+        arrayConcat(tag_labels, [('instance', toValidUTF8(host)), ('job', 'ddagent'), ('type', toString(type))])
+    )) AS all_labels,
+    replaceRegexpOne(replaceRegexpAll(toValidUTF8(metric_name), '[^a-zA-Z0-9_:]', '_'), '^([0-9])', '_\\1') AS name
+SELECT
+    day,
+    tenant,
+    name,
+    metric,
+    series,
+    sipHash64(name, all_labels) AS label_set,
+    CAST(all_labels, 'Map(LowCardinality(String), String)') AS labels,
+    metric_name,
+    host,
+    tags,
+    type,
+    interval,
+    unit,
+    source_type
+FROM
+(
+    SELECT
+        tenant, metric, series, metric_name, host, tags, type, interval, unit, source_type,
+        arrayJoin(arrayDistinct(arrayMap(
+            point -> toDate32(toDateTime64(point.1, 3, 'UTC')),
+            arrayFilter(
+                point -> point.1 BETWEEN {oldest:Float64} AND {newest:Float64} AND isFinite(point.2), points
+            )
+        ))) AS day
+    FROM staged
+    WHERE metric_name != ''
+)
+WHERE sipHash64(tenant, day, series) NOT IN seen
+LIMIT 1 BY tenant, day, series

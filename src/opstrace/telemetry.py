@@ -1,0 +1,103 @@
+"""The catalogue of our own metrics, and how they become samples of tenant `system`.
+
+One object of an application holds them all; `docs/telemetry.md` has a line for each.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+# One metric, its labels and its value, as collected.
+Sample = tuple[str, dict[str, str], float]
+
+
+class Telemetry:
+    """Every metric of one server. Attributes are metrics, named here and nowhere else."""
+
+    content_type = _EXPOSITION_TYPE
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.request_duration = Histogram(
+            "dd_api_request_duration_seconds",
+            "Time from a request of the Datadog API to its answer. `route` is the path, slashes as underscores.",
+            ("method", "route", "status_code", "tenant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.request_bytes = Counter(
+            "dd_api_request_bytes_total",
+            "Bytes of request bodies of the Datadog API, as they came and once inflated.",
+            ("route", "tenant", "stage"),
+            registry=self.registry,
+        )
+        self.points = Counter(
+            "dd_api_points_total",
+            "Points of the Datadog API by verdict: stored, or the reason of the refusal.",
+            ("tenant", "verdict"),
+            registry=self.registry,
+        )
+        self.refused_bodies = Counter(
+            "dd_api_refused_bodies_total",
+            "Bodies of the Datadog API that were refused as a whole, by reason.",
+            ("route", "tenant", "reason"),
+            registry=self.registry,
+        )
+        self.unhandled_bodies = Counter(
+            "dd_api_unhandled_bodies_total",
+            "Bodies that were accepted and not stored, because their route is not understood yet.",
+            ("route", "tenant"),
+            registry=self.registry,
+        )
+        self.commit_duration = Histogram(
+            "opstrace_commit_duration_seconds",
+            "Time of one commit: decoding, translation, synced inserts.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.committed_bodies = Counter(
+            "opstrace_commit_bodies_total", "Bodies that went through a commit.", registry=self.registry
+        )
+        self.new_series = Counter(
+            "opstrace_commit_new_series_total",
+            "Series rows added: a series that is new, or that has its first sample of a day.",
+            registry=self.registry,
+        )
+        self.queue_bodies = Gauge(
+            "opstrace_commit_queue_bodies", "Bodies that wait for their commit.", registry=self.registry
+        )
+        self.queue_bytes = Gauge(
+            "opstrace_commit_queue_bytes", "Inflated bytes that wait for their commit.", registry=self.registry
+        )
+        self.query_duration = Histogram(
+            "opstrace_query_duration_seconds",
+            "Time of a request of the Prometheus API.",
+            ("endpoint", "status_code", "tenant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.store_rows = Gauge(
+            "opstrace_store_rows", "Rows on disk, repeats included.", ("table",), registry=self.registry
+        )
+        self.store_bytes = Gauge(
+            "opstrace_store_bytes", "Bytes on disk.", ("table",), registry=self.registry
+        )
+        self.store_parts = Gauge(
+            "opstrace_store_parts", "Active parts of the engine's tables.", ("table",), registry=self.registry
+        )
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield every sample of every metric as it stands now."""
+        for family in self.registry.collect():
+            for sample in family.samples:
+                if not sample.name.endswith("_created"):
+                    yield sample.name, dict(sample.labels), float(sample.value)
+
+    def exposition(self) -> bytes:
+        """Return the metrics as the text a Prometheus server scrapes."""
+        return generate_latest(self.registry)
