@@ -19,7 +19,7 @@ def ensure(instance: Instance) -> None:
     now = datetime.now(UTC)
     config = instance.config
     if config.cert_file and config.cert_key_file:
-        tls.check_files(config.cert_file, config.cert_key_file, now)
+        tls.check_files(config.cert_file, config.cert_key_file, tls.names_of(instance.name, config), now)
         return
     with explained(f"cannot write the certificates of instance {instance.name}"), locked(instance.home):
         authority = _authority(instance, now)

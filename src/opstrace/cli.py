@@ -1,9 +1,374 @@
-"""The opstrace command."""
+"""The opstrace command.
+
+Results go to standard output, log lines to standard error. Exit codes: 0 done, 1 not (one sentence says why), 2 wrong
+usage, 130 interrupted. Modules that take long to load are imported by the commands that need them.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from opstrace import log_lines
+from opstrace.errors import InstanceError, OpstraceError
 
-@click.group()
+if TYPE_CHECKING:
+    from opstrace.instance import Instance
+
+log = logging.getLogger("opstrace")
+
+DEFAULT_INSTANCE = "default"
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class Opstrace(click.Group):
+    """The group of all commands; turns our exceptions into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        log_lines.write_to(sys.stderr)
+        os.umask(0o077)
+        try:
+            return super().invoke(ctx)
+        except OpstraceError as error:
+            log.error("%s", error)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            log.error("interrupted; the same command, run again, completes what it began")
+            ctx.exit(INTERRUPTED)
+
+
+Command = Callable[..., Any]
+_name = click.argument("name")
+_provider = click.argument("provider", type=click.Choice(["local"]))
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+_config = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The config document (YAML; docs/configuration.md).",
+)
+_timeout = click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
+    help="How long to wait for every endpoint to answer.",
+)  # fmt: skip
+
+
+@click.group(cls=Opstrace, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="opstrace")
 def main() -> None:
-    """Point your Datadog Agents at your own machine."""
+    """Point your Datadog Agents at your own machine.
+
+    An instance is one server with its data, tenants, keys and certificates. `create` makes one and starts it in the
+    background; `up` runs one in the foreground.
+    """
+
+
+@main.command()
+@_provider
+@_name
+@_config
+@_timeout
+def create(provider: str, name: str, config_file: Path | None, timeout_s: float) -> None:
+    """Create the instance NAME and start it in the background.
+
+    The config is read from standard input without -c. Tokens are written to files in the current directory. The
+    command ends once every endpoint of every tenant has answered; run again after an interruption, it completes what
+    is missing and keeps what is there.
+    """
+    from opstrace import config, startup
+
+    if config_file is None and sys.stdin.isatty():
+        log.info("reading the config from standard input; Ctrl+D ends it")
+    document = config.load(config_file)
+    _stop_unfinished(name)
+    instance = startup.prepare(name, document, Path.cwd(), rewrite_tokens=True)
+    instance = startup.start(instance, timeout_s, _progress)
+    log.info("cluster creation finished: %s (%s)", name, provider)
+    log.info("Log in here: %s", instance.url)
+
+
+@main.command()
+@click.argument("name", default=DEFAULT_INSTANCE)
+@_config
+@click.option("--background", is_flag=True, hidden=True)
+def up(name: str, config_file: Path | None, background: bool) -> None:
+    """Run the instance NAME in the foreground, making it if there is none.
+
+    NAME is `default` if it is left out, and so is the tenant of an instance made without a config. With -c the
+    config of an existing instance is replaced. Ctrl+C or SIGTERM drains and stops.
+    """
+    from opstrace import config, instance, server_process, startup
+
+    document = config.load(config_file) if config_file else None
+    before = instance.load(name).keys if instance.exists(name) else {}
+    if document is None and not instance.exists(name):
+        document = config.DEFAULT
+    prepared = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
+    with server_process.held(prepared):
+        _serve(prepared, (lambda: None) if background else lambda: _announce(prepared, set(before)))
+
+
+@main.command()
+@_name
+@_config
+@_timeout
+def start(name: str, config_file: Path | None, timeout_s: float) -> None:
+    """Start the instance NAME in the background.
+
+    With -c its config is replaced: new tenants get tokens, the certificate gets their names.
+    """
+    from opstrace import config, startup
+
+    document = config.load(config_file) if config_file else None
+    instance = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
+    instance = startup.start(instance, timeout_s, _progress)
+    log.info("started: %s", name)
+    log.info("Log in here: %s", instance.url)
+
+
+@main.command()
+@_name
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
+    help="How long to wait for the server to drain.",
+)  # fmt: skip
+def stop(name: str, timeout_s: float) -> None:
+    """Stop the instance NAME: it drains what it has accepted, then ends.
+
+    Stopping an instance that does not run is no failure.
+    """
+    from opstrace import instance, server_process
+
+    ran = server_process.stop(instance.load(name), timeout_s)
+    log.info("stopped: %s" if ran else "%s was not running", name)
+
+
+@main.command()
+@_provider
+@_name
+@_json
+def status(provider: str, name: str, as_json: bool) -> None:
+    """Ask every endpoint of every tenant of the instance NAME, over TLS, and show what came of it.
+
+    The exit code is 0 if all is well and 1 if not.
+    """
+    from opstrace import instance, probe, server_process
+
+    found = instance.load(name)
+    pid = server_process.pid_of(found)
+    context = probe.client_context(found) if pid is not None else None
+    outcomes = [probe.ask(endpoint, context) for endpoint in probe.endpoints(found)] if context else []
+    well = bool(outcomes) and not any(outcome.fault for outcome in outcomes)
+    rows = [
+        {
+            "what": outcome.endpoint.what,
+            "tenant": outcome.endpoint.tenant,
+            "url": outcome.endpoint.url,
+            "ok": outcome.fault is None,
+            "fault": outcome.fault,
+            "elapsed_ms": round(outcome.elapsed_ms, 1),
+        }
+        for outcome in outcomes
+    ]
+    summary = _summary(found, pid)
+    if as_json:
+        _print_json({**summary, "provider": provider, "healthy": well, "endpoints": rows})
+    else:
+        _print_status(summary, rows)
+    if not well:
+        raise click.exceptions.Exit(1)
+
+
+@main.command("list")
+@_provider
+@_json
+def list_instances(provider: str, as_json: bool) -> None:
+    """List the instances of this user."""
+    from opstrace import instance
+
+    rows = [_listed(name) for name in instance.names()]
+    if as_json:
+        _print_json([{**row, "provider": provider} for row in rows])
+    elif rows:
+        columns = ("name", "state", "url", "home")
+        _print_table(
+            [[column.upper() for column in columns], *([str(row[column]) for column in columns] for row in rows)]
+        )
+
+
+@main.command()
+@_provider
+@_name
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(provider: str, name: str, yes: bool) -> None:
+    """Stop the instance NAME and remove it with all of its data.
+
+    Token files stay where they are: an instance created beside them later accepts the same tokens.
+    """
+    from opstrace import instance, server_process
+
+    found = instance.load(name)
+    if not yes:
+        click.confirm(
+            f"Destroy the instance {name} ({provider}) with all data in {found.home}?", abort=True, err=True
+        )
+    server_process.stop(found)
+    left = instance.remove(found)
+    log.info("destroyed: %s (%s)", name, provider)
+    if left:
+        log.warning("left in %s, as it is not opstrace's: %s", found.home, ", ".join(entry.name for entry in left))
+
+
+@main.command("agent-config")
+@_name
+@click.option("--tenant", help="Whose Agents; the config's first tenant by default.")
+@click.option(
+    "--format",
+    "notation",
+    type=click.Choice(["all", "env", "docker", "yaml"]),
+    default="all",
+    show_default=True,
+    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml.",
+)
+def agent_config(name: str, tenant: str | None, notation: str) -> None:
+    """Print what makes a Datadog Agent send to the instance NAME, ready to paste.
+
+    The token is in the text if its file is still where it was written; keep the output to yourself then.
+    """
+    from opstrace import agent_settings, instance
+
+    target = agent_settings.target_of(instance.load(name), tenant)
+    if notation == "all":
+        click.echo(agent_settings.everything(target), nl=False)
+    else:
+        click.echo(agent_settings.NOTATIONS[notation](target), nl=False)
+
+
+@main.group()
+def promql() -> None:
+    """Work with PromQL."""
+
+
+@promql.command("test")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-v", "--verbose", is_flag=True, help="Print each failure with file, line and reason.")
+def promql_test(files: tuple[Path, ...], verbose: bool) -> None:
+    """Run test scripts in Prometheus's own language against this version's engine and store.
+
+    Prints passed and failed evaluations for each file, the totals last; the exit code is 1 if anything failed.
+    """
+    from opstrace.promql.engine import Engine
+    from opstrace.promql.testscript import FreshTenants, print_reports, run_files
+    from opstrace.store.embedded import temporary_store
+
+    with temporary_store() as store:
+        code = print_reports(run_files(files, FreshTenants(store), Engine()), sys.stdout, verbose=verbose)
+    raise click.exceptions.Exit(code)
+
+
+def _stop_unfinished(name: str) -> None:
+    """Clear the way for a creation: what an interrupted one left running ends; a finished instance is refused."""
+    from opstrace import instance, server_process
+
+    if not instance.exists(name):
+        return
+    begun = instance.load(name)
+    if begun.finished:
+        raise InstanceError(
+            f"the instance {name} exists already; start it by `opstrace start {name}`, or remove it by "
+            f"`opstrace destroy local {name}`"
+        )
+    server_process.stop(begun)
+
+
+def _serve(instance: "Instance", announce: Callable[[], None]) -> None:
+    import uvloop
+
+    from opstrace.app import serve
+
+    try:
+        uvloop.run(serve(instance, announce))
+    except OpstraceError:
+        raise
+    except Exception as error:
+        log.exception("the server of %s broke: %s: %s", instance.name, type(error).__name__, error)
+        raise click.exceptions.Exit(1) from error
+
+
+def _announce(instance: "Instance", known: set[str]) -> None:
+    """Print what a person needs now that the instance serves; tokens only of tenants not `known` before."""
+    from opstrace import agent_settings, certificates
+    from opstrace import instance as instances
+
+    instances.finish(instance)
+    tenant = instance.config.tenants[0]
+    target = agent_settings.target_of(instance, tenant)
+    lines = [f"Log in here:    {instance.url}", f"Agents send to: {target.url}"]
+    if target.plain_url:
+        lines.append(f"            or: {target.plain_url} (this machine only, without TLS)")
+    if anchor := certificates.trust_anchor(instance):
+        lines += [f"Trust anchor:   {anchor[0]}", f"       SHA-256: {anchor[1]}"]
+    target = target if tenant not in known else agent_settings.without_key(target)
+    lines += ["", f"# Settings of an Agent of tenant {tenant}; other forms: opstrace agent-config {instance.name}"]
+    click.echo("\n".join(lines))
+    click.echo(agent_settings.environment(target))
+
+
+def _progress(answered: int, total: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{answered} of {total} endpoints answer", err=True, nl=answered == total)
+
+
+def _listed(name: str) -> dict[str, Any]:
+    from opstrace import instance, server_process
+
+    try:
+        found = instance.load(name)
+        return _summary(found, server_process.pid_of(found))
+    except OpstraceError as error:
+        return {"name": name, "state": "broken", "url": "", "home": "", "fault": str(error)}
+
+
+def _summary(instance: "Instance", pid: int | None) -> dict[str, Any]:
+    return {
+        "name": instance.name,
+        "state": "stopped" if pid is None else "running",
+        "finished": instance.finished,
+        "pid": pid or None,
+        "url": instance.url,
+        "tenants": list(instance.config.all_tenants),
+        "home": str(instance.home),
+        "log": str(instance.log_file),
+    }
+
+
+def _print_status(summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    for key in ("name", "state", "pid", "url", "home", "log"):
+        click.echo(f"{key}: {summary[key] or '-'}")
+    if rows:
+        click.echo()
+        cells = [[row["what"], row["tenant"] or "-", row["url"], _result(row)] for row in rows]
+        _print_table([["ENDPOINT", "TENANT", "ADDRESS", "RESULT"], *cells])
+
+
+def _result(row: dict[str, Any]) -> str:
+    text = f"ok, {row['elapsed_ms']:.0f} ms" if row["ok"] else str(row["fault"])
+    return click.style(text, fg="green" if row["ok"] else "red")  # click removes colour where there is no terminal
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*padded, row[-1]]))
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))

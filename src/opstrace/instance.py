@@ -32,8 +32,12 @@ from opstrace.errors import ConfigError, InstanceError
 from opstrace.tenants import Keyring, key_digest, probe_key
 
 FORMAT: Final = 1
+# What an instance has in its home, in the order in which it is removed: what makes it known comes last.
+_OWN: Final = (
+    *("data", "tls", "probe-secret", "server.pid", "server.lock", "server.log", "server.log.1"),
+    *("keys.json", "config.yaml", "instance.json", "making.lock"),
+)
 _LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one
-_LAST_REMOVED: Final = ("keys.json", "config.yaml", "instance.json", "making.lock")
 
 _T = TypeVar("_T")
 
@@ -126,10 +130,10 @@ def instances_directory() -> Path:
 
 
 def names() -> list[str]:
-    """Return the names of all instances, whole or not."""
+    """Return the names of all instances, also of those whose data_dir is not there."""
     directory = instances_directory()
-    found = directory.iterdir() if directory.is_dir() else iter(())
-    return sorted(entry.name for entry in found if re.fullmatch(LABEL, entry.name))
+    found = list(directory.iterdir()) if directory.is_dir() else []
+    return sorted(entry.name for entry in found if (entry / "instance.json").exists() or _is_lost(entry))
 
 
 def exists(name: str) -> bool:
@@ -140,7 +144,7 @@ def exists(name: str) -> bool:
 def load(name: str) -> Instance:
     """Read an instance; raise InstanceError if there is none or it is damaged."""
     home = instances_directory() / _checked(name)
-    if home.is_symlink() and not home.exists():
+    if _is_lost(home):
         raise InstanceError(f"the data_dir of instance {name}, {home.readlink()}, is not there; is it mounted?")
     if not exists(name):
         raise InstanceError(f"there is no instance {name}; `opstrace list local` shows those that exist")
@@ -162,8 +166,6 @@ def make(name: str, config: Config) -> Instance:
     with explained(f"cannot make the instance {name}", hint="; choose a writable place by data_dir or XDG_DATA_HOME"):
         home = _claim(_checked(name), config)
         with locked(home):
-            if not (home / "instance.json").exists():
-                _write_json(home / "instance.json", Identity(name=name))
             atomic_file.write(home / "config.yaml", config_document.render(config))
             if not (home / "keys.json").exists():
                 _write_json(home / "keys.json", {})
@@ -171,6 +173,8 @@ def make(name: str, config: Config) -> Instance:
                 atomic_file.write(home / "probe-secret", secrets.token_bytes(32))
             for directory in ("data", "tls"):
                 (home / directory).mkdir(mode=0o700, exist_ok=True)
+            if not (home / "instance.json").exists():
+                _write_json(home / "instance.json", Identity(name=name))
     return load(name)
 
 
@@ -196,7 +200,7 @@ def remove(instance: Instance) -> list[Path]:
     """Remove all that an instance put on disk, what makes it known last; return what lies there and is not ours."""
     link = instances_directory() / instance.name
     with explained(f"cannot remove the instance {instance.name}"):
-        for entry in _own_entries(instance.home):
+        for entry in (instance.home / name for name in _OWN if os.path.lexists(instance.home / name)):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         left = list(instance.home.iterdir())
         if link.is_symlink():
@@ -206,9 +210,8 @@ def remove(instance: Instance) -> list[Path]:
     return left
 
 
-def _own_entries(home: Path) -> list[Path]:
-    known = ["data", "tls", "probe-secret", "server.pid", "server.lock", "server.log", "server.log.1", *_LAST_REMOVED]
-    return [home / name for name in known if os.path.lexists(home / name)]
+def _is_lost(home: Path) -> bool:
+    return home.is_symlink() and not home.exists()
 
 
 def _checked(name: str) -> str:
@@ -243,7 +246,7 @@ def _claim_data_dir(name: str, home: Path) -> Path:
     identity = home / "instance.json"
     if identity.exists() and (owner := _json(identity, Identity).name) != name:
         raise ConfigError(f"data_dir: {home} belongs to the instance {owner}; choose another directory")
-    if not identity.exists() and {entry.name for entry in home.iterdir()} - _LEFT_ALONE - {"making.lock"}:
+    if not identity.exists() and {entry.name for entry in home.iterdir()} - _LEFT_ALONE - {*_OWN}:
         raise ConfigError(f"data_dir: {home} is not empty and holds no instance; choose an empty directory")
     return home.resolve()
 

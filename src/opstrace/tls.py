@@ -134,15 +134,15 @@ def fingerprint(certificate_pem: bytes) -> str:
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
-def check_files(certificate_file: str, key_file: str, now: datetime) -> None:
-    """Raise ConfigError unless the user's own certificate and key can be read, fit together and are valid today."""
+def check_files(certificate_file: str, key_file: str, names: Names, now: datetime) -> None:
+    """Raise ConfigError unless the user's own certificate and key can be read, fit together and serve today."""
     for name, path in (("cert_file", certificate_file), ("cert_key_file", key_file)):
         try:
             content = Path(path).read_bytes()
         except OSError as error:
             raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
         if name == "cert_file":
-            _check_dates(content, path, now)
+            _check_content(content, path, names, now)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
@@ -152,16 +152,25 @@ def check_files(certificate_file: str, key_file: str, now: datetime) -> None:
         ) from error
 
 
-def _check_dates(pem: bytes, path: str, now: datetime) -> None:
+def _check_content(pem: bytes, path: str, names: Names, now: datetime) -> None:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise ConfigError(f"cert_file: {path} does not hold a PEM certificate") from error
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigError(f"cert_file: {path} does not hold a PEM certificate with alternative names") from error
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not start <= now <= end:
         raise ConfigError(
             f"cert_file: {path} is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}, not today; replace it"
         )
+    present = {name.lower() for name in alternatives.get_values_for_type(x509.DNSName)}
+    missing = [name for name in names.dns if name != "localhost" and not _covered(name, present)]
+    if missing:
+        raise ConfigError(f"cert_file: {path} lacks these names, which the instance has: {', '.join(missing)}")
+
+
+def _covered(name: str, present: set[str]) -> bool:
+    return name in present or "*." + name.partition(".")[2] in present
 
 
 def _builder(

@@ -1,0 +1,236 @@
+"""What to tell a Datadog Agent so that it sends here, in three notations.
+
+`dd_url` moves metrics, checks, events and metadata. Every other product has an address of its own below
+`datadoghq.com` and goes on sending there, with the key it was given, unless it is switched off or redirected
+(DataDog/datadog-agent: pkg/config/setup/config.go, apm.go, process.go). The table has a line for each.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import yaml
+
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance
+from opstrace.ports import HTTP_ADDRESS
+from opstrace.token_files import key_of, name_of
+
+IMAGE: Final = "gcr.io/datadoghq/agent:7"
+# The Agent is a Go program: it trusts every certificate in this directory, which the image links to the Agent's own
+# (golang/go: src/crypto/x509/root_unix.go; DataDog/datadog-agent: Dockerfiles/agent/Dockerfile).
+CERTIFICATE_IN_IMAGE: Final = PurePosixPath("/etc/ssl/certs/opstrace.pem")
+
+
+class Fate(Enum):
+    """What becomes of a product's data."""
+
+    STORED = "Stored here"
+    OFF = "Switched off by these settings; otherwise it would go to Datadog, with your token"
+    HERE = "Accepted and counted here, not shown yet; without the lines in datadog.yaml it would go to Datadog"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of the Agent. Its environment name is `DD_` and the path in upper case, `_` for `.`."""
+
+    path: str
+    value: str | bool  # `{url}` stands for the address
+    product: str  # in words; empty if the setting is about no product
+    fate: Fate
+    default_on: bool = True  # sends in an Agent whose owner configured nothing but the key
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that means the same."""
+        return "DD_" + self.path.upper().replace(".", "_")
+
+
+_SWITCHES: Final = (
+    ("logs_enabled", False, "logs", False),
+    ("apm_config.enabled", False, "traces and profiles", True),
+    ("apm_config.telemetry.enabled", False, "tracers' telemetry", True),
+    ("evp_proxy_config.enabled", False, "what tracers send through the Agent", True),
+    ("ol_proxy_config.enabled", False, "OpenLineage", True),
+    ("process_config.container_collection.enabled", False, "the container list", True),
+    ("process_config.process_collection.enabled", False, "the process list", False),
+    ("process_config.process_discovery.enabled", False, "process discovery", True),
+    ("orchestrator_explorer.enabled", False, "Kubernetes objects", True),
+    ("container_lifecycle.enabled", False, "container life cycles", True),
+    ("container_image.enabled", False, "container images", True),
+    ("sbom.enabled", False, "software bills of material", False),
+    ("remote_configuration.enabled", False, "remote configuration", True),
+    ("remote_updates", False, "remote updates", False),
+    ("agent_telemetry.enabled", False, "the Agent's own telemetry", True),
+)
+_REDIRECTS: Final = (
+    ("logs_config.logs_dd_url", "logs, if you switch them on"),
+    ("apm_config.apm_dd_url", "traces, if you switch them on"),
+    ("process_config.process_dd_url", "processes, if you switch them on"),
+    ("orchestrator_explorer.orchestrator_dd_url", "Kubernetes objects, if you switch them on"),
+    ("runtime_security_config.endpoints.logs_dd_url", "workload security"),
+    ("compliance_config.endpoints.logs_dd_url", "compliance"),
+    ("database_monitoring.samples.logs_dd_url", "database query samples"),
+    ("database_monitoring.metrics.logs_dd_url", "database query metrics"),
+    ("database_monitoring.activity.logs_dd_url", "database activity"),
+    ("network_devices.metadata.logs_dd_url", "network devices"),
+    ("network_devices.snmp_traps.forwarder.logs_dd_url", "SNMP traps"),
+    ("network_devices.netflow.forwarder.logs_dd_url", "NetFlow"),
+    ("network_path.forwarder.logs_dd_url", "network paths"),
+    ("synthetics.forwarder.logs_dd_url", "synthetic tests"),
+    ("event_management.forwarder.logs_dd_url", "events of the v2 kind"),
+    ("software_inventory.forwarder.logs_dd_url", "software inventory"),
+)
+SETTINGS: Final = (
+    Setting("dd_url", "{url}", "metrics, service checks, events, host metadata", Fate.STORED),
+    # Agent 7.81.0 alone speaks the v3 protocol to every address; "false" keeps it at v2, others at their default.
+    Setting("use_v3_api.series.enabled", "false", "", Fate.STORED),
+    *(Setting(path, value, product, Fate.OFF, on) for path, value, product, on in _SWITCHES),
+    *(Setting(path, "{url}", product, Fate.HERE, default_on=False) for path, product in _REDIRECTS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one tenant's Agents send, and how they prove it."""
+
+    url: str
+    tenant: str
+    key: str | None  # None if it is no longer known
+    token_file: str
+    trust_anchor: Path | None
+    loopback: bool  # reachable from this machine only
+    plain_url: str | None
+
+    @property
+    def shown_key(self) -> str:
+        """The key, or where to look for it."""
+        return self.key or f"<the token in {self.token_file}>"
+
+
+def target_of(instance: Instance, tenant: str | None = None) -> Target:
+    """Return where a tenant's Agents send, the first tenant's if none is named; raise InstanceError."""
+    tenant = tenant or instance.config.tenants[0]
+    if tenant not in instance.config.all_tenants:
+        raise InstanceError(
+            f"instance {instance.name} has no tenant {tenant}; it has {', '.join(instance.config.all_tenants)}"
+        )
+    record = instance.keys.get(tenant)
+    config = instance.config
+    local_names = (
+        config.domain == "localhost"
+    )  # resolvers that know NAME.localhost are rare; the key tells the tenant
+    return Target(
+        url=instance.url_of("localhost" if local_names else f"dd.{tenant}.{instance.host}"),
+        tenant=tenant,
+        key=key_of(instance, tenant),
+        token_file=(record and record.token_file) or name_of(tenant),
+        trust_anchor=instance.trust_anchor_file,
+        loopback=local_names or config.listen in ("127.0.0.1", "::1"),
+        plain_url=f"http://{HTTP_ADDRESS}:{config.http_port}" if config.http_port else None,
+    )
+
+
+def environment(target: Target) -> str:
+    """Return lines `NAME=value`, as for an environment file."""
+    lines = [f"DD_API_KEY={target.shown_key}"]
+    lines += [f"{setting.variable}={_text(setting, target)}" for setting in _sent_by_default()]
+    return "\n".join(lines) + "\n"
+
+
+def docker_command(target: Target) -> str:
+    """Return a `docker run` command whose Agent trusts the certificate and sends here."""
+    words = ["docker run --detach --name datadog-agent"]
+    if target.loopback:
+        words.append("--network host")
+    words.append(f"--env DD_API_KEY={_shell_key(target)}")
+    words.append('--env DD_HOSTNAME="$(hostname)"')
+    words += [f"--env {setting.variable}={_text(setting, target)}" for setting in _sent_by_default()]
+    words += [f"--volume {volume}" for volume in _volumes(target)]
+    return " \\\n  ".join([*words, IMAGE]) + "\n"
+
+
+def datadog_yaml(target: Target) -> str:
+    """Return a datadog.yaml, complete: with a line for every product that would otherwise go to Datadog."""
+    document: dict[str, Any] = {}
+    for setting in SETTINGS:
+        _place(document, setting.path.split("."), _value(setting, target))
+    # Quoted, as 32 digits with one "e" among them would be a number.
+    return f'api_key: "{target.shown_key}"\n' + yaml.safe_dump(document, sort_keys=False)
+
+
+def without_key(target: Target) -> Target:
+    """Return the target with its key left out."""
+    return replace(target, key=None)
+
+
+def everything(target: Target) -> str:
+    """Return all notations, each introduced, with what becomes of each product's data."""
+    parts = [_heading(f"An Agent in a container, for tenant {target.tenant}"), docker_command(target)]
+    parts += [_heading("The same as environment lines"), environment(target)]
+    parts += [_heading("/etc/datadog-agent/datadog.yaml of an Agent on a host"), datadog_yaml(target)]
+    if target.trust_anchor:
+        parts += [_heading("How that host comes to trust the certificate"), _trust_commands(target)]
+    return "\n".join([*parts, *_fates()])
+
+
+def _heading(text: str) -> str:
+    return f"# {text}"
+
+
+def _trust_commands(target: Target) -> str:
+    # Debian's and Ubuntu's way; docs/operations.md has the others.
+    return (
+        f"sudo install -m 644 {target.trust_anchor} /usr/local/share/ca-certificates/opstrace.crt\n"
+        "sudo update-ca-certificates\n"
+    )
+
+
+def _fates() -> list[str]:
+    sections = []
+    for fate in Fate:
+        products = [setting.product for setting in SETTINGS if setting.fate is fate and setting.product]
+        sections.append(f"# {fate.value}:\n" + "".join(f"#   {product}\n" for product in products))
+    return sections
+
+
+def _sent_by_default() -> list[Setting]:
+    return [setting for setting in SETTINGS if setting.default_on]
+
+
+def _value(setting: Setting, target: Target) -> str | bool:
+    return setting.value.format(url=target.url) if isinstance(setting.value, str) else setting.value
+
+
+def _text(setting: Setting, target: Target) -> str:
+    value = _value(setting, target)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _shell_key(target: Target) -> str:
+    return f'"$(cat {target.token_file})"' if target.key else f'"{target.shown_key}"'
+
+
+def _volumes(target: Target) -> list[str]:
+    own = [f"{target.trust_anchor}:{CERTIFICATE_IN_IMAGE}:ro"] if target.trust_anchor else []
+    return [
+        *own,
+        "/var/run/docker.sock:/var/run/docker.sock:ro",
+        "/proc/:/host/proc/:ro",
+        "/sys/fs/cgroup/:/host/sys/fs/cgroup:ro",
+    ]
+
+
+def _place(document: dict[str, Any], path: list[str], value: str | bool) -> None:
+    for part in path[:-1]:
+        document = document.setdefault(part, {})
+    document[path[-1]] = value
+
+
+NOTATIONS: Final[dict[str, Callable[[Target], str]]] = {
+    "env": environment,
+    "docker": docker_command,
+    "yaml": datadog_yaml,
+}

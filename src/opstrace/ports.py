@@ -1,0 +1,108 @@
+"""The ports an instance listens on: which they are, whether they are free, and who has them if not."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from opstrace.config import Config
+from opstrace.errors import InstanceError
+
+HTTP_ADDRESS: Final = "127.0.0.1"  # plain HTTP is for this machine's own Agents only
+_LISTENING: Final = "0A"  # Linux: include/net/tcp_states.h
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address to listen on, and the config key its port comes from."""
+
+    key: str
+    address: str
+    port: int
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """The address's family."""
+        return socket.AF_INET6 if ipaddress.ip_address(self.address).version == 6 else socket.AF_INET
+
+    @property
+    def reachable_address(self) -> str:
+        """An address by which this machine itself gets here."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104  (a look-up)
+
+
+def listeners(config: Config) -> list[Listener]:
+    """Return what a server with this config listens on, HTTPS first."""
+    found = [Listener("https_port", config.listen, config.https_port)]
+    if config.http_port:
+        found.append(Listener("http_port", HTTP_ADDRESS, config.http_port))
+    return found
+
+
+def check_free(config: Config) -> None:
+    """Raise InstanceError for the first port that cannot be listened on."""
+    for listener in listeners(config):
+        try:
+            with socket.socket(listener.family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((listener.address, listener.port))
+                probe.listen(1)
+        except OSError as error:
+            raise InstanceError(_reason(listener, error)) from error
+
+
+def owner(port: int) -> str | None:
+    """Return the process that listens on a port as `name (pid N)`, if /proc tells us."""
+    inodes = set(_listening_inodes(port))
+    for pid, inode in _sockets() if inodes else ():
+        if inode in inodes:
+            return f"{_command(pid)} (pid {pid})"
+    return None
+
+
+def _reason(listener: Listener, error: OSError) -> str:
+    port, key = listener.port, listener.key
+    if error.errno == errno.EADDRINUSE:
+        by = owner(port) or "another process"
+        return (
+            f"port {port} on {listener.address} is taken by {by}; stop it, or set {key} in the config to a free port"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges this user lacks; set {key} in the config to 1024 or more"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{listener.address} is not an address of this machine; set listen in the config to one that is"
+    return f"cannot listen on {listener.address} port {port} ({key}): {error.strerror}"
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for columns in map(str.split, rows):  # proc_pid_net(5): local address is column 1, state 3, inode 9
+            if columns[3] == _LISTENING and int(columns[1].rpartition(":")[2], 16) == port:
+                yield columns[9]
+
+
+def _sockets() -> Iterator[tuple[int, str]]:
+    """Yield (pid, inode) of all sockets of the processes we may look into."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            targets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        yield from ((int(process.name), target[8:-1]) for target in targets if target.startswith("socket:["))
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        if "opstrace" in words and "up" in words:
+            return f"the server of instance {words[words.index('up') + 1] or 'default'}"
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except (OSError, IndexError):
+        return "a process"

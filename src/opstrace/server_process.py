@@ -1,0 +1,147 @@
+"""The process that serves an instance: one at a time, known by a lock the kernel drops when the process is gone.
+
+The pid file only tells which process holds the lock; a stale one misleads nobody.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from opstrace import atomic_file
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance, explained
+
+LOG_ROTATION_BYTES: Final = 16 * 1024 * 1024  # at a start, a longer log becomes server.log.1
+STOP_TIMEOUT_S: Final = 60.0
+_LOCK_PATIENCE_S: Final = 2.0  # others hold the lock for a moment when they look whether it is free
+
+
+def pid_of(instance: Instance) -> int | None:
+    """Return the process id of an instance's running server: None if none runs, 0 if it has not told it yet."""
+    with _lock_file(instance) as descriptor:
+        if _take(descriptor, fcntl.LOCK_SH):
+            return None
+    try:
+        return int((instance.home / "server.pid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+@contextmanager
+def held(instance: Instance) -> Iterator[None]:
+    """Be the instance's server while inside; raise InstanceError if another process is."""
+    pid_file = instance.home / "server.pid"
+    with _lock_file(instance) as descriptor:
+        _take_patiently(descriptor, instance)
+        with explained(f"cannot start the server of {instance.name}"):
+            atomic_file.write(pid_file, str(os.getpid()))
+        try:
+            yield
+        finally:
+            pid_file.unlink(missing_ok=True)
+
+
+def rotate_log(instance: Instance) -> int:
+    """Put a long log aside; return the length in bytes of the one that will be continued."""
+    log = instance.log_file
+    with explained(f"cannot put the log of {instance.name} aside"):
+        size_bytes = log.stat().st_size if log.exists() else 0
+        if size_bytes <= LOG_ROTATION_BYTES:
+            return size_bytes
+        log.replace(log.with_name(log.name + ".1"))
+        return 0
+
+
+def spawn(instance: Instance) -> "subprocess.Popen[bytes]":
+    """Start the server in the background, in a session of its own, writing to the instance's log."""
+    with explained(f"cannot start the server of {instance.name}"):
+        log = os.open(instance.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return subprocess.Popen(  # noqa: S603  (ourselves, and a name that was checked)
+                [sys.executable, "-P", "-m", "opstrace", "up", instance.name, "--background"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=instance.home,
+            )
+        finally:
+            os.close(log)
+
+
+def stop(instance: Instance, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+    """Ask the server to drain and end, and wait for it; say whether one ran. Raise InstanceError if it stays."""
+    pid = pid_of(instance)
+    if pid is None:
+        return False
+    if pid == 0:
+        raise InstanceError(
+            f"the server of {instance.name} is just starting or ending; repeat the command in a moment"
+        )
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        ended, _, _ = select.select([descriptor], [], [], timeout_s)
+    except PermissionError as error:
+        raise InstanceError(f"may not stop process {pid}: it belongs to another user") from error
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise InstanceError(
+            f"process {pid} of instance {instance.name} is still draining after {timeout_s:.0f} s; "
+            f"wait and repeat the command, or end it by `kill -9 {pid}`: what was acknowledged is on disk"
+        )
+    return True
+
+
+def last_error(instance: Instance, offset: int) -> str | None:
+    """Return the message of the last error line in the log after `offset` bytes."""
+    try:
+        with instance.log_file.open("rb") as file:
+            file.seek(offset)
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    messages = [line.partition(" error: ")[2] for line in lines if " error: " in line]
+    return messages[-1] if messages else None
+
+
+@contextmanager
+def _lock_file(instance: Instance) -> Iterator[int]:
+    with explained(f"cannot look after the server of {instance.name}"):
+        descriptor = os.open(instance.home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _take_patiently(descriptor: int, instance: Instance) -> None:
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while not _take(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            raise InstanceError(f"the server of {instance.name} is already running{_with_pid(instance)}")
+        time.sleep(0.02)
+
+
+def _with_pid(instance: Instance) -> str:
+    pid = pid_of(instance)
+    return f" (pid {pid})" if pid else ""

@@ -1,0 +1,72 @@
+"""From a config to a server that answers: what `create`, `start` and `up` have in common."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from opstrace import certificates, ports, probe, server_process, token_files
+from opstrace import instance as instances
+from opstrace.config import Config
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance
+
+READY_TIMEOUT_S: Final = 60.0
+_PAUSE_S: Final = 0.1
+
+log = logging.getLogger(__name__)
+
+
+def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens: bool) -> Instance:
+    """Bring an instance that is not running to the state in which it can be served.
+
+    Its config becomes `config` unless that is None. Token files go to `directory`. Raises ConfigError, InstanceError.
+    """
+    begun = instances.load(name) if instances.exists(name) else None
+    if begun and (pid := server_process.pid_of(begun)) is not None:
+        raise InstanceError(f"the server of {name} is already running" + (f" (pid {pid})" if pid else ""))
+    config = config or (begun or instances.load(name)).config
+    ports.check_free(config)
+    if begun is None or begun.config != config:
+        begun = instances.make(name, config)
+    prepared = token_files.ensure(begun, directory, rewrite=rewrite_tokens)
+    certificates.ensure(prepared)
+    return prepared
+
+
+def start(instance: Instance, timeout_s: float, progress: Callable[[int, int], None]) -> Instance:
+    """Start the server in the background and return once every endpoint answered; raise InstanceError otherwise.
+
+    `progress` is told how many endpoints answered, and out of how many, each time after asking.
+    """
+    offset = server_process.rotate_log(instance)
+    process = server_process.spawn(instance)
+    deadline = time.monotonic() + timeout_s
+    context = probe.client_context(instance)
+    endpoints = probe.endpoints(instance)
+    pending = [probe.Outcome(endpoint, "not asked yet", 0.0) for endpoint in endpoints]
+    while pending:
+        if process.poll() is not None:
+            raise InstanceError(_died(instance, process.returncode, offset))
+        if time.monotonic() > deadline:
+            raise InstanceError(_late(instance, pending[0], timeout_s))
+        pending = [outcome for one in pending if (outcome := probe.ask(one.endpoint, context)).fault]
+        progress(len(endpoints) - len(pending), len(endpoints))
+        time.sleep(_PAUSE_S if pending else 0)
+    return instances.finish(instance)
+
+
+def _died(instance: Instance, code: int, offset: int) -> str:
+    reason = server_process.last_error(instance, offset)
+    said = f", saying: {reason}" if reason else ""
+    return (
+        f"the server of {instance.name} ended with code {code} while starting{said}; its log is {instance.log_file}"
+    )
+
+
+def _late(instance: Instance, first: probe.Outcome, timeout_s: float) -> str:
+    return (
+        f"the server of {instance.name} runs, but {first.endpoint.url} did not answer rightly within {timeout_s:g} s "
+        f"({first.fault}); its log is {instance.log_file}"
+    )
