@@ -1,0 +1,186 @@
+"""Aggregations: many series to one a group, or to some of each group; groups × steps at once.
+
+Those that fold take rows sorted by group and where each group begins; those that choose return which cells stay.
+The tables are at the end.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from opstrace.promql.labelsets import Grouping
+from opstrace.promql.quantiles import bounded
+from opstrace.promql.sums import group_fold, group_sums
+from opstrace.promql.values import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """A vector's float samples, the rows sorted by group."""
+
+    values: Floats  # rows × steps
+    present: Bools  # rows × steps
+    starts: Ints  # groups
+    order: Ints  # which series each row was
+
+    @property
+    def counts(self) -> Floats:
+        """How many samples each group has at each step."""
+        return np.add.reduceat(self.present, self.starts, axis=0, dtype=np.int64).astype(np.float64)
+
+    @property
+    def sizes(self) -> Ints:
+        """How many rows each group has."""
+        return np.diff(np.append(self.starts, len(self.values)))
+
+    @property
+    def rows_of(self) -> Ints:
+        """The group of each row."""
+        return np.repeat(np.arange(len(self.starts)), self.sizes)
+
+
+def grouped(values: Floats, present: Bools, groups: Grouping) -> Groups:
+    """Sort rows by group, keeping their order within."""
+    order = np.argsort(groups.ids, kind="stable")
+    starts = np.searchsorted(groups.ids[order], np.arange(len(groups.labels)))
+    return Groups(values[order], present[order], starts, order)
+
+
+# Folds
+
+
+def sum_(groups: Groups) -> Floats:
+    """sum(v instant-vector)."""
+    return group_sums(np.where(groups.present, groups.values, 0.0), groups.starts)
+
+
+def avg(groups: Groups) -> Floats:
+    """avg(v instant-vector)."""
+    counts = groups.counts
+    with np.errstate(all="ignore"):
+        means = sum_(groups) / counts
+        overflown = np.isinf(means) & np.isfinite(max_(groups)) & np.isfinite(min_(groups))
+        if overflown.any():
+            shares = np.where(groups.present, groups.values / counts[groups.rows_of], 0.0)
+            means = np.where(overflown, group_sums(shares, groups.starts), means)
+    return means
+
+
+def count(groups: Groups) -> Floats:
+    """count(v instant-vector)."""
+    return groups.counts
+
+
+def group(groups: Groups) -> Floats:
+    """group(v instant-vector): 1 for each group."""
+    return np.ones((len(groups.starts), groups.values.shape[1]))
+
+
+def max_(groups: Groups) -> Floats:
+    """max(v instant-vector); NaN only where all are."""
+    return group_fold(np.where(groups.present, groups.values, np.nan), groups.starts, np.fmax)
+
+
+def min_(groups: Groups) -> Floats:
+    """min(v instant-vector); NaN only where all are."""
+    return group_fold(np.where(groups.present, groups.values, np.nan), groups.starts, np.fmin)
+
+
+def stdvar(groups: Groups) -> Floats:
+    """stdvar(v instant-vector): population variance."""
+    with np.errstate(all="ignore"):
+        distances = groups.values - avg(groups)[groups.rows_of]
+        return group_sums(np.where(groups.present, distances * distances, 0.0), groups.starts) / groups.counts
+
+
+def stddev(groups: Groups) -> Floats:
+    """stddev(v instant-vector): population standard deviation."""
+    with np.errstate(all="ignore"):
+        return np.sqrt(stdvar(groups))
+
+
+def quantile(groups: Groups, quantiles: Floats) -> Floats:
+    """quantile(q scalar, v instant-vector)."""
+    result = np.zeros((len(groups.starts), groups.values.shape[1]))
+    for chosen, rows in _by_size(groups):
+        values = np.where(groups.present[rows], groups.values[rows], np.nan)
+        values.sort(axis=1)
+        counts = groups.present[rows].sum(axis=1)
+        result[chosen] = _interpolated(values, counts, quantiles)
+    return bounded(result, np.broadcast_to(quantiles, result.shape))
+
+
+def _interpolated(ordered: Floats, counts: Ints, quantiles: Floats) -> Floats:
+    """Return quantiles down the middle axis of groups × members × steps, absent members last."""
+    # Both NaN values and absent members sort last; among those present NaN counts as the smallest.
+    nans = counts - (~np.isnan(ordered)).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        rank = np.clip(quantiles, 0.0, 1.0) * np.maximum(counts - 1, 0)
+        lower = np.nan_to_num(np.floor(rank)).astype(np.int64)
+        weight = rank - lower
+        upper = np.minimum(lower + 1, np.maximum(counts - 1, 0))
+        return _nth(ordered, nans, lower) * (1 - weight) + _nth(ordered, nans, upper) * weight
+
+
+def _nth(ordered: Floats, nans: Ints, index: Ints) -> Floats:
+    found = np.take_along_axis(ordered, np.maximum(index - nans, 0)[:, None, :], axis=1)[:, 0, :]
+    return np.where(index < nans, np.nan, found)
+
+
+def _by_size(groups: Groups) -> Iterator[tuple[Ints, Ints]]:
+    """Return the groups of each size with their rows, groups × members."""
+    for size in np.unique(groups.sizes):
+        chosen = np.flatnonzero(groups.sizes == size)
+        yield chosen, groups.starts[chosen, None] + np.arange(size)
+
+
+# Choices
+
+
+def topk(groups: Groups, wanted: Ints) -> Bools:
+    """topk(k scalar, v instant-vector): the k largest of each group; NaN only when there is nothing else."""
+    return _extreme(groups, wanted, -1.0)
+
+
+def bottomk(groups: Groups, wanted: Ints) -> Bools:
+    """bottomk(k scalar, v instant-vector): the k smallest of each group; NaN only when there is nothing else."""
+    return _extreme(groups, wanted, 1.0)
+
+
+def _extreme(groups: Groups, wanted: Ints, sign: float) -> Bools:
+    kept = np.zeros(groups.values.shape, dtype=bool)
+    for _, rows in _by_size(groups):
+        present = groups.present[rows]
+        # Absent members last, NaN before them, then by value; ties go to whoever comes first.
+        values = sign * groups.values[rows]
+        nans = np.isnan(values) & present
+        values[~present] = np.nan
+        rank = np.argsort(np.argsort(values, axis=1, kind="stable"), axis=1, kind="stable")
+        if nans.any():
+            numbers = (present & ~nans).sum(axis=1)[:, None, :]
+            rank = np.where(nans, numbers + np.cumsum(nans, axis=1) - 1, rank)
+        kept[rows] = present & (rank < wanted)
+    return kept
+
+
+def limitk(groups: Groups, wanted: Ints) -> Bools:
+    """limitk(k scalar, v instant-vector): any k of each group, the same ones each time."""
+    before = np.cumsum(groups.present, axis=0)
+    base = before[groups.starts] - groups.present[groups.starts]
+    kept: Bools = groups.present & (before - base[groups.rows_of] <= wanted)
+    return kept
+
+
+FOLDS: dict[str, Callable[..., Floats]] = {
+    "avg": avg,
+    "count": count,
+    "group": group,
+    "max": max_,
+    "min": min_,
+    "quantile": quantile,
+    "stddev": stddev,
+    "stdvar": stdvar,
+    "sum": sum_,
+}
+CHOICES: dict[str, Callable[[Groups, Ints], Bools]] = {"bottomk": bottomk, "limitk": limitk, "topk": topk}

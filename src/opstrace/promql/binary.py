@@ -1,0 +1,323 @@
+"""Operators between scalars and vectors: the join is made of labels once, then arrays do the rest.
+
+A join is a table of pairs (row of the "many" side, row of the "one" side); one row of the result a pair.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from opstrace.errors import ExecutionError
+from opstrace.promql.labelsets import Grouping, grouping, identities, spelled
+from opstrace.promql.tree import Matching
+from opstrace.promql.values import Bools, Floats, Ints, Vector
+from opstrace.store.backend import Labels
+
+ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+    "^": np.power,
+    "atan2": np.arctan2,
+}
+COMPARISON: dict[str, Callable[[Floats, Floats], Bools]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    ">": np.greater,
+    "<": np.less,
+    ">=": np.greater_equal,
+    "<=": np.less_equal,
+}
+
+
+def between_scalars(op: str, left: Floats, right: Floats) -> Floats:
+    """Return `left op right`; comparisons yield 0 or 1."""
+    with np.errstate(all="ignore"):
+        if op in COMPARISON:
+            return COMPARISON[op](left, right).astype(np.float64)
+        return ARITHMETIC[op](left, right)
+
+
+def with_scalar(op: str, vector: Vector, scalar: Floats, *, scalar_first: bool, returns_bool: bool) -> Vector:
+    """Return `vector op scalar` or `scalar op vector`; a comparison without bool keeps the vector's samples."""
+    left, right = (scalar, vector.values) if scalar_first else (vector.values, scalar)
+    values, kept = _applied(op, left, right, vector.values, returns_bool=returns_bool)
+    unnamed = vector.unnamed if op in COMPARISON and not returns_bool else np.ones(vector.series, dtype=bool)
+    return Vector(vector.labels, values, vector.floats & kept, unnamed)
+
+
+def _applied(op: str, left: Floats, right: Floats, filtered: Floats, *, returns_bool: bool) -> tuple[Floats, Bools]:
+    """Return values and which to keep; `filtered` are the values a comparison without bool lets through."""
+    with np.errstate(all="ignore"):
+        if op not in COMPARISON:
+            return ARITHMETIC[op](left, right), np.ones((), dtype=bool)
+        held = COMPARISON[op](left, right)
+    return (held.astype(np.float64), np.ones((), dtype=bool)) if returns_bool else (filtered, held)
+
+
+# Set operators
+
+
+def intersection(left: Vector, right: Vector, keys: "Keys") -> Vector:
+    """left and right: what of the left has a match on the right."""
+    return _restricted(left, left.present & keys.seen_right(right)[keys.left])
+
+
+def difference(left: Vector, right: Vector, keys: "Keys") -> Vector:
+    """left unless right: what of the left has no match on the right."""
+    return _restricted(left, left.present & ~keys.seen_right(right)[keys.left])
+
+
+def union(left: Vector, right: Vector, keys: "Keys") -> Vector:
+    """left or right: all of the left, and what of the right has no match there."""
+    added = _restricted(right, right.present & ~keys.seen_left(left)[keys.right])
+    return merged(stacked([left, added]), "vector cannot contain metrics with the same labelset")
+
+
+def _restricted(vector: Vector, present: Bools) -> Vector:
+    return Vector(vector.labels, vector.values, present, vector.unnamed, vector.histograms)
+
+
+SET: dict[str, Callable[[Vector, Vector, "Keys"], Vector]] = {
+    "and": intersection,
+    "or": union,
+    "unless": difference,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The match group of every series on both sides."""
+
+    left: Ints
+    right: Ints
+    labels: Sequence[Labels]  # one a group
+
+    def seen_left(self, vector: Vector) -> Bools:
+        """Where each group has a sample of the left side; groups × steps."""
+        return present_in(vector.present, self.left, len(self.labels))
+
+    def seen_right(self, vector: Vector) -> Bools:
+        """Where each group has a sample of the right side; groups × steps."""
+        return present_in(vector.present, self.right, len(self.labels))
+
+
+def match_keys(left: Vector, right: Vector, matching: Matching) -> Keys:
+    """Resolve `on` or `ignoring` for both sides together."""
+    groups = grouping([*left.labels, *right.labels], matching.labels, without=not matching.on)
+    return Keys(groups.ids[: left.series], groups.ids[left.series :], groups.labels)
+
+
+def present_in(present: Bools, ids: Ints, groups: int) -> Bools:
+    """Where any series of each group is present; groups × steps."""
+    seen = np.zeros((groups, present.shape[1]), dtype=bool)
+    if len(ids):
+        order = np.argsort(ids, kind="stable")
+        members = ids[order]
+        starts = np.flatnonzero(np.append(True, members[1:] != members[:-1]))
+        seen[members[starts]] = np.logical_or.reduceat(present[order], starts, axis=0)
+    return seen
+
+
+# Joins
+
+
+def joined(op: str, left: Vector, right: Vector, matching: Matching, *, returns_bool: bool) -> Vector:
+    """Return `left op right` for vectors paired as the matching says; raise ExecutionError if ambiguous."""
+    return _Join(op, left, right, match_keys(left, right, matching), matching, returns_bool).result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Join:
+    op: str
+    left: Vector
+    right: Vector
+    keys: Keys
+    matching: Matching
+    returns_bool: bool
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the right side is the "many" side."""
+        return self.matching.card == "one-to-many"
+
+    @property
+    def many(self) -> Vector:
+        return self.right if self.swapped else self.left
+
+    @property
+    def one(self) -> Vector:
+        return self.left if self.swapped else self.right
+
+    @property
+    def many_keys(self) -> Ints:
+        return self.keys.right if self.swapped else self.keys.left
+
+    @property
+    def one_keys(self) -> Ints:
+        return self.keys.left if self.swapped else self.keys.right
+
+    @property
+    def fills(self) -> tuple[float | None, float | None]:
+        """What stands in for the "many" and for the "one" side."""
+        fills = (self.matching.fill_left, self.matching.fill_right)
+        return fills[::-1] if self.swapped else fills
+
+    def result(self) -> Vector:
+        self.check_one_side()
+        many, one = _pairs(self.many_keys, self.one_keys)
+        parts = [self.paired(self.many.rows(many), self.one.rows(one), self.many_keys[many])]
+        fill_many, fill_one = self.fills
+        if fill_one is not None:
+            parts.append(self.filled_one(fill_one))
+        if fill_many is not None:
+            parts.append(self.filled_many(fill_many))
+        return self.checked(*zip(*parts, strict=True))
+
+    def paired(self, many: Vector, one: Vector, keys: Ints) -> tuple[Vector, Ints]:
+        """Apply the operator row by row; the rows' match groups go along."""
+        left, right = (one, many) if self.swapped else (many, one)
+        values, kept = _applied(self.op, left.values, right.values, left.values, returns_bool=self.returns_bool)
+        present = left.floats & right.floats & kept
+        labels = self.labels(many.labels, one.labels)
+        named = self.op in COMPARISON and not self.returns_bool
+        unnamed = many.unnamed if named else np.ones(len(labels), dtype=bool)
+        return Vector(labels, values, present, unnamed), keys
+
+    def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> list[Labels]:
+        matching = self.matching
+        if matching.card == "one-to-one":
+            names = frozenset(matching.labels)
+            return [
+                {name: text for name, text in labels.items() if (name in names) == matching.on} for labels in many
+            ]
+        if not matching.include:
+            return list(many)
+        return [_including(labels, other, matching.include) for labels, other in zip(many, one, strict=True)]
+
+    def filled_one(self, fill: float) -> tuple[Vector, Ints]:
+        seen = present_in(self.one.present, self.one_keys, len(self.keys.labels))[self.many_keys]
+        return self.paired(
+            _restricted(self.many, self.many.present & ~seen), self.stand_in(self.many_keys, fill), self.many_keys
+        )
+
+    def filled_many(self, fill: float) -> tuple[Vector, Ints]:
+        seen = present_in(self.many.present, self.many_keys, len(self.keys.labels))[self.one_keys]
+        return self.paired(
+            self.stand_in(self.one_keys, fill), _restricted(self.one, self.one.present & ~seen), self.one_keys
+        )
+
+    def stand_in(self, keys: Ints, fill: float) -> Vector:
+        shape = (len(keys), self.left.steps)
+        labels = [self.keys.labels[key] for key in keys.tolist()]
+        return Vector(labels, np.full(shape, fill), np.ones(shape, dtype=bool), np.zeros(len(keys), dtype=bool))
+
+    def check_one_side(self) -> None:
+        """Raise when two series of the "one" side share a match group at a step where both sides have samples."""
+        both = self.left.present.any(axis=0) & self.right.present.any(axis=0)
+        clash = _clash(self.one.present & both, self.one_keys)
+        if clash:
+            first, second = (spelled(self.one.labels[row]) for row in clash)
+            group = spelled(self.keys.labels[self.one_keys[clash[0]]])
+            side = "left" if self.swapped else "right"
+            raise ExecutionError(
+                f"found duplicate series for the match group {group} on the {side} hand-side of the operation:"
+                f" [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+            )
+
+    def checked(self, vectors: Sequence[Vector], keys: Sequence[Ints]) -> Vector:
+        result, ids = stacked(vectors), np.concatenate(keys)
+        if self.matching.card == "one-to-one":
+            if _clash(result.present, ids):
+                raise ExecutionError(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                )
+            return merged(result, "vector cannot contain metrics with the same labelset")
+        return merged(result, "multiple matches for labels: grouping labels must ensure unique matches")
+
+
+def _including(many: Labels, one: Labels, include: tuple[str, ...]) -> Labels:
+    labels = dict(many)
+    for name in include:
+        value = one.get(name, "")
+        if value:
+            labels[name] = value
+        else:
+            labels.pop(name, None)
+    return labels
+
+
+def _pairs(many: Ints, one: Ints) -> tuple[Ints, Ints]:
+    """Return the row pairs of equal keys, ordered by the "many" side."""
+    order = np.argsort(one, kind="stable")
+    ordered = one[order]
+    first = np.searchsorted(ordered, many, side="left")
+    counts = np.searchsorted(ordered, many, side="right") - first
+    rows = np.repeat(np.arange(len(many)), counts)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, order[np.repeat(first, counts) + within]
+
+
+def _clash(present: Bools, ids: Ints) -> tuple[int, int] | None:
+    """Return two rows with the same id that are present at the same step, if there are any."""
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    shared = np.flatnonzero(np.append(False, ordered[1:] == ordered[:-1]))
+    if not len(shared):
+        return None
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    counts = np.add.reduceat(present[order], starts, axis=0, dtype=np.int64)
+    groups, steps = np.nonzero(counts > 1)
+    if not len(groups):
+        return None
+    members = order[ordered == ordered[starts[groups[0]]]]
+    rows = members[present[members, steps[0]]]
+    return int(rows[0]), int(rows[1])
+
+
+def stacked(vectors: Sequence[Vector]) -> Vector:
+    """Return the series of several vectors as one, in order."""
+    if len(vectors) == 1:
+        return vectors[0]
+    histograms = None
+    if any(vector.histograms is not None for vector in vectors):
+        empty = [
+            np.full(vector.values.shape, None, dtype=object) if vector.histograms is None else vector.histograms
+            for vector in vectors
+        ]
+        histograms = np.concatenate(empty)
+    return Vector(
+        [labels for vector in vectors for labels in vector.labels],
+        np.concatenate([vector.values for vector in vectors]),
+        np.concatenate([vector.present for vector in vectors]),
+        np.concatenate([vector.unnamed for vector in vectors]),
+        histograms,
+    )
+
+
+def merged(vector: Vector, complaint: str) -> Vector:
+    """Join series with equal labels into one; raise ExecutionError if two are present at the same step."""
+    groups = identities(vector.labels)
+    if len(groups.labels) == vector.series:
+        return vector
+    if _clash(vector.present, groups.ids):
+        raise ExecutionError(complaint)
+    return _collapsed(vector, groups)
+
+
+def _collapsed(vector: Vector, groups: Grouping) -> Vector:
+    shape = (len(groups.labels), vector.steps)
+    values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+    histograms = None if vector.histograms is None else np.full(shape, None, dtype=object)
+    rows, steps = np.nonzero(vector.present)
+    target = groups.ids[rows]
+    values[target, steps] = vector.values[rows, steps]
+    present[target, steps] = True
+    if histograms is not None and vector.histograms is not None:
+        histograms[target, steps] = vector.histograms[rows, steps]
+    unnamed = np.zeros(shape[0], dtype=bool)
+    np.logical_or.at(unnamed, groups.ids, vector.unnamed)
+    return Vector(groups.labels, values, present, unnamed, histograms)

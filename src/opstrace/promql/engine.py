@@ -1,0 +1,137 @@
+"""The door to PromQL: a query and a querier in, arrays out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from opstrace.errors import BadQuery
+from opstrace.promql.annotations import Annotations
+from opstrace.promql.evaluation import Evaluation, named
+from opstrace.promql.labelsets import nameless, sort_key
+from opstrace.promql.parser import parse, type_of
+from opstrace.promql.plan import Bounds, resolve
+from opstrace.promql.tree import Type
+from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Objects, Scalar, String, Vector
+from opstrace.store.backend import Block, Budget, Labels, Querier
+
+# Prometheus's default evaluation interval, which a subquery without a step takes.
+_SUBQUERY_STEP_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a query yields.
+
+    `values`, `present` and `histograms` are series × steps, `timestamps` are the steps in milliseconds. A scalar is
+    one series without labels. An instant query of a range selector has its samples in `raw` instead. The
+    series of an instant query are in the order its expression gives them, those of a range query by their labels.
+    """
+
+    kind: Literal["vector", "matrix", "scalar", "string"]
+    labels: Sequence[Labels]
+    timestamps: Ints
+    values: Floats
+    present: Bools
+    text: str = ""
+    warnings: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
+    histograms: Objects | None = None
+    raw: Block | None = None
+
+
+class Engine:
+    """Evaluates PromQL; holds nothing but its limits and may be used by many threads at once."""
+
+    def __init__(self, *, lookback_ms: int = 300_000, max_steps: int = 11_000, max_query_bytes: int = 65_536) -> None:
+        self.lookback_ms = lookback_ms
+        self.max_steps = max_steps
+        self.max_query_bytes = max_query_bytes
+
+    def instant(
+        self, querier: Querier, query: str, at_ms: int, budget: Budget, lookback_ms: int | None = None
+    ) -> Result:
+        """Evaluate a query at one moment; raise QueryError."""
+        bounds = Bounds(at_ms, at_ms, 0)
+        grid = Grid(np.array([at_ms], dtype=np.int64))
+        return self._evaluated(querier, query, bounds, grid, budget, lookback_ms)
+
+    def range(
+        self,
+        querier: Querier,
+        query: str,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        budget: Budget,
+        lookback_ms: int | None = None,
+    ) -> Result:
+        """Evaluate a query every `step_ms` from start to end, both included; raise QueryError."""
+        if step_ms <= 0:
+            raise BadQuery("zero or negative query resolution step widths are not accepted. Try a positive integer")
+        if end_ms < start_ms:
+            raise BadQuery("end timestamp must not be before start time")
+        if (end_ms - start_ms) // step_ms + 1 > self.max_steps:
+            raise BadQuery(
+                f"exceeded maximum resolution of {self.max_steps} points per timeseries."
+                " Try decreasing the query resolution (?step=XX)"
+            )
+        grid = Grid(np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64))
+        return self._evaluated(querier, query, Bounds(start_ms, end_ms, step_ms), grid, budget, lookback_ms)
+
+    def _evaluated(
+        self, querier: Querier, query: str, bounds: Bounds, grid: Grid, budget: Budget, lookback_ms: int | None
+    ) -> Result:
+        if len(query.encode("utf-8", "surrogatepass")) > self.max_query_bytes:
+            raise BadQuery(f"the query is longer than {self.max_query_bytes} bytes")
+        tree = parse(query)
+        kind = type_of(tree)
+        if not bounds.instant and kind not in (Type.SCALAR, Type.VECTOR):
+            raise BadQuery(
+                f'invalid expression type "{kind.value}" for range query, must be scalar or instant vector'
+            )
+        annotations = Annotations(query)
+        evaluation = Evaluation(
+            querier, budget, bounds, lookback_ms or self.lookback_ms, _SUBQUERY_STEP_MS, annotations
+        )
+        value = evaluation.value(resolve(tree, bounds), grid)
+        notes = (tuple(annotations.warnings), tuple(annotations.infos))
+        match value:
+            case Vector():
+                return _vector(named(value), bounds, grid, *notes)
+            case Scalar():
+                return _scalar(value, bounds, grid, *notes)
+            case String():
+                empty = np.empty((0, grid.steps))
+                return Result("string", [], grid.times, empty, empty.astype(bool), value.text, *notes)
+            case Matrix():
+                return _samples(value, grid, *notes)
+
+
+def _vector(vector: Vector, bounds: Bounds, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:
+    rows = np.flatnonzero(vector.present.any(axis=1))
+    if not bounds.instant:
+        rows = np.array(sorted(rows.tolist(), key=lambda row: sort_key(vector.labels[row])), dtype=np.int64)
+    if not np.array_equal(rows, np.arange(vector.series)):
+        vector = vector.rows(rows)
+    kind: Literal["vector", "matrix"] = "vector" if bounds.instant else "matrix"
+    return Result(
+        kind, vector.labels, grid.times, vector.values, vector.present, "", warnings, infos, vector.histograms
+    )
+
+
+def _scalar(scalar: Scalar, bounds: Bounds, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:
+    kind: Literal["scalar", "matrix"] = "scalar" if bounds.instant else "matrix"
+    values = scalar.values[None, :]
+    return Result(kind, [{}], grid.times, values, np.ones(values.shape, dtype=bool), "", warnings, infos)
+
+
+def _samples(matrix: Matrix, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:
+    block = matrix.block
+    kept = np.flatnonzero(np.diff(block.offsets) > 0)
+    labels = [nameless(block.labels[row]) if matrix.unnamed[row] else block.labels[row] for row in kept.tolist()]
+    offsets = np.append(block.offsets[kept], len(block.timestamps))
+    samples = Block(labels, offsets, block.timestamps, block.values)
+    empty = np.empty((0, grid.steps))
+    return Result("matrix", labels, grid.times, empty, empty.astype(bool), "", warnings, infos, None, samples)

@@ -1,0 +1,381 @@
+"""One query being evaluated: walks the tree, reads what the leaves need, and hands arrays to the families."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from opstrace.errors import ExecutionError
+from opstrace.promql import binary
+from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
+from opstrace.promql.annotations import Annotations
+from opstrace.promql.functions import FUNCTIONS, Site
+from opstrace.promql.labelsets import grouping, nameless
+from opstrace.promql.plan import Bounds, invariant
+from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
+from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
+from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Scalar, String, Value, Vector, empty_vector
+from opstrace.promql.windows import pieces, stale, upto, windows, without
+from opstrace.store.backend import Block, Budget, Matcher, Querier
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What all nodes of one query share."""
+
+    querier: Querier
+    budget: Budget
+    bounds: Bounds
+    lookback_ms: int
+    subquery_step_ms: int
+    annotations: Annotations
+
+    def value(self, node: Node, grid: Grid) -> Value:
+        """Return what a node yields on a grid; one that is the same everywhere is computed once."""
+        self.budget.check()
+        if grid.steps > 1 and not isinstance(node, Number | Text | Range | Subquery) and invariant(node):
+            return _repeated(self.value(node, Grid(grid.times[:1])), grid.steps)
+        match node:
+            case Number(value=value):
+                return Scalar(np.full(grid.steps, value))
+            case Text(value=text):
+                return String(text)
+            case Paren(expr=expr):
+                return self.value(expr, grid)
+            case Unary():
+                return self.unary(node, grid)
+            case Selector():
+                return self.selector(node, grid)
+            case Range():
+                return self.range(node, grid)
+            case Subquery():
+                return self.subquery(node, grid)
+            case Call():
+                return self.call(node, grid)
+            case Aggregate():
+                return self.aggregate(node, grid)
+            case Binary():
+                return self.binary(node, grid)
+            case _:
+                raise AssertionError(f"no such node: {node}")
+
+    def vector(self, node: Node, grid: Grid) -> Vector:
+        """Return the value of a node that is an instant vector."""
+        value = self.value(node, grid)
+        assert isinstance(value, Vector)  # the parser has checked the types
+        return value
+
+    def scalar(self, node: Node, grid: Grid) -> Floats:
+        """Return the value of a node that is a scalar; one a step."""
+        value = self.value(node, grid)
+        assert isinstance(value, Scalar)
+        return value.values
+
+    # -- leaves
+
+    def read(self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Block:
+        """Read the samples in [start, end]; labels without a value are no labels."""
+        block = self.querier.select(matchers, start_ms, end_ms)
+        labels = [
+            {name: value for name, value in one.items() if value} if "" in one.values() else one
+            for one in block.labels
+        ]
+        return replace(block, labels=labels)
+
+    def selector(self, node: Selector, grid: Grid) -> Vector:
+        """Return the latest sample within the lookback of each step."""
+        return self.latest(node, grid)[0]
+
+    def latest(self, node: Selector, grid: Grid) -> tuple[Vector, Ints]:
+        """Return the latest samples, and when each was taken."""
+        ends = _ends(node, grid)
+        block = self.read(node.matchers, int(ends[0]) - self.lookback_ms + 1, int(ends[-1]))
+        shape = (len(block.labels), grid.steps)
+        self.budget.spend(shape[0] * shape[1])
+        values, present, moments = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+        for start, end in pieces(block, len(ends)):
+            rows = slice(start, end)
+            values[rows], present[rows], moments[rows] = _latest(block, start, end, ends, self.lookback_ms)
+        kept = present.any(axis=1)
+        vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool))
+        return (vector, moments) if kept.all() else (vector.rows(kept), moments[kept])
+
+    def range(self, node: Range, grid: Grid) -> Matrix:
+        """Return the samples in each step's window."""
+        ends = _ends(node.selector, grid)
+        assert isinstance(node.range, int)
+        starts = ends - node.range
+        block = self.read(node.selector.matchers, int(starts[0]) + 1, int(ends[-1]))
+        block = without(block, stale(block.values))
+        return Matrix(block, np.zeros(len(block.labels), dtype=bool), starts, ends, grid.times)
+
+    def subquery(self, node: Subquery, grid: Grid) -> Matrix:
+        """Evaluate the inner expression on absolute multiples of its step and return it as samples."""
+        ends = _ends(node, grid)
+        assert isinstance(node.range, int)
+        starts = ends - node.range
+        step = node.step if isinstance(node.step, int) else self.subquery_step_ms
+        times = _multiples(starts, ends, step)
+        if not len(times):
+            return Matrix(_block(empty_vector(0), times), np.empty(0, dtype=bool), starts, ends, grid.times)
+        self.budget.spend(len(times))
+        vector = self.vector(node.expr, Grid(times))
+        return Matrix(_block(vector, times), vector.unnamed, starts, ends, grid.times)
+
+    # -- calls
+
+    def call(self, node: Call, grid: Grid) -> Value:
+        """Call a function with its arguments' values."""
+        if node.function in ROLLUPS:
+            return self.rollup(node, grid)
+        if node.function == "timestamp":
+            return self.timestamp(node, grid)
+        function = FUNCTIONS[node.function]
+        if node.function == "absent_over_time":
+            present = self.rolled("present_over_time", self.matrix(node.args[0], grid), [])
+            return function(self.site(node, grid), present)
+        return function(self.site(node, grid), *[self.value(arg, grid) for arg in node.args])
+
+    def site(self, node: Call, grid: Grid) -> Site:
+        """Return what a function may know of its surroundings."""
+        return Site(node, grid, self.annotations, self.bounds)
+
+    def matrix(self, node: Node, grid: Grid) -> Matrix:
+        """Return the value of a node that is a range vector."""
+        value = self.value(node, grid)
+        assert isinstance(value, Matrix)
+        return value
+
+    def rollup(self, node: Call, grid: Grid) -> Vector:
+        """Apply a range function; its scalar arguments may differ from step to step."""
+        values = [self.value(arg, grid) for arg in node.args]
+        matrix = next(value for value in values if isinstance(value, Matrix))
+        scalars: list[Floats | Ints] = [value.values for value in values if isinstance(value, Scalar)]
+        if node.function == "quantile_over_time":
+            self.check_quantiles(node.args[0], scalars[0], bool(len(matrix.block.values)))
+        if node.function == "predict_linear":
+            scalars.append(matrix.times)
+        return self.rolled(node.function, matrix, scalars)
+
+    def rolled(self, name: str, matrix: Matrix, scalars: list[Floats | Ints]) -> Vector:
+        """Run a range function over the windows, a piece of the series at a time."""
+        function, block, steps = ROLLUPS[name], matrix.block, len(matrix.times)
+        shape = (len(block.labels), steps)
+        self.budget.spend(shape[0] * steps)
+        values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+        for start, end in pieces(block, steps):
+            self.budget.check()
+            rolled = function(windows(block, start, end, matrix.starts, matrix.ends), *scalars)
+            values[start:end], present[start:end] = rolled
+        unnamed = matrix.unnamed if name in KEEP_NAME else np.ones(shape[0], dtype=bool)
+        vector = Vector(block.labels, values, present, unnamed)
+        kept = present.any(axis=1)
+        return vector if kept.all() else vector.rows(kept)
+
+    def timestamp(self, node: Call, grid: Grid) -> Vector:
+        """timestamp(v instant-vector): when a selector's samples were taken; of anything else, the step's time."""
+        inner = node.args[0]
+        while isinstance(inner, Paren):
+            inner = inner.expr
+        if isinstance(inner, Selector):
+            vector, moments = self.latest(inner, grid)
+        else:
+            vector = self.vector(inner, grid)
+            moments = np.broadcast_to(grid.times, vector.values.shape)
+        return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
+
+    def check_quantiles(self, node: Node, quantiles: Floats, used: bool) -> None:
+        """Warn of quantiles that are none."""
+        for wrong in quantiles[~((quantiles >= 0) & (quantiles <= 1))][:1] if used else ():
+            self.annotations.warn(f"quantile value should be between 0 and 1, got {spelled_number(wrong)}", node)
+
+    # -- aggregations
+
+    def aggregate(self, node: Aggregate, grid: Grid) -> Vector:
+        """Aggregate series by group."""
+        param = None if node.param is None else self.value(node.param, grid)
+        vector = self.vector(node.expr, grid)
+        if isinstance(param, String):
+            return self.count_values(node, vector, param.text)
+        if isinstance(param, Scalar) and node.op == "quantile":
+            assert node.param is not None
+            self.check_quantiles(node.param, param.values, bool(vector.series))
+        if node.op in FOLDS:
+            return self.folded(node, vector, None if param is None else param.values)  # type: ignore[union-attr]
+        assert isinstance(param, Scalar)
+        return self.chosen(node, vector, param.values)
+
+    def folded(self, node: Aggregate, vector: Vector, param: Floats | None) -> Vector:
+        """Fold each group into one series."""
+        if not vector.series:
+            return empty_vector(vector.steps)
+        groups = grouping(vector.labels, node.labels, without=node.without)
+        floats = grouped(vector.values, vector.floats, groups)
+        values = FOLDS[node.op](floats, *([] if param is None else [param]))
+        unnamed = np.zeros(len(groups.labels), dtype=bool)
+        np.logical_or.at(unnamed, groups.ids, vector.unnamed)
+        return Vector(groups.labels, values, floats.counts > 0, unnamed)
+
+    def chosen(self, node: Aggregate, vector: Vector, param: Floats) -> Vector:
+        """Keep some series of each group."""
+        wanted = self.wanted(node, param)
+        if not vector.series or not (wanted > 0).any():
+            return empty_vector(vector.steps)
+        groups = grouped(vector.values, vector.present, grouping(vector.labels, node.labels, without=node.without))
+        kept = np.zeros(vector.present.shape, dtype=bool)
+        kept[groups.order] = CHOICES[node.op](groups, wanted)
+        result = replace(vector, present=kept)
+        if self.bounds.instant and node.op in ("topk", "bottomk"):
+            return _ranked(result, groups.order, groups.rows_of, -1.0 if node.op == "topk" else 1.0)
+        rows = kept.any(axis=1)
+        return result if rows.all() else result.rows(rows)
+
+    def wanted(self, node: Aggregate, param: Floats) -> Ints:
+        """Return how many series each step wants."""
+        if np.isnan(param).any():
+            raise ExecutionError("Parameter value is NaN")
+        if (np.abs(param) >= 2.0**63).any():
+            raise ExecutionError(f"Scalar value {param[0]} overflows int64")
+        return np.clip(param, 0, 2**31).astype(np.int64)
+
+    def count_values(self, node: Aggregate, vector: Vector, label: str) -> Vector:
+        """count_values(label string, v instant-vector): how many series have each value."""
+        check_label_name_of(label)
+        rows, steps = np.nonzero(vector.present)
+        numbers = vector.values[rows, steps]
+        distinct, which = np.unique(numbers, return_inverse=True)
+        texts = [spelled_number(number) for number in distinct.tolist()]
+        pairs, cells = np.unique(rows * len(texts) + which, return_inverse=True) if len(rows) else (rows, rows)
+        series = [{**vector.labels[pair // len(texts)], label: texts[pair % len(texts)]} for pair in pairs.tolist()]
+        names = node.labels if node.without else (*node.labels, label)
+        dropped = tuple(name for name in names if name != label) if node.without else names
+        groups = grouping(series, dropped, without=node.without)
+        counts = np.zeros((len(groups.labels), vector.steps))
+        np.add.at(counts, (groups.ids[cells], steps), 1.0)
+        return Vector(groups.labels, counts, counts > 0, np.zeros(len(groups.labels), dtype=bool))
+
+    # -- operators
+
+    def unary(self, node: Unary, grid: Grid) -> Value:
+        """Return an expression with its sign."""
+        value = self.value(node.expr, grid)
+        if node.op == "+":
+            return value
+        if isinstance(value, Scalar):
+            return Scalar(-value.values)
+        assert isinstance(value, Vector)
+        return Vector(value.labels, -value.values, value.floats, np.ones(value.series, dtype=bool))
+
+    def binary(self, node: Binary, grid: Grid) -> Value:
+        """Combine two expressions."""
+        left, right = self.value(node.left, grid), self.value(node.right, grid)
+        match left, right:
+            case Scalar(), Scalar():
+                return Scalar(binary.between_scalars(node.op, left.values, right.values))
+            case Vector(), Scalar():
+                return self.with_scalar(node, left, right, scalar_first=False)
+            case Scalar(), Vector():
+                return self.with_scalar(node, right, left, scalar_first=True)
+            case Vector(), Vector():
+                return self.between_vectors(node, left, right)
+            case _:
+                raise AssertionError("the parser lets no other types pass")
+
+    def with_scalar(self, node: Binary, vector: Vector, scalar: Scalar, *, scalar_first: bool) -> Vector:
+        """Combine a vector with a scalar."""
+        return binary.with_scalar(
+            node.op, vector, scalar.values, scalar_first=scalar_first, returns_bool=node.returns_bool
+        )
+
+    def between_vectors(self, node: Binary, left: Vector, right: Vector) -> Vector:
+        """Combine two vectors."""
+        assert node.matching is not None
+        if node.op in binary.SET:
+            return binary.SET[node.op](left, right, binary.match_keys(left, right, node.matching))
+        return binary.joined(node.op, left, right, node.matching, returns_bool=node.returns_bool)
+
+
+def _ends(node: Selector | Subquery, grid: Grid) -> Ints:
+    """Return where each step's window ends, after `@` and offset."""
+    assert isinstance(node.offset, int)
+    if node.at is None:
+        return grid.times - node.offset
+    assert isinstance(node.at, int)
+    return np.array([node.at - node.offset], dtype=np.int64)
+
+
+def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Floats, Bools, Ints]:
+    begin, stop = int(block.offsets[start]), int(block.offsets[end])
+    offsets = block.offsets[start : end + 1] - begin
+    timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
+    last = upto(timestamps, offsets, Grid(ends)) - 1
+    found = last >= offsets[:-1, None]
+    last[~found] = 0
+    if not len(values):
+        return np.zeros(last.shape), found, last
+    moments, latest = timestamps[last], values[last]
+    found &= moments > ends - lookback_ms
+    found &= ~stale(latest)
+    return latest, found, moments
+
+
+def _multiples(starts: Ints, ends: Ints, step: int) -> Ints:
+    """Return the multiples of a step in any of the windows (start, end]."""
+    times = np.arange((int(starts[0]) // step + 1) * step, int(ends[-1]) + 1, step, dtype=np.int64)
+    # With windows shorter than their distance most moments are in none.
+    inside = np.searchsorted(ends, times, side="left")
+    return times[times > starts[np.minimum(inside, len(starts) - 1)]]
+
+
+def _block(vector: Vector, times: Ints) -> Block:
+    """Return a vector's samples as a block."""
+    counts = vector.present.sum(axis=1)
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    moments = np.broadcast_to(times, vector.present.shape)[vector.present]
+    return Block(vector.labels, offsets, moments, vector.values[vector.present])
+
+
+def _repeated(value: Value, steps: int) -> Value:
+    match value:
+        case Scalar(values=values):
+            return Scalar(np.broadcast_to(values, (steps,)))
+        case Vector():
+            shape = (value.series, steps)
+            return replace(
+                value,
+                values=np.broadcast_to(value.values, shape),
+                present=np.broadcast_to(value.present, shape),
+                histograms=None if value.histograms is None else np.broadcast_to(value.histograms, shape),
+            )
+        case _:
+            return value
+
+
+def _ranked(vector: Vector, order: Ints, groups: Ints, sign: float) -> Vector:
+    """Return the series that are present, group by group, best first; NaN last."""
+    kept = vector.present[order, 0]
+    rows, group = order[kept], groups[kept]
+    return vector.rows(rows[np.lexsort((sign * vector.values[rows, 0], group))])
+
+
+def check_label_name_of(label: str) -> None:
+    """Raise ExecutionError when count_values could not set this label."""
+    if not label or any("\ud800" <= character <= "\udfff" for character in label):
+        shown = label.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise ExecutionError(f'invalid label name "{shown}"')
+
+
+def spelled_number(number: float) -> str:
+    """Return a number as Go prints it with the fewest digits."""
+    if np.isnan(number):
+        return "NaN"
+    if np.isinf(number):
+        return "+Inf" if number > 0 else "-Inf"
+    return f"{int(number)}" if number == int(number) and abs(number) < 1e21 else repr(float(number))
+
+
+def named(vector: Vector) -> Vector:
+    """Return a vector as it is handed out: names that were taken away are gone, and equal series are one."""
+    labels = [
+        nameless(one) if gone else one for one, gone in zip(vector.labels, vector.unnamed.tolist(), strict=True)
+    ]
+    return binary.merged(replace(vector, labels=labels), "vector cannot contain metrics with the same labelset")

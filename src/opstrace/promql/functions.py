@@ -1,0 +1,359 @@
+"""Functions of instant vectors and scalars: a line in a table, or a function whose docstring is its signature."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from opstrace.errors import ExecutionError
+from opstrace.promql import regex
+from opstrace.promql.annotations import Annotations
+from opstrace.promql.binary import merged
+from opstrace.promql.labelsets import NAME, sort_key
+from opstrace.promql.plan import Bounds
+from opstrace.promql.tree import Call, Node, Paren, Selector
+from opstrace.promql.values import Floats, Grid, Scalar, String, Value, Vector
+from opstrace.store.backend import Labels, MatchOp
+
+_SAME = "vector cannot contain metrics with the same labelset"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a function is called: its node, the moments asked for, and the bounds of the whole query."""
+
+    node: Call
+    grid: Grid
+    annotations: Annotations
+    bounds: Bounds
+
+
+# Number by number
+
+
+def _round(values: Floats, nearest: Floats | None = None) -> Floats:
+    inverse = 1.0 / (np.ones(()) if nearest is None else nearest)
+    return np.floor(values * inverse + 0.5) / inverse
+
+
+def _clamp(values: Floats, low: Floats, high: Floats) -> Floats:
+    return np.maximum(low, np.minimum(high, values))
+
+
+def _moments(values: Floats) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values as seconds since the epoch, and which of them are moments at all."""
+    possible = np.isfinite(values) & (np.abs(values) < 1e14)
+    return np.where(possible, values, 0).astype(np.int64).astype("datetime64[s]"), possible
+
+
+def _date(part: Callable[[np.ndarray], np.ndarray]) -> Callable[[Floats], Floats]:
+    def computed(values: Floats) -> Floats:
+        moments, possible = _moments(values)
+        return np.where(possible, part(moments).astype(np.float64), np.nan)
+
+    return computed
+
+
+def _since(moments: np.ndarray, unit: str, per: str) -> np.ndarray:
+    return moments.astype(f"datetime64[{unit}]").astype(np.int64) - moments.astype(f"datetime64[{per}]").astype(
+        f"datetime64[{unit}]"
+    ).astype(np.int64)
+
+
+def _days_in_month(moments: np.ndarray) -> np.ndarray:
+    months = moments.astype("datetime64[M]")
+    return (months + 1).astype("datetime64[D]").astype(np.int64) - months.astype("datetime64[D]").astype(np.int64)
+
+
+# f(v instant-vector, scalars…): the value alone decides.
+ELEMENTWISE: dict[str, Callable[..., Floats]] = {
+    "abs": np.abs,
+    "acos": np.arccos,
+    "acosh": np.arccosh,
+    "asin": np.arcsin,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
+    "atanh": np.arctanh,
+    "ceil": np.ceil,
+    "clamp": _clamp,
+    "clamp_max": np.minimum,
+    "clamp_min": np.maximum,
+    "cos": np.cos,
+    "cosh": np.cosh,
+    "deg": np.degrees,
+    "exp": np.exp,
+    "floor": np.floor,
+    "ln": np.log,
+    "log10": np.log10,
+    "log2": np.log2,
+    "rad": np.radians,
+    "round": _round,
+    "sgn": np.sign,
+    "sin": np.sin,
+    "sinh": np.sinh,
+    "sqrt": np.sqrt,
+    "tan": np.tan,
+    "tanh": np.tanh,
+}
+
+# f(v=vector(time()) instant-vector): parts of the date, in UTC.
+DATES: dict[str, Callable[[Floats], Floats]] = {
+    "day_of_month": _date(lambda moments: _since(moments, "D", "M") + 1),
+    "day_of_week": _date(lambda moments: (moments.astype("datetime64[D]").astype(np.int64) + 4) % 7),
+    "day_of_year": _date(lambda moments: _since(moments, "D", "Y") + 1),
+    "days_in_month": _date(_days_in_month),
+    "hour": _date(lambda moments: _since(moments, "h", "D")),
+    "minute": _date(lambda moments: _since(moments, "m", "h")),
+    "month": _date(lambda moments: _since(moments, "M", "Y") + 1),
+    "year": _date(lambda moments: moments.astype("datetime64[Y]").astype(np.int64) + 1970),
+}
+
+
+def elementwise(site: Site, vector: Vector, *scalars: Scalar) -> Vector:
+    """Apply a function of the first table to the float samples; histograms are left out."""
+    function = ELEMENTWISE[site.node.function]
+    present = vector.floats
+    if site.node.function == "clamp":
+        low, high = (scalar.values for scalar in scalars)
+        present = present & ~(low > high)
+    with np.errstate(all="ignore"):
+        values = function(vector.values, *(scalar.values for scalar in scalars))
+    return _unnamed(Vector(vector.labels, values, present, vector.unnamed))
+
+
+def date(site: Site, vector: Vector | None = None) -> Vector:
+    """Apply a function of the second table to the float samples, or to the time of each step."""
+    if vector is None:
+        vector = _alone(site.grid.times / 1000.0)
+    values = DATES[site.node.function](vector.values)
+    return _unnamed(Vector(vector.labels, values, vector.floats, vector.unnamed))
+
+
+def _unnamed(vector: Vector) -> Vector:
+    return replace(vector, unnamed=np.ones(vector.series, dtype=bool))
+
+
+def _alone(values: Floats) -> Vector:
+    """Return one series without labels."""
+    return Vector([{}], values[None, :], np.ones((1, len(values)), dtype=bool), np.zeros(1, dtype=bool))
+
+
+# Time and scalars
+
+
+def time(site: Site) -> Scalar:
+    """time() scalar: the moment of evaluation in seconds."""
+    return Scalar(site.grid.times / 1000.0)
+
+
+def pi(site: Site) -> Scalar:
+    """pi() scalar."""
+    return _constant(site, np.pi)
+
+
+def start(site: Site) -> Scalar:
+    """start() scalar: when the query begins, in seconds."""
+    return _constant(site, site.bounds.start_ms / 1000.0)
+
+
+def end(site: Site) -> Scalar:
+    """end() scalar: when the query ends, in seconds."""
+    return _constant(site, site.bounds.end_ms / 1000.0)
+
+
+def step(site: Site) -> Scalar:
+    """step() scalar: the query's step in seconds, 0 for an instant query."""
+    return _constant(site, site.bounds.step_ms / 1000.0)
+
+
+def range_(site: Site) -> Scalar:
+    """range() scalar: from the query's start to its end, in seconds."""
+    return _constant(site, (site.bounds.end_ms - site.bounds.start_ms) / 1000.0)
+
+
+def _constant(site: Site, value: float) -> Scalar:
+    return Scalar(np.full(site.grid.steps, value))
+
+
+def max_of(_: Site, left: Scalar, right: Scalar) -> Scalar:
+    """max_of(a scalar, b scalar) scalar."""
+    return Scalar(np.maximum(left.values, right.values))
+
+
+def min_of(_: Site, left: Scalar, right: Scalar) -> Scalar:
+    """min_of(a scalar, b scalar) scalar."""
+    return Scalar(np.minimum(left.values, right.values))
+
+
+def scalar(_: Site, vector: Vector) -> Scalar:
+    """scalar(v instant-vector) scalar: the only sample, else NaN."""
+    floats = vector.floats
+    only = floats.sum(axis=0) == 1
+    with np.errstate(invalid="ignore"):
+        values = np.where(floats, vector.values, 0.0).sum(axis=0)
+    return Scalar(np.where(only, values, np.nan))
+
+
+def vector(_: Site, value: Scalar) -> Vector:
+    """vector(s scalar): one series without labels."""
+    return _alone(value.values)
+
+
+def absent(site: Site, operand: Vector) -> Vector:
+    """absent(v instant-vector): 1 where nothing is; labels from the selector's equalities."""
+    return _absence(site, operand.present.any(axis=0))
+
+
+def absent_over_time(site: Site, operand: Vector) -> Vector:
+    """absent_over_time(v range-vector): 1 where no sample is in the window; labels from the selector's equalities."""
+    return _absence(site, operand.present.any(axis=0))
+
+
+def _absence(site: Site, there: np.ndarray) -> Vector:
+    missing = ~there[None, :]
+    labels = equalities(site.node.args[0])
+    return Vector([labels], np.ones(missing.shape), missing, np.zeros(1, dtype=bool))
+
+
+def equalities(node: Node) -> Labels:
+    """Return what a selector says its series must be labelled, the metric name left out."""
+    while isinstance(node, Paren):
+        node = node.expr
+    selector = getattr(node, "selector", node)
+    if not isinstance(selector, Selector):
+        return {}
+    labels: dict[str, str] = {}
+    twice = set()
+    for matcher in selector.matchers:
+        if matcher.name == NAME:
+            continue
+        if matcher.op is MatchOp.EQUAL and matcher.name not in labels:
+            labels[matcher.name] = matcher.value
+        else:
+            twice.add(matcher.name)
+    return {name: value for name, value in labels.items() if value and name not in twice}
+
+
+# Labels
+
+
+def label_replace(
+    _: Site, operand: Vector, target: String, template: String, source: String, pattern: String
+) -> Vector:
+    """label_replace(v instant-vector, dst string, replacement string, src string, regex string)."""
+    if reason := regex.fault(pattern.text):
+        raise ExecutionError(f"invalid regular expression in label_replace(): {pattern.text}: {reason}")
+    check_label_name(target.text, "destination", "label_replace")
+    sources = [labels.get(source.text, "") for labels in operand.labels]
+    expanded = regex.expanded(pattern.text, template.text, sources)
+    return _relabelled(operand, target.text, expanded)
+
+
+def label_join(_: Site, operand: Vector, target: String, separator: String, *sources: String) -> Vector:
+    """label_join(v instant-vector, dst string, separator string, src string, …)."""
+    check_label_name(target.text, "destination", "label_join")
+    for source in sources:
+        check_label_name(source.text, "source", "label_join")
+    joined = [separator.text.join([labels.get(source.text, "") for source in sources]) for labels in operand.labels]
+    return _relabelled(operand, target.text, joined)
+
+
+def check_label_name(name: str, role: str, function: str) -> None:
+    """Raise ExecutionError for what cannot be a label: nothing, or no UTF-8."""
+    if not name or any("\ud800" <= character <= "\udfff" for character in name):
+        raise ExecutionError(f"invalid {role} label name in {function}(): {name}")
+
+
+def _relabelled(operand: Vector, target: str, values: Sequence[str | None]) -> Vector:
+    """Set one label of each series, remove it where the value is empty, leave it where there is none."""
+    labels, unnamed = list(operand.labels), operand.unnamed.copy()
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        changed = {name: text for name, text in labels[row].items() if name != target}
+        labels[row] = {**changed, target: value} if value else changed
+        unnamed[row] &= target != NAME
+    result = Vector(labels, operand.values, operand.present, unnamed, operand.histograms)
+    return merged(result, _SAME)
+
+
+# Order
+
+
+def sort(site: Site, operand: Vector) -> Vector:
+    """sort(v instant-vector): ascending by value; NaN last."""
+    return _sorted_by_value(site, operand, 1.0)
+
+
+def sort_desc(site: Site, operand: Vector) -> Vector:
+    """sort_desc(v instant-vector): descending by value; NaN last."""
+    return _sorted_by_value(site, operand, -1.0)
+
+
+def _sorted_by_value(site: Site, operand: Vector, sign: float) -> Vector:
+    if not _orders(site):
+        return operand
+    floats = operand.rows(operand.floats[:, 0])
+    return floats.rows(np.argsort(sign * floats.values[:, 0], kind="stable"))
+
+
+def _orders(site: Site) -> bool:
+    if not site.bounds.instant:
+        site.annotations.warn(
+            "sort is ineffective for range queries since results are always ordered by labels", site.node
+        )
+    return site.bounds.instant and site.grid.steps == 1
+
+
+def sort_by_label(site: Site, operand: Vector, *names: String) -> Vector:
+    """sort_by_label(v instant-vector, label string, …): ascending, digits by their number."""
+    return _sorted_by_label(site, operand, names, descending=False)
+
+
+def sort_by_label_desc(site: Site, operand: Vector, *names: String) -> Vector:
+    """sort_by_label_desc(v instant-vector, label string, …): descending, digits by their number."""
+    return _sorted_by_label(site, operand, names, descending=True)
+
+
+def _sorted_by_label(site: Site, operand: Vector, names: Sequence[String], *, descending: bool) -> Vector:
+    if not _orders(site):
+        return operand
+
+    def key(row: int) -> tuple[list[list[tuple[int, int, str]]], tuple[tuple[str, str], ...]]:
+        labels = operand.labels[row]
+        return [_natural(labels.get(name.text, "")) for name in names], sort_key(labels)
+
+    order = sorted(range(operand.series), key=key, reverse=descending)
+    return operand.rows(np.array(order, dtype=np.int64))
+
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part]
+
+
+FUNCTIONS: dict[str, Callable[..., Value]] = {
+    **dict.fromkeys(ELEMENTWISE, elementwise),
+    **dict.fromkeys(DATES, date),
+    "absent": absent,
+    "absent_over_time": absent_over_time,
+    "end": end,
+    "label_join": label_join,
+    "label_replace": label_replace,
+    "max_of": max_of,
+    "min_of": min_of,
+    "pi": pi,
+    "range": range_,
+    "scalar": scalar,
+    "sort": sort,
+    "sort_by_label": sort_by_label,
+    "sort_by_label_desc": sort_by_label_desc,
+    "sort_desc": sort_desc,
+    "start": start,
+    "step": step,
+    "time": time,
+    "vector": vector,
+}

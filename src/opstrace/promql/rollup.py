@@ -1,0 +1,385 @@
+"""Range functions: a window of samples to one value, for series × steps at once.
+
+Each takes the windows and, for some, scalars (one a step), and returns values and where there are any. Signatures
+stand in the docstrings; the table is at the end.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from opstrace.errors import ExecutionError
+from opstrace.promql.quantiles import sorted_quantiles
+from opstrace.promql.sums import Walk, add, compensated, window_sums
+from opstrace.promql.values import Bools, Floats, Ints
+from opstrace.promql.windows import Windows
+
+Rolled: TypeAlias = tuple[Floats, Bools]
+
+# Windows are spread into rectangles of about this many cells when each needs sorting.
+_RECTANGLE = 1 << 20
+
+
+# Counters and gauges
+
+
+def rate(windows: Windows) -> Rolled:
+    """rate(v range-vector): per-second increase of a counter."""
+    return _extrapolated(windows, counter=True, per_second=True)
+
+
+def increase(windows: Windows) -> Rolled:
+    """increase(v range-vector): how much a counter grew."""
+    return _extrapolated(windows, counter=True, per_second=False)
+
+
+def delta(windows: Windows) -> Rolled:
+    """delta(v range-vector): last minus first of a gauge."""
+    return _extrapolated(windows, counter=False, per_second=False)
+
+
+def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Rolled:
+    # The rules are those of extrapolatedRate (prometheus/prometheus: promql/functions.go): growth between the
+    # first and the last sample, stretched to the window's ends where samples come close to them, else by half the
+    # distance between samples.
+    present = windows.counts >= 2
+    first, last = windows.first, windows.last - 1
+    first_s, last_s = (
+        windows.seconds_at(first, int(windows.starts[0])),
+        windows.seconds_at(last, int(windows.starts[0])),
+    )
+    initial = windows.at(first)
+    with np.errstate(all="ignore"):
+        growth = windows.at(last) - initial
+        if counter:
+            growth += lost_to_resets(windows)
+        sampled_s = last_s - first_s
+        factor = _stretch(windows, first_s, last_s, initial if counter else None, growth) / sampled_s
+        growth *= factor / windows.range_s if per_second else factor
+    return growth, present
+
+
+def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats | None, growth: Floats) -> Floats:
+    """Return the seconds the growth is taken to stand for."""
+    origin = int(windows.starts[0])
+    sampled_s = last_s - first_s
+    distance_s = sampled_s / (windows.counts - 1)
+    threshold_s = distance_s * 1.1
+    to_start_s = first_s - (windows.starts - origin) / 1000.0
+    to_start_s = np.where(to_start_s >= threshold_s, distance_s / 2, to_start_s)
+    if initial is not None:
+        # A counter is not extrapolated below zero.
+        to_zero_s = np.where((growth > 0) & (initial >= 0), sampled_s * (initial / growth), to_start_s)
+        to_start_s = np.where(to_zero_s < to_start_s, to_zero_s, to_start_s)
+    to_end_s = (windows.ends - origin) / 1000.0 - last_s
+    to_end_s = np.where(to_end_s >= threshold_s, distance_s / 2, to_end_s)
+    seconds: Floats = sampled_s + to_start_s + to_end_s
+    return seconds
+
+
+def lost_to_resets(windows: Windows) -> Floats:
+    """Return the sum of the values a counter had just before each of its resets in the window."""
+    drops = np.flatnonzero(windows.values[1:] < windows.values[:-1]) + 1
+    if not len(drops):
+        return np.zeros(windows.first.shape)
+    first, last, offsets = _among(drops, windows)
+    before = windows.values[drops - 1]
+    return window_sums(Windows(windows.timestamps[drops], before, offsets, first, last, windows.starts, windows.ends))
+
+
+def _among(positions: Ints, windows: Windows) -> tuple[Ints, Ints, Ints]:
+    """Return bounds and series offsets among chosen samples, for those that have their predecessor in the window."""
+    chosen = np.zeros(len(windows.values) + 2, dtype=np.int64)
+    chosen[positions + 1] = 1
+    before = np.cumsum(chosen)
+    last = before[windows.last]
+    # The first sample of a window has its predecessor outside; an empty window has first == last.
+    return np.minimum(before[windows.first + 1], last), last, before[windows.offsets]
+
+
+def irate(windows: Windows) -> Rolled:
+    """irate(v range-vector): per-second increase between the last two samples."""
+    before, after = windows.at(windows.last - 2), windows.at(windows.last - 1)
+    with np.errstate(all="ignore"):
+        growth = np.where(after < before, after, after - before)
+        growth /= windows.seconds_at(windows.last - 1) - windows.seconds_at(windows.last - 2)
+    return growth, windows.counts >= 2
+
+
+def idelta(windows: Windows) -> Rolled:
+    """idelta(v range-vector): difference of the last two samples."""
+    with np.errstate(all="ignore"):
+        return windows.at(windows.last - 1) - windows.at(windows.last - 2), windows.counts >= 2
+
+
+def changes(windows: Windows) -> Rolled:
+    """changes(v range-vector): how often the value became another one."""
+    before, after = windows.values[:-1], windows.values[1:]
+    return _count_pairs((before != after) & ~(np.isnan(before) & np.isnan(after)), windows)
+
+
+def resets(windows: Windows) -> Rolled:
+    """resets(v range-vector): how often the value fell."""
+    return _count_pairs(windows.values[1:] < windows.values[:-1], windows)
+
+
+def _count_pairs(flagged: Bools, windows: Windows) -> Rolled:
+    first, last, _ = _among(np.flatnonzero(flagged) + 1, windows)
+    return (last - first).astype(np.float64), windows.counts >= 1
+
+
+# Over time
+
+
+def sum_over_time(windows: Windows) -> Rolled:
+    """sum_over_time(v range-vector)."""
+    return window_sums(windows), windows.counts >= 1
+
+
+def avg_over_time(windows: Windows) -> Rolled:
+    """avg_over_time(v range-vector)."""
+    return _means(windows), windows.counts >= 1
+
+
+def _means(windows: Windows) -> Floats:
+    with np.errstate(all="ignore"):
+        means = window_sums(windows) / windows.counts
+        overflown = np.isinf(means) & np.isfinite(max_over_time(windows)[0]) & np.isfinite(min_over_time(windows)[0])
+        if overflown.any():
+            first, last = windows.first[overflown], windows.last[overflown]
+            walk = Walk(first, last)
+            share = 1 / walk.ordered((last - first).astype(np.float64))
+            total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
+            for count, index in walk:
+                add(total[:count], lost[:count], windows.values[index] * share[:count])
+            means[overflown] = walk.restored(compensated(total, lost))
+    return means
+
+
+def count_over_time(windows: Windows) -> Rolled:
+    """count_over_time(v range-vector)."""
+    return windows.counts.astype(np.float64), windows.counts >= 1
+
+
+def present_over_time(windows: Windows) -> Rolled:
+    """present_over_time(v range-vector): 1 where there are samples."""
+    return np.ones(windows.first.shape), windows.counts >= 1
+
+
+def last_over_time(windows: Windows) -> Rolled:
+    """last_over_time(v range-vector): the latest sample; keeps the name."""
+    return windows.at(windows.last - 1), windows.counts >= 1
+
+
+def first_over_time(windows: Windows) -> Rolled:
+    """first_over_time(v range-vector): the oldest sample; keeps the name."""
+    return windows.at(windows.first), windows.counts >= 1
+
+
+def max_over_time(windows: Windows) -> Rolled:
+    """max_over_time(v range-vector); NaN only where all are."""
+    return _extremes(windows, np.fmax), windows.counts >= 1
+
+
+def min_over_time(windows: Windows) -> Rolled:
+    """min_over_time(v range-vector); NaN only where all are."""
+    return _extremes(windows, np.fmin), windows.counts >= 1
+
+
+def _extremes(windows: Windows, fold: Callable[[Floats, Floats], Floats]) -> Floats:
+    # Every window is covered by two runs whose length is a power of two; runs are folded by doubling.
+    counts = windows.counts
+    result = windows.at(windows.first)
+    runs, length = windows.values, 1
+    while length < int(counts.max(initial=0)):
+        chosen = (counts > length) & (counts <= 2 * length)
+        if chosen.any():
+            result[chosen] = fold(runs[windows.first[chosen]], runs[windows.last[chosen] - length])
+        runs = fold(runs[: len(runs) - length], runs[length:])
+        length *= 2
+    return result
+
+
+def ts_of_first_over_time(windows: Windows) -> Rolled:
+    """ts_of_first_over_time(v range-vector): when the oldest sample was taken, in seconds."""
+    return windows.seconds_at(windows.first), windows.counts >= 1
+
+
+def ts_of_last_over_time(windows: Windows) -> Rolled:
+    """ts_of_last_over_time(v range-vector): when the latest sample was taken, in seconds."""
+    return windows.seconds_at(windows.last - 1), windows.counts >= 1
+
+
+def ts_of_max_over_time(windows: Windows) -> Rolled:
+    """ts_of_max_over_time(v range-vector): when the largest sample was taken last, in seconds."""
+    return _moment_of(windows, max_over_time(windows)[0])
+
+
+def ts_of_min_over_time(windows: Windows) -> Rolled:
+    """ts_of_min_over_time(v range-vector): when the smallest sample was taken last, in seconds."""
+    return _moment_of(windows, min_over_time(windows)[0])
+
+
+def _moment_of(windows: Windows, wanted: Floats) -> Rolled:
+    walk = Walk(windows.first.ravel(), windows.last.ravel())
+    value, moment = walk.ordered(wanted.ravel()), np.zeros(walk.ranges)
+    for count, index in walk:
+        sample = windows.values[index]
+        found = (sample == value[:count]) | (np.isnan(value[:count]) & (moment[:count] == 0))
+        moment[:count] = np.where(found, windows.timestamps[index] / 1000.0, moment[:count])
+    return walk.restored(moment).reshape(wanted.shape), windows.counts >= 1
+
+
+def stddev_over_time(windows: Windows) -> Rolled:
+    """stddev_over_time(v range-vector): population standard deviation."""
+    variances, present = stdvar_over_time(windows)
+    return np.sqrt(variances), present
+
+
+def stdvar_over_time(windows: Windows) -> Rolled:
+    """stdvar_over_time(v range-vector): population variance."""
+    means = _means(windows)
+    walk = Walk(windows.first.ravel(), windows.last.ravel())
+    mean = walk.ordered(means.ravel())
+    total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
+    with np.errstate(all="ignore"):
+        for count, index in walk:
+            add(total[:count], lost[:count], (windows.values[index] - mean[:count]) ** 2)
+        variances: Floats = walk.restored(compensated(total, lost)).reshape(means.shape) / windows.counts
+    return variances, windows.counts >= 1
+
+
+def quantile_over_time(windows: Windows, quantile: Floats) -> Rolled:
+    """quantile_over_time(q scalar, v range-vector)."""
+    return _by_rectangle(windows, np.broadcast_to(quantile, windows.first.shape), sorted_quantiles)
+
+
+def mad_over_time(windows: Windows) -> Rolled:
+    """mad_over_time(v range-vector): median distance from the median."""
+    return _by_rectangle(windows, np.full(windows.first.shape, 0.5), _median_distance)
+
+
+def _median_distance(values: Floats, counts: Ints, half: Floats) -> Floats:
+    medians = sorted_quantiles(values, counts, half)
+    with np.errstate(invalid="ignore"):
+        return sorted_quantiles(np.abs(values - medians[:, None]), counts, half)
+
+
+def _by_rectangle(windows: Windows, quantile: Floats, compute: Callable[[Floats, Ints, Floats], Floats]) -> Rolled:
+    """Apply a function of (windows × samples padded with NaN, counts, quantiles) to all windows, in pieces."""
+    counts, first = windows.counts.ravel(), windows.first.ravel()
+    result, wanted = np.zeros(len(counts)), quantile.ravel()
+    for chosen in _similar(counts):
+        lengths = counts[chosen]
+        index = first[chosen, None] + np.arange(int(lengths.max()))
+        values = windows.at(index)
+        values[index >= (first[chosen] + lengths)[:, None]] = np.nan
+        result[chosen] = compute(values, lengths, wanted[chosen])
+    return result.reshape(windows.first.shape), windows.counts >= 1
+
+
+def _similar(counts: Ints) -> Iterator[Ints]:
+    """Return pieces of the non-empty windows, each of about equal lengths and a bounded number of cells."""
+    order = np.argsort(counts, kind="stable")
+    order = order[int(np.searchsorted(counts[order], 1)) :]
+    while len(order):
+        rows = max(_RECTANGLE // int(counts[order[-1]]), 1)
+        yield order[-rows:]
+        order = order[:-rows]
+
+
+# Lines and trends
+
+
+def deriv(windows: Windows) -> Rolled:
+    """deriv(v range-vector): slope per second by least squares."""
+    slope, _ = _line(windows, windows.moments_at(windows.first))
+    return slope, windows.counts >= 2
+
+
+def predict_linear(windows: Windows, seconds: Floats, now_ms: Ints) -> Rolled:
+    """predict_linear(v range-vector, t scalar): the value in t seconds from now, by least squares."""
+    slope, intercept = _line(windows, np.broadcast_to(now_ms, windows.first.shape))
+    with np.errstate(all="ignore"):
+        return slope * seconds + intercept, windows.counts >= 2
+
+
+def _line(windows: Windows, origins_ms: Ints) -> tuple[Floats, Floats]:
+    """Return slope and intercept at the origin of the line through each window."""
+    walk = Walk(windows.first.ravel(), windows.last.ravel())
+    origin = walk.ordered(origins_ms.ravel())
+    start = walk.ordered(windows.at(windows.first).ravel())
+    sums, lost, level = np.zeros((4, walk.ranges)), np.zeros((4, walk.ranges)), np.ones(walk.ranges, dtype=bool)
+    with np.errstate(all="ignore"):
+        for count, index in walk:
+            x, y = (windows.timestamps[index] - origin[:count]) / 1000.0, windows.values[index]
+            level[:count] &= y == start[:count]
+            add(sums[:, :count], lost[:, :count], np.stack((x, y, x * y, x * x)))
+        sum_x, sum_y, sum_xy, sum_xx = compensated(sums, lost)
+        number = walk.ordered(windows.counts.ravel().astype(np.float64))
+        slope = (sum_xy - sum_x * sum_y / number) / (sum_xx - sum_x * sum_x / number)
+        intercept = sum_y / number - slope * sum_x / number
+    # A level line is exact, unless it lies at infinity.
+    flat = np.where(np.isinf(start), np.nan, 0.0)
+    slope, intercept = np.where(level, flat, slope), np.where(level, start + flat, intercept)
+    shape = windows.first.shape
+    return walk.restored(slope).reshape(shape), walk.restored(intercept).reshape(shape)
+
+
+def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Floats) -> Rolled:
+    """double_exponential_smoothing(v range-vector, sf scalar, tf scalar): smoothed value with trend."""
+    for name, factor in (("smoothing", smoothing), ("trend", trend)):
+        wrong = factor[~((factor > 0) & (factor < 1))]
+        if len(wrong) and len(windows.values):
+            raise ExecutionError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {wrong[0]:f}")
+    walk = Walk(windows.first.ravel(), windows.last.ravel())
+    shape = windows.first.shape
+    sf, tf = (walk.ordered(np.broadcast_to(factor, shape).ravel()) for factor in (smoothing, trend))
+    level = walk.ordered(windows.at(windows.first).ravel())
+    slope = walk.ordered((windows.at(windows.first + 1) - windows.at(windows.first)).ravel())
+    previous = np.zeros(walk.ranges)
+    with np.errstate(all="ignore"):
+        for turn, (count, index) in enumerate(walk):
+            if not turn:
+                continue
+            now = slice(0, count)
+            if turn > 1:
+                slope[now] = tf[now] * (level[now] - previous[now]) + (1 - tf[now]) * slope[now]
+            smoothed = sf[now] * windows.values[index] + (1 - sf[now]) * (level[now] + slope[now])
+            previous[now], level[now] = level[now].copy(), smoothed
+    return walk.restored(level).reshape(shape), windows.counts >= 2
+
+
+ROLLUPS: dict[str, Callable[..., Rolled]] = {
+    function.__name__: function
+    for function in (
+        avg_over_time,
+        changes,
+        count_over_time,
+        delta,
+        deriv,
+        double_exponential_smoothing,
+        first_over_time,
+        idelta,
+        increase,
+        irate,
+        last_over_time,
+        mad_over_time,
+        max_over_time,
+        min_over_time,
+        predict_linear,
+        present_over_time,
+        quantile_over_time,
+        rate,
+        resets,
+        stddev_over_time,
+        stdvar_over_time,
+        sum_over_time,
+        ts_of_first_over_time,
+        ts_of_last_over_time,
+        ts_of_max_over_time,
+        ts_of_min_over_time,
+    )
+}
+KEEP_NAME = frozenset(("first_over_time", "last_over_time"))

@@ -1,0 +1,168 @@
+"""Sums as exact as Prometheus's: it adds with Neumaier's compensation, and so no bit may be lost on the way here.
+
+Two forms: prefix sums for the overlapping windows of a range function, and a tree of pairs for groups of series.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opstrace.promql.values import Bools, Floats, Ints
+from opstrace.promql.windows import Windows
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+def window_sums(windows: Windows) -> Floats:
+    """Return the sum of each window; a window's sum owes nothing to samples outside it."""
+    values = windows.values
+    finite = np.isfinite(values)
+    clean = values if finite.all() else np.where(finite, values, 0.0)
+    total, exact = _prefix_differences(clean, windows)
+    doubtful = (windows.counts > 0) & ~exact[:, None]
+    if clean is not values:
+        nonfinite = np.concatenate(([0], np.cumsum(~finite)))
+        doubtful |= nonfinite[windows.last] != nonfinite[windows.first]
+    if doubtful.any():
+        total[doubtful] = neumaier(windows.values, windows.first[doubtful], windows.last[doubtful])
+    return total
+
+
+def _prefix_differences(values: Floats, windows: Windows) -> tuple[Floats, Bools]:
+    """Return the windows' sums by prefix sums, and for which series they are exact.
+
+    Each value is cut into slices that are multiples of a quantum so large that no prefix sum of slices needs more
+    than 53 bits; then prefix sums and their differences carry no error at all. Three slices hold what is
+    left of a value 100 binary digits below the largest of its series; a series with more to it is not exact.
+    """
+    lengths = np.diff(windows.offsets)
+    largest = _largest(np.abs(values), windows.offsets)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        exponent = np.frexp(largest)[1] + np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) + 1
+        fits = exponent < 1020
+        total = np.zeros(windows.first.shape)
+        rest, slices = values, []
+        for _ in range(3):
+            # Adding and taking away this constant rounds to multiples of the quantum, 2**(exponent - 52).
+            magic = np.repeat(np.ldexp(1.5, np.minimum(exponent, 1023)), lengths)
+            part = (rest + magic) - magic
+            slices.append(np.concatenate(([0.0], np.cumsum(part))))
+            rest = rest - part
+            if not rest.any():
+                break
+            exponent = exponent - 52 + np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) + 1
+        for prefix in reversed(slices):
+            total += prefix[windows.last] - prefix[windows.first]
+    exact = (_largest(np.abs(rest), windows.offsets) == 0) & fits
+    return total, exact
+
+
+def _largest(magnitudes: Floats, offsets: Ints) -> Floats:
+    filled = np.diff(offsets) > 0
+    largest = np.zeros(len(offsets) - 1)
+    if filled.any():
+        largest[filled] = np.maximum.reduceat(magnitudes, offsets[:-1][filled])
+    return largest
+
+
+def neumaier(values: Floats, first: Ints, last: Ints) -> Floats:
+    """Return the compensated sum of each `first:last`, one-dimensional."""
+    walk = Walk(first, last)
+    total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for count, index in walk:
+            add(total[:count], lost[:count], values[index])
+        return walk.restored(compensated(total, lost))
+
+
+def add(total: Floats, lost: Floats, terms: Floats) -> None:
+    """Add terms to running totals in place, collecting what rounding loses (Neumaier)."""
+    after = total + terms
+    swapped = np.abs(total) < np.abs(terms)
+    larger, smaller = np.where(swapped, terms, total), np.where(swapped, total, terms)
+    lost += (larger - after) + smaller
+    lost[np.isinf(after)] = 0.0
+    total[:] = after
+
+
+def compensated(total: Floats, lost: Floats) -> Floats:
+    """Return the sums of `add`; an infinite total stands as it is."""
+    return np.where(np.isinf(total), total, total + lost)
+
+
+class Walk:
+    """Goes through many ranges of samples at once, the k-th sample of each range in the k-th turn.
+
+    Ranges are taken longest first, so those that still have samples are always the first `count`.
+    """
+
+    def __init__(self, first: Ints, last: Ints) -> None:
+        lengths = last - first
+        self._order = np.argsort(-lengths, kind="stable")
+        self._first = first[self._order]
+        self._lengths = lengths[self._order]
+        self.ranges = len(first)
+
+    def __iter__(self) -> Iterator[tuple[int, Ints]]:
+        longest = int(self._lengths[0]) if self.ranges else 0
+        for turn in range(longest):
+            count = int(np.searchsorted(-self._lengths, -turn, side="left"))
+            yield count, self._first[:count] + turn
+
+    def ordered(self, per_range: NDArray[_T]) -> NDArray[_T]:
+        """Return values given one a range, in the order of the walk."""
+        return per_range[self._order]
+
+    def restored(self, walked: Floats) -> Floats:
+        """Return values in the order of the walk as one a range, in the order the ranges were given."""
+        result = np.empty_like(walked)
+        result[self._order] = walked
+        return result
+
+
+def group_sums(rows: Floats, starts: Ints) -> Floats:
+    """Return the sum down each run of rows that begins at `starts`; groups × steps. Absent cells must be 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total, lost = _pair_up(rows, starts)
+        return np.where(np.isfinite(lost), total + lost, total)
+
+
+def _pair_up(rows: Floats, starts: Ints) -> tuple[Floats, Floats]:
+    lost: Floats | None = None
+    while len(rows) > len(starts):
+        left, right, starts = _pairs(len(rows), starts)
+        alone = right < 0
+        a, b = rows[left], rows[right]
+        b[alone] = 0.0
+        both = a + b
+        virtual = both - a
+        error = (a - (both - virtual)) + (b - virtual)
+        error[~np.isfinite(error)] = 0.0
+        if lost is not None:
+            other = lost[right]
+            other[alone] = 0.0
+            error += lost[left]
+            error += other
+        rows, lost = both, error
+    return rows, np.zeros_like(rows) if lost is None else lost
+
+
+def _pairs(count: int, starts: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return which rows to join pairwise within each group (-1: nobody), and where the groups then begin."""
+    sizes = np.diff(np.append(starts, count))
+    halves = (sizes + 1) // 2
+    new_starts = np.concatenate(([0], np.cumsum(halves)[:-1])).astype(np.int64)
+    left = np.repeat(starts - 2 * new_starts, halves) + 2 * np.arange(int(halves.sum()), dtype=np.int64)
+    right = left + 1
+    right[right >= np.repeat(starts + sizes, halves)] = -1
+    return left, right, new_starts
+
+
+def group_fold(rows: Floats, starts: Ints, operation: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Return an associative operation's result down each run of rows, pair by pair; groups × steps."""
+    while len(rows) > len(starts):
+        left, right, starts = _pairs(len(rows), starts)
+        rows = operation(rows[left], rows[np.where(right < 0, left, right)])
+    return rows

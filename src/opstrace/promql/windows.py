@@ -1,0 +1,125 @@
+"""Which samples of a ragged block each step's window holds, as index arrays; made once, used by every rollup.
+
+Windows are open to the left and closed to the right, `(start, end]`, as are lookbacks. Counting samples per step
+and summing along the steps costs one pass over the samples; searching for each bound costs ten times as much.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from opstrace.promql.values import Bools, Floats, Grid, Ints
+from opstrace.store.backend import STALE_BITS, Block
+
+# Series are worked through in pieces of about this many cells or samples, which stay in the processor's cache.
+_PIECE = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Some series' samples and, for series × steps, the half-open index range of the samples in each window."""
+
+    timestamps: Ints  # ms, one a sample
+    values: Floats  # one a sample
+    offsets: Ints  # series + 1
+    first: Ints  # series × steps
+    last: Ints  # series × steps; one past the end
+    starts: Ints  # ms, one a step
+    ends: Ints  # ms, one a step
+
+    @property
+    def counts(self) -> Ints:
+        """How many samples each window holds."""
+        return self.last - self.first
+
+    @property
+    def range_s(self) -> float:
+        """The length of the windows in seconds."""
+        return float(self.ends[0] - self.starts[0]) / 1000
+
+    def at(self, index: Ints) -> Floats:
+        """Return the samples' values at these places; a place outside the samples yields some sample."""
+        return (
+            self.values[np.clip(index, 0, max(len(self.values) - 1, 0))]
+            if len(self.values)
+            else np.zeros(index.shape)
+        )
+
+    def seconds_at(self, index: Ints, origin_ms: Ints | int = 0) -> Floats:
+        """Return the samples' seconds after an origin at these places."""
+        return (self.moments_at(index) - origin_ms) / 1000.0
+
+    def moments_at(self, index: Ints) -> Ints:
+        """Return the samples' timestamps at these places."""
+        if not len(self.timestamps):
+            return np.zeros(index.shape, dtype=np.int64)
+        return self.timestamps[np.clip(index, 0, len(self.timestamps) - 1)]
+
+
+def stale(values: Floats) -> Bools:
+    """Mark the stale markers; NaNs of other bits are values."""
+    marked: Bools = values.view(np.uint64) == STALE_BITS
+    return marked
+
+
+def without(block: Block, unwanted: Bools) -> Block:
+    """Return a block that lacks these samples; its series stay, even if empty."""
+    if not unwanted.any():
+        return block
+    dropped = np.concatenate(([0], np.cumsum(unwanted)))
+    kept = ~unwanted
+    return Block(block.labels, block.offsets - dropped[block.offsets], block.timestamps[kept], block.values[kept])
+
+
+def upto(timestamps: Ints, offsets: Ints, grid: Grid) -> Ints:
+    """Return for series × steps the index one past the last sample at or before each moment of the grid."""
+    series, slots = len(offsets) - 1, grid.steps + 1
+    rows = np.repeat(np.arange(series, dtype=np.int64) * slots, np.diff(offsets))
+    rows += _slot(timestamps, grid)
+    counts = np.bincount(rows, minlength=series * slots).reshape(series, slots)
+    ends: Ints = np.cumsum(counts[:, :-1], axis=1)
+    ends += offsets[:-1, None]
+    return ends
+
+
+def _slot(timestamps: Ints, grid: Grid) -> Ints:
+    """Return for each sample the first step that sees it; the number of steps when none does."""
+    step = grid.step_ms
+    if not step:
+        return np.searchsorted(grid.times, timestamps, side="left").astype(np.int64)
+    slots: Ints = (timestamps - (grid.times[0] - step + 1)) // step
+    return np.clip(slots, 0, grid.steps, out=slots)
+
+
+def pieces(block: Block, steps: int) -> Iterator[tuple[int, int]]:
+    """Return ranges of series that hold about a piece of cells or samples each."""
+    series = len(block.labels)
+    load = np.maximum(np.diff(block.offsets), max(steps, 1)).cumsum()
+    start = 0
+    while start < series:
+        done = load[start - 1] if start else 0
+        end = max(int(np.searchsorted(load, done + _PIECE, side="right")), start + 1)
+        yield start, min(end, series)
+        start = end
+
+
+def window_bounds(timestamps: Ints, offsets: Ints, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """Return first and one-past-last sample of the window (start, end] of each step, for series × steps."""
+    grid = Grid(ends)
+    step, width = grid.step_ms, int(ends[0] - starts[0])
+    if step and width % step == 0 and width // step <= 4 * len(ends):
+        # Starts and ends lie on one grid: count once, look twice.
+        shift = width // step
+        both = upto(timestamps, offsets, Grid(np.arange(int(starts[0]), int(ends[-1]) + 1, step, dtype=np.int64)))
+        return both[:, : len(ends)], both[:, shift:]
+    return upto(timestamps, offsets, Grid(starts)), upto(timestamps, offsets, grid)
+
+
+def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Windows:
+    """Return the windows of the series `start` to `end` of a block."""
+    begin, stop = int(block.offsets[start]), int(block.offsets[end])
+    offsets = block.offsets[start : end + 1] - begin
+    timestamps = block.timestamps[begin:stop]
+    first, last = window_bounds(timestamps, offsets, starts, ends)
+    return Windows(timestamps, block.values[begin:stop], offsets, first, last, starts, ends)

@@ -1,0 +1,93 @@
+"""A store as obvious as can be: a dict of label sets to samples. The judge of every cleverer one."""
+
+import re
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
+
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class MemoryStore:
+    """A Backend whose tenants are dicts of dicts: series → timestamp → value."""
+
+    tenants: dict[str, dict[Key, dict[int, float]]] = field(default_factory=dict)
+
+    def querier(self, tenant: str, budget: Budget) -> "MemoryQuerier":
+        return MemoryQuerier(self.tenants.setdefault(tenant, {}), budget)
+
+    def appender(self, tenant: str) -> "MemoryAppender":
+        return MemoryAppender(self.tenants.setdefault(tenant, {}))
+
+
+@dataclass
+class MemoryAppender:
+    data: dict[Key, dict[int, float]]
+
+    def append(self, block: Block) -> None:
+        for row, labels in enumerate(block.labels):
+            key = tuple(sorted((name, value) for name, value in labels.items() if value))
+            samples = self.data.setdefault(key, {})
+            for index in range(int(block.offsets[row]), int(block.offsets[row + 1])):
+                samples[int(block.timestamps[index])] = float(block.values[index])
+
+
+@dataclass
+class MemoryQuerier:
+    data: dict[Key, dict[int, float]]
+    budget: Budget
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
+        labels: list[Labels] = []
+        offsets, timestamps, values = [0], [], []
+        for key, samples in sorted(self.data.items()):
+            inside: list[int] = []
+            for moment in samples:
+                if start_ms <= moment <= end_ms:
+                    insort(inside, moment)
+            if inside and all(matches(matcher, dict(key)) for matcher in matchers):
+                labels.append(dict(key))
+                timestamps += inside
+                values += [samples[moment] for moment in inside]
+                offsets.append(len(timestamps))
+        self.budget.spend(len(values))
+        return Block(
+            labels, np.array(offsets), np.array(timestamps, dtype=np.int64), np.array(values, dtype=np.float64)
+        )
+
+    def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
+        found = {
+            tuple(sorted(labels.items())): labels
+            for selector in (selectors or [[]])
+            for labels in self.select(selector, start_ms, end_ms).labels
+        }
+        return list(found.values())
+
+    def label_names(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[str]:
+        return sorted({name for labels in self.series(selectors, start_ms, end_ms) for name in labels})
+
+    def label_values(
+        self, name: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
+    ) -> list[str]:
+        return sorted({labels[name] for labels in self.series(selectors, start_ms, end_ms) if name in labels})
+
+    def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
+        return []
+
+
+def matches(matcher: Matcher, labels: Labels) -> bool:
+    value = labels.get(matcher.name, "")
+    match matcher.op:
+        case MatchOp.EQUAL:
+            return value == matcher.value
+        case MatchOp.NOT_EQUAL:
+            return value != matcher.value
+        case MatchOp.REGEX:
+            return re.fullmatch(matcher.value, value, re.DOTALL) is not None
+        case MatchOp.NOT_REGEX:
+            return re.fullmatch(matcher.value, value, re.DOTALL) is None
