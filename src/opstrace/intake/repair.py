@@ -14,7 +14,14 @@ from opstrace.intake.payload import Family
 
 # A document costs some ten times its size while Python holds it.
 MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
-_NAMES: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+_NAMES: Final = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ def repair(family: Family, content: bytes) -> Repaired | None:
     return Repaired(json.dumps(document).encode(), len(not_finite)) if elements else None
 
 
-def _parse(text: str, not_finite: Callable[[str], None]) -> Any:  # noqa: ANN401 (it is any JSON)
+def _parse(text: str, not_finite: Callable[[str], None]) -> Any:
     def number(literal: str) -> float | None:
         value = float(literal)
         if value in (float("inf"), float("-inf")):
@@ -59,12 +66,12 @@ def _parse(text: str, not_finite: Callable[[str], None]) -> Any:  # noqa: ANN401
         raise Undecodable("the body is not valid JSON: nested too deeply") from error
 
 
-def _elements(family: Family, document: Any) -> list[Any]:  # noqa: ANN401 (it is any JSON)
+def _elements(family: Family, document: Any) -> list[Any]:
     """Return the series or checks of a document."""
     if family is Family.CHECK_RUN:
         if not isinstance(document, dict | list):
             raise Undecodable(f"expected an array of service checks, got {_name(document)}")
-        return [document] if document and isinstance(document, dict) else document
+        return document if isinstance(document, list) else [document] if document else []
     if document is None or document == []:
         return []
     if not isinstance(document, dict):
@@ -75,5 +82,5 @@ def _elements(family: Family, document: Any) -> list[Any]:  # noqa: ANN401 (it i
     return series or []
 
 
-def _name(document: Any) -> str:  # noqa: ANN401 (it is any JSON)
+def _name(document: Any) -> str:
     return _NAMES.get(type(document), "null")

@@ -84,9 +84,7 @@ class Translator:
 
     def _stage_json(self, family: Family, bodies: Numbered, now: float) -> None:
         if bodies:
-            parameters: dict[str, Parameter] = (
-                {"now_ms": round(now * 1000)} if family is Family.CHECK_RUN else {}
-            )
+            parameters: dict[str, Parameter] = {"now_ms": round(now * 1000)} if family is Family.CHECK_RUN else {}
             self._connection.execute(self._decode[family], rows=_table(bodies), **parameters)
 
     def _without_rows(self, bodies: Numbered) -> Numbered:

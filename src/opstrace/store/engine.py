@@ -7,6 +7,7 @@ engine works, so statements on different connections run in parallel.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from queue import SimpleQueue
@@ -92,7 +93,7 @@ class Connection:
         output: str,
         rows: pa.Table | None,  # noqa: ARG002 (the engine finds it by this name in this frame)
         parameters: Mapping[str, Parameter],
-    ) -> Any:  # noqa: ANN401 (the engine's result type has no stubs)
+    ) -> Any:
         try:
             return self._connection.query(sql, output, params={k: _literal(v) for k, v in parameters.items()})
         except Exception as error:
@@ -105,7 +106,7 @@ class Connection:
         broken.close()
 
 
-def _buffer(result: Any) -> pa.Buffer:  # noqa: ANN401
+def _buffer(result: Any) -> pa.Buffer:
     """Return the bytes of a result without a copy; the buffer keeps the result alive."""
     view = np.frombuffer(result.get_memview().view(), dtype=np.uint8)
     return pa.foreign_buffer(view.ctypes.data, view.nbytes, base=result)
@@ -133,6 +134,16 @@ def _translated(error: Exception) -> Exception:
     # The engine may quote the input, and the Python side may fail to read that quotation.
     input_fault = isinstance(error, UnicodeDecodeError) or _INPUT_FAULT.match(text) is not None
     return StoreError(text.partition("Stack trace")[0].strip(), input_fault=input_fault)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """What one table takes on disk."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    parts: int
 
 
 class Engine:
@@ -163,6 +174,12 @@ class Engine:
             yield connection
         finally:
             self._idle.put(connection)
+
+    def tables(self) -> list[TableSize]:
+        """Return what each table takes on disk."""
+        with self.reader() as connection:
+            rows = connection.read(statement("opstrace.store", "tables")).to_pylist()
+        return [TableSize(row["name"], row["total_rows"], row["size_bytes"], row["parts"]) for row in rows]
 
     def close(self) -> None:
         """Close every connection; the directory is free for another process afterwards."""

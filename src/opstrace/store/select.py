@@ -132,7 +132,9 @@ class StoreQuerier:
         selector = [] if metric is None else [[Matcher("__name__", MatchOp.EQUAL, metric)]]
         table = self._read("metadata", condition(self._tenant, selector, 0, _LAST_DAY * _MS_PER_DAY))
         return [
-            MetricMetadata(row["name"], _METADATA_TYPES.get(row["last_type"], "unknown"), row["last_name"], row["last_unit"])
+            MetricMetadata(
+                row["name"], _METADATA_TYPES.get(row["last_type"], "unknown"), row["last_name"], row["last_unit"]
+            )
             for row in table.to_pylist()
         ]
 

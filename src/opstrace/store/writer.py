@@ -118,5 +118,3 @@ def _digest(name: str, labels: Sequence[tuple[str, str]] = ()) -> int:
     parts = (name, *(part for pair in labels for part in pair))
     text = b"".join(len(raw).to_bytes(4, "little") + raw for raw in (part.encode() for part in parts))
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-
-

@@ -1,0 +1,79 @@
+"""Which tenant a request is of: proved by its key, and held against the host name it was sent to.
+
+Senders put the key in several places (datadog-intake.md, section 2.1); the first that holds one decides.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+
+from starlette.requests import HTTPConnection
+
+from opstrace.tenants import Keyring, Tenant
+
+# Raised by an Access when it cannot tell: made with a sentence for the client.
+Refusal = Callable[[str], Exception]
+
+
+class Access:
+    """Says which tenant a request is of."""
+
+    def __init__(self, keyring: Keyring, host: str, *, authentication_disabled: bool = False) -> None:
+        """Know the tenants by their keys; `host` is the instance's own name, below which each tenant has one."""
+        self._keyring = keyring
+        self._open = authentication_disabled
+        self._tenants = {tenant.name: tenant for tenant in keyring.tenants}
+        self._host = host
+
+    def tenant(self, request: HTTPConnection, refusal: Refusal, *, probe: bool = False) -> Tenant:
+        """Return the tenant of a request, or raise a refusal.
+
+        `probe=True` also accepts the instance's own probe key: for routes that reveal nothing.
+        """
+        named = self._named(request)
+        key = next(keys(request), "")
+        if not key:
+            if self._open:
+                return named or self._keyring.tenants[0]
+            raise refusal("API key required")
+        tenant = self._keyring.tenant_for(key, probe=probe)
+        if tenant is None or (named is not None and named != tenant):
+            raise refusal("Forbidden")
+        return tenant
+
+    def _named(self, request: HTTPConnection) -> Tenant | None:
+        """Return the tenant whose host name the request was sent to, if it names one."""
+        name = request.headers.get("host", "").rsplit(":", 1)[0].lower()
+        if not name.endswith(f".{self._host}"):
+            return None
+        return self._tenants.get(name.removesuffix(f".{self._host}").rpartition(".")[2])
+
+
+def keys(request: HTTPConnection) -> Iterator[str]:
+    """Yield the keys a request carries, the most trustworthy place first."""
+    if header := request.headers.get("dd-api-key", "").strip():
+        yield header
+    for name in ("api_key", "dd-api-key"):
+        if query := request.query_params.get(name, "").strip():
+            yield query
+    if in_path := _path_key(request.url.path):
+        yield in_path
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        yield credentials.strip()
+    elif scheme.lower() == "basic":
+        yield from _password(credentials)
+
+
+def _path_key(path: str) -> str:
+    """Return the key of the path of a log shipper: /v1/input/<key>."""
+    _, found, rest = path.partition("/v1/input/")
+    return rest.partition("/")[0] if found else ""
+
+
+def _password(credentials: str) -> Iterator[str]:
+    try:
+        text = base64.b64decode(credentials.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return
+    yield text.partition(":")[2].strip()

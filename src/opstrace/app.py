@@ -1,0 +1,257 @@
+"""The composition root: builds every object of a server, owns its start and its drain."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Final
+
+import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from opstrace import ports
+from opstrace.access import Access
+from opstrace.config import SYSTEM_TENANT
+from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized
+from opstrace.instance import Instance
+from opstrace.intake.commit import Commit
+from opstrace.intake.routes import Intake
+from opstrace.intake.translator import Translator
+from opstrace.promql.engine import Engine as PromqlEngine
+from opstrace.store.backend import Block
+from opstrace.store.embedded import Store
+from opstrace.store.engine import Engine
+from opstrace.store.retention import Retention
+from opstrace.store.writer import Writer
+from opstrace.telemetry import Telemetry
+from opstrace.tenants import Tenant
+from opstrace.web import prometheus
+from opstrace.web.query_pool import QueryLimits, QueryPool
+
+logger = logging.getLogger(__name__)
+
+SELF_MONITORING_INTERVAL_S: Final = 10.0
+RETENTION_INTERVAL_S: Final = 3600.0
+# Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
+KEEP_ALIVE_S: Final = 75
+DRAIN_S: Final = 15
+
+
+class Server:
+    """Every object of one instance's server."""
+
+    def __init__(self, instance: Instance) -> None:
+        """Open the store; raise StoreError when that cannot be."""
+        config = instance.config
+        limits = config.limits
+        self.instance = instance
+        self.telemetry = Telemetry()
+        self.pool = QueryPool(
+            QueryLimits(
+                max_samples=limits.max_query_samples,
+                max_series=limits.max_query_series,
+                timeout_s=limits.query_timeout_s,
+                concurrency=limits.query_concurrency,
+            )
+        )
+        # Beside the queries the store itself looks at its parts.
+        self.engine = Engine(instance.data_directory, readers=limits.query_concurrency + 1)
+        writer = Writer(self.engine)
+        translator = Translator(
+            self.engine,
+            writer,
+            retention_days=config.metric_retention_days,
+            max_future_s=limits.max_future_s,
+            tag_label_prefix=config.tag_label_prefix,
+        )
+        self.retention = Retention(self.engine, writer, days=config.metric_retention_days)
+        self.commit = Commit(
+            translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
+        )
+        self.store = Store(self.engine, writer)
+        self.access = Access(
+            instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
+        )
+        self.intake = Intake(self.access, self.commit, self.telemetry, limits)
+
+    def application(self) -> ASGIApp:
+        """Return what the listeners serve."""
+        promql = PromqlEngine()
+        routes = [
+            Route("/trust-anchor.pem", self._trust_anchor),
+            Route("/metrics", self._metrics),
+            *prometheus.routes(self.store, promql, self._reader, self.pool),
+            *self.intake.routes(),
+        ]
+        application = Starlette(routes=routes)
+        # A redirect of a POST loses its body at Agents.
+        application.router.redirect_slashes = False
+        return collapsed_slashes(application)
+
+    async def run_chores(self) -> None:
+        """Observe ourselves and drop what is too old, until cancelled."""
+        async with asyncio.TaskGroup() as chores:
+            chores.create_task(self._every(SELF_MONITORING_INTERVAL_S, self._observe))
+            chores.create_task(self._every(RETENTION_INTERVAL_S, self._retain))
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of the store."""
+        await self.commit.drain()
+        self.pool.close()
+        self.engine.close()
+
+    def _reader(self, request: Request) -> Tenant:
+        probe = request.url.path == f"{prometheus.PREFIX}/status/buildinfo"
+        return self.access.tenant(request, QueryUnauthorized, probe=probe)
+
+    async def _trust_anchor(self, _request: Request) -> Response:
+        path = self.instance.trust_anchor_file
+        if path is None:
+            return Response("this server's certificate comes from a public authority\n", 404, media_type="text/plain")
+        return FileResponse(path, media_type="application/x-pem-file", filename="opstrace-ca.pem")
+
+    async def _metrics(self, request: Request) -> Response:
+        try:
+            tenant = self.access.tenant(request, QueryUnauthorized)
+        except QueryUnauthorized as error:
+            return Response(f"{error}\n", 403, media_type="text/plain")
+        if tenant.name != SYSTEM_TENANT:
+            return Response("the key of tenant system is needed here\n", 403, media_type="text/plain")
+        return Response(self.telemetry.exposition(), headers={"content-type": self.telemetry.content_type})
+
+    async def _every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Run work at multiples of an interval; a failure is logged and does not end the rest."""
+        while True:
+            try:
+                await work()
+            except OpstraceError as error:
+                logger.warning("%s failed: %s", getattr(work, "__name__", "a chore"), error)
+            await asyncio.sleep(interval_s - time.time() % interval_s)
+
+    async def _observe(self) -> None:
+        """Write our own metrics into tenant `system`, through the same commit as everything else."""
+        for table in await asyncio.to_thread(self.engine.tables):
+            self.telemetry.store_rows.labels(table.name).set(table.rows)
+            self.telemetry.store_bytes.labels(table.name).set(table.size_bytes)
+            self.telemetry.store_parts.labels(table.name).set(table.parts)
+        with contextlib.suppress(IntakeError):
+            await self.commit.append(SYSTEM_TENANT, self._own_block())
+
+    def _own_block(self) -> Block:
+        own = {"job": "opstrace", "instance": self.instance.name}
+        samples = list(self.telemetry.samples())
+        return Block(
+            labels=[{"__name__": name, **own, **labels} for name, labels, _ in samples],
+            offsets=np.arange(len(samples) + 1, dtype=np.int64),
+            timestamps=np.full(len(samples), time.time_ns() // 1_000_000, dtype=np.int64),
+            values=np.array([value for _, _, value in samples], dtype=np.float64),
+        )
+
+    async def _retain(self) -> None:
+        await self.commit.between(self.retention.enforce)
+
+
+def collapsed_slashes(application: ASGIApp) -> ASGIApp:
+    """Make `//api/v1/series/` the same address as `/api/v1/series`, without a redirect.
+
+    Agents write the configured URL and the route one after the other (datadog-intake.md, section 2.2).
+    """
+
+    async def collapsed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ("//" in scope["path"] or scope["path"].endswith("/")):
+            scope = {**scope, "path": "/" + "/".join(part for part in scope["path"].split("/") if part)}
+        await application(scope, receive, send)
+
+    return collapsed
+
+
+async def serve(instance: Instance, announce: Callable[[], None]) -> None:
+    """Serve an instance until SIGTERM or SIGINT, then drain; `announce` is called once every listener listens.
+
+    Raises InstanceError when a port cannot be had, StoreError when the data cannot be opened.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    ports.check_free(instance.config)
+    server = Server(instance)
+    try:
+        server.commit.start()
+        async with _listening(instance, server.application()) as listeners:
+            stop = _stop_signal()
+            chores = asyncio.create_task(server.run_chores())
+            logger.info("serving %s at %s", instance.name, instance.url)
+            announce()
+            await stop.wait()
+            logger.info("stopping: finishing what was accepted")
+            chores.cancel()
+            for listener in listeners:
+                listener.should_exit = True
+    finally:
+        await server.close()
+    logger.info("stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+class _Listener(uvicorn.Server):
+    """One listening socket; signals are `serve`'s business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _listening(instance: Instance, application: ASGIApp) -> AsyncIterator[list[_Listener]]:
+    """Listen on every port of the config while inside; leaving waits for the requests under way."""
+    listeners, tasks = [], []
+    for at in ports.listeners(instance.config):
+        secure = at.key == "https_port"
+        listener = _Listener(
+            uvicorn.Config(
+                application,
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=DRAIN_S,
+                ssl_certfile=instance.certificate_file if secure else None,
+                ssl_keyfile=instance.key_file if secure else None,
+            )
+        )
+        listeners.append(listener)
+        tasks.append(asyncio.create_task(listener.serve([_socket(at)])))
+    try:
+        while not all(listener.started for listener in listeners):
+            done = [task for task in tasks if task.done()]
+            for task in done:
+                task.result()
+            await asyncio.sleep(0.005)
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.should_exit = True
+        await asyncio.gather(*tasks)
+
+
+def _socket(at: ports.Listener) -> socket.socket:
+    bound = socket.socket(at.family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((at.address, at.port))
+    bound.listen(1024)
+    bound.setblocking(False)
+    return bound

@@ -1,0 +1,213 @@
+"""The Datadog API's doors: which endpoint, which tenant, is there room; then body, commit, answer.
+
+Statuses are verdicts (`errors.INTAKE_STATUS`). Answers are those of datadog-intake.md, section 21.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from opstrace.access import Access
+from opstrace.config import Limits
+from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
+from opstrace.intake.body import inflate
+from opstrace.intake.commit import Commit
+from opstrace.intake.payload import Body, Family, Verdict
+from opstrace.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+_JSON: Final = "application/json"
+_PROTOBUF: Final = "application/x-protobuf"
+# Bodies from here on are inflated off the event loop.
+_LARGE_BYTES: Final = 64 * 1024
+
+_STATUS_OK: Final = b'{"status":"ok"}'
+_NO_ERRORS: Final = b'{"errors":[]}'
+_EMPTY: Final = b"{}"
+# Message version 3, encoding 0, type 23, status{interval 2}: what a process check must get to be content
+# (datadog-intake.md, section 16.2).
+_COLLECTOR_STATUS: Final = bytes.fromhex("030017000000000000000000000000001a021002")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path: what its bodies are, and the answer to one that was taken."""
+
+    families: tuple[Family, ...] = ()  # by what the body is: JSON first, protobuf second
+    status: int = 202
+    answer: bytes = _EMPTY
+    media_type: str = _JSON
+
+
+_METRICS = {
+    "/api/v1/series": Endpoint((Family.SERIES_V1,), answer=_STATUS_OK),
+    "/api/v2/series": Endpoint((Family.SERIES_V2_JSON, Family.SERIES_V2_PROTOBUF), answer=_NO_ERRORS),
+    "/api/v1/check_run": Endpoint((Family.CHECK_RUN,), answer=_STATUS_OK),
+}
+# Answered as their senders need it, and counted as not handled yet.
+_ANSWERED = {
+    **dict.fromkeys(("/intake", "/intake/metrics", "/intake/metadata"), Endpoint(answer=_STATUS_OK)),
+    "/api/v1/distribution_points": Endpoint(answer=_STATUS_OK),
+    "/api/beta/sketches": Endpoint(answer=_NO_ERRORS),
+    "/api/intake/metrics/v3/series": Endpoint(answer=_NO_ERRORS),
+    "/api/intake/metrics/v3/sketches": Endpoint(answer=_NO_ERRORS),
+    "/api/intake/metrics/v3beta/series": Endpoint(answer=_NO_ERRORS),
+    "/v1/input": Endpoint(status=200),
+    **dict.fromkeys(
+        ("/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"),
+        Endpoint(status=200, answer=_COLLECTOR_STATUS, media_type=_PROTOBUF),
+    ),
+    **dict.fromkeys(
+        (
+            "/api/v1/events",
+            "/api/v1/metadata",
+            "/api/v1/orchestrator",
+            "/api/v2/apmtelemetry",
+            "/api/v2/events",
+            "/api/v2/logs",
+            "/api/v2/orch",
+            "/api/v2/orchmanif",
+            "/api/v0.2/stats",
+            "/api/v0.2/traces",
+        ),
+        Endpoint(),
+    ),
+}
+ENDPOINTS: Final = _METRICS | _ANSWERED
+_UNKNOWN: Final = Endpoint()
+
+
+def route_name(path: str) -> str:
+    """Return the label of a path in our metrics: its slashes as underscores; `other` for one not in the table."""
+    return path.strip("/").replace("/", "_") if path in ENDPOINTS or path == "/api/v1/validate" else "other"
+
+
+def endpoint_path(path: str) -> str:
+    """Return the path as the table has it: slashes collapsed, none at the end, no key behind /v1/input."""
+    path = "/" + "/".join(part for part in path.split("/") if part)
+    return "/v1/input" if path.startswith("/v1/input/") else path
+
+
+class Intake:
+    """Answers the Datadog API of one server."""
+
+    def __init__(self, access: Access, commit: Commit, telemetry: Telemetry, limits: Limits) -> None:
+        self._access = access
+        self._commit = commit
+        self._telemetry = telemetry
+        self._limits = limits
+        self._seen_unknown: set[str] = set()
+
+    def routes(self) -> list[Route]:
+        """Return the routes; the last takes every path, so mount them last."""
+        methods = ["POST", "PUT", "PATCH", "GET", "HEAD", "DELETE"]
+        return [Route("/_health", _health), Route("/{path:path}", self.answer, methods=methods)]
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request, and measure how long that took."""
+        started = time.perf_counter()
+        path = endpoint_path(request.url.path)
+        tenant = ""
+        try:
+            tenant = self._access.tenant(request, Forbidden, probe=path == "/api/v1/validate").name
+            response = await self._answer(request, path, tenant)
+        except IntakeError as error:
+            response = self._refuse(error, path, tenant)
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        self._telemetry.request_duration.labels(
+            request.method, route_name(path), str(response.status_code), tenant
+        ).observe(time.perf_counter() - started)
+        return response
+
+    async def _answer(self, request: Request, path: str, tenant: str) -> Response:
+        if path == "/api/v1/validate":
+            return Response(b'{"valid":true}', media_type=_JSON)
+        if request.method in ("GET", "HEAD", "DELETE"):
+            return _errors(404, f"there is nothing to read at {path[:200]}")
+        endpoint = ENDPOINTS.get(path, _UNKNOWN)
+        raw = await self._read(request)
+        if endpoint.families:
+            await self._store(request, endpoint, path, tenant, raw)
+        else:
+            self._count_unhandled(path, tenant)
+        return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
+
+    async def _store(self, request: Request, endpoint: Endpoint, path: str, tenant: str, raw: bytes) -> None:
+        encoding = request.headers.get("content-encoding", "")
+        limit = self._limits.max_inflated_bytes
+        if len(raw) > _LARGE_BYTES:
+            content = await asyncio.to_thread(inflate, raw, encoding, limit)
+        else:
+            content = inflate(raw, encoding, limit)
+        self._telemetry.request_bytes.labels(route_name(path), tenant, "received").inc(len(raw))
+        self._telemetry.request_bytes.labels(route_name(path), tenant, "inflated").inc(len(content))
+        family = _family(endpoint, request.headers.get("content-type", ""), content)
+        self._judge(await self._commit.submit(Body(family, tenant, content)), tenant)
+
+    def _judge(self, verdict: Verdict, tenant: str) -> None:
+        if verdict.fault:
+            raise Undecodable(verdict.fault)
+        for reason, points in verdict.points.items():
+            self._telemetry.points.labels(tenant, reason).inc(points)
+
+    async def _read(self, request: Request) -> bytes:
+        """Return the request's body as it was sent; raise PayloadTooLarge and Undecodable."""
+        limit = self._limits.max_body_bytes
+        if int(request.headers.get("content-length", "0")) > limit:
+            raise PayloadTooLarge(f"payload too large: more than {limit} bytes")
+        chunks, size = [], 0
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > limit:
+                        raise PayloadTooLarge(f"payload too large: more than {limit} bytes")
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise Overloaded(f"the body did not arrive within {self._limits.body_timeout_s:g} s") from None
+        return b"".join(chunks)
+
+    def _refuse(self, error: IntakeError, path: str, tenant: str) -> Response:
+        self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
+        response = _errors(INTAKE_STATUS[type(error)], str(error))
+        if isinstance(error, Overloaded):
+            response.headers["retry-after"] = str(error.retry_after_s)
+        if isinstance(error, PayloadTooLarge | Overloaded):
+            # The rest of the body is not read: the connection cannot be used again.
+            response.headers["connection"] = "close"
+        return response
+
+    def _count_unhandled(self, path: str, tenant: str) -> None:
+        self._telemetry.unhandled_bodies.labels(route_name(path), tenant).inc()
+        if path not in self._seen_unknown and len(self._seen_unknown) < 1000:
+            self._seen_unknown.add(path)
+            logger.info("accepted a payload at %.200r, which is not stored yet", path)
+
+
+def _family(endpoint: Endpoint, content_type: str, content: bytes) -> Family:
+    """Return what a body is: by its Content-Type, and without a telling one by its first byte."""
+    if len(endpoint.families) == 1:
+        return endpoint.families[0]
+    json_family, protobuf_family = endpoint.families
+    if "protobuf" in content_type:
+        return protobuf_family
+    if "json" in content_type or content.lstrip()[:1] in (b"{", b"["):
+        return json_family
+    return protobuf_family
+
+
+def _errors(status: int, message: str) -> Response:
+    return Response(json.dumps({"errors": [message]}), status, media_type=_JSON)
+
+
+async def _health(_request: Request) -> Response:
+    return Response("OK", media_type="text/plain")
