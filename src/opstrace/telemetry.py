@@ -84,9 +84,7 @@ class Telemetry:
         self.store_rows = Gauge(
             "opstrace_store_rows", "Rows on disk, repeats included.", ("table",), registry=self.registry
         )
-        self.store_bytes = Gauge(
-            "opstrace_store_bytes", "Bytes on disk.", ("table",), registry=self.registry
-        )
+        self.store_bytes = Gauge("opstrace_store_bytes", "Bytes on disk.", ("table",), registry=self.registry)
         self.store_parts = Gauge(
             "opstrace_store_parts", "Active parts of the engine's tables.", ("table",), registry=self.registry
         )
