@@ -25,8 +25,8 @@ class Result:
     """What a query yields.
 
     `values`, `present` and `histograms` are series × steps, `timestamps` are the steps in milliseconds. A scalar is
-    one series without labels. An instant query of a range selector has its samples in `raw` instead. The
-    series of an instant query are in the order its expression gives them, those of a range query by their labels.
+    one series without labels. An instant query of a range selector has its samples in `raw` instead. The series of an
+    instant vector are in the order its expression gives them, all others are sorted by their labels.
     """
 
     kind: Literal["vector", "matrix", "scalar", "string"]
@@ -89,7 +89,7 @@ class Engine:
         kind = type_of(tree)
         if not bounds.instant and kind not in (Type.SCALAR, Type.VECTOR):
             raise BadQuery(
-                f'invalid expression type "{kind.value}" for range query, must be scalar or instant vector'
+                f'invalid expression type "{kind.value}" for range query, must be Scalar or instant Vector'
             )
         annotations = Annotations(query)
         evaluation = Evaluation(
@@ -129,9 +129,12 @@ def _scalar(scalar: Scalar, bounds: Bounds, grid: Grid, warnings: tuple[str, ...
 
 def _samples(matrix: Matrix, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:
     block = matrix.block
-    kept = np.flatnonzero(np.diff(block.offsets) > 0)
-    labels = [nameless(block.labels[row]) if matrix.unnamed[row] else block.labels[row] for row in kept.tolist()]
-    offsets = np.append(block.offsets[kept], len(block.timestamps))
-    samples = Block(labels, offsets, block.timestamps, block.values)
+    named_labels = [nameless(one) if bare else one for one, bare in zip(block.labels, matrix.unnamed, strict=True)]
+    kept = sorted(np.flatnonzero(np.diff(block.offsets) > 0).tolist(), key=lambda row: sort_key(named_labels[row]))
+    labels = [named_labels[row] for row in kept]
+    index = [np.arange(block.offsets[row], block.offsets[row + 1]) for row in kept]
+    places = np.concatenate(index) if index else np.empty(0, dtype=np.int64)
+    offsets = np.cumsum([0, *map(len, index)], dtype=np.int64)
+    samples = Block(labels, offsets, block.timestamps[places], block.values[places])
     empty = np.empty((0, grid.steps))
     return Result("matrix", labels, grid.times, empty, empty.astype(bool), "", warnings, infos, None, samples)
