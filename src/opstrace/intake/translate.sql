@@ -11,8 +11,18 @@ WITH
     ) AS sent_pairs,
     -- A key keeps to Prometheus's alphabet and does not start with a digit.
     arrayMap(
-        pair -> (replaceRegexpOne(replaceRegexpAll(pair.1, '[^a-zA-Z0-9_]', '_'), '^([0-9]|$)', '_\\1'), pair.2),
+        pair -> (
+            if(
+                isValidASCII(pair.1),
+                translate(pair.1, {not_in_keys:String}, repeat('_', length({not_in_keys:String}))),
+                replaceRegexpAll(pair.1, '[^a-zA-Z0-9_]', '_')
+            ),
+            pair.2
+        ),
         sent_pairs
+    ) AS legal_pairs,
+    arrayMap(
+        pair -> (if(pair.1 = '' OR pair.1 BETWEEN '0' AND ':', concat('_', pair.1), pair.1), pair.2), legal_pairs
     ) AS sane_pairs,
     -- A key never takes a label that means something else; `device` is meant.
     arrayMap(
@@ -28,21 +38,30 @@ WITH
         sane_pairs
     ) AS pairs,
     -- A key that comes several times has its values sorted, unique and joined.
-    arrayMap(
-        key -> (
-            key,
-            arrayStringConcat(
-                arraySort(arrayDistinct(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = key, pairs)))), ','
-            )
-        ),
-        arrayDistinct(arrayMap(pair -> pair.1, pairs))
+    if(
+        length(arrayDistinct(arrayMap(pair -> pair.1, pairs))) = length(pairs),
+        pairs,
+        arrayMap(
+            key -> (
+                key,
+                arrayStringConcat(
+                    arraySort(arrayDistinct(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = key, pairs)))), ','
+                )
+            ),
+            arrayDistinct(arrayMap(pair -> pair.1, pairs))
+        )
     ) AS tag_labels,
     -- A label without a value is no label.
     arraySort(arrayFilter(
         label -> label.2 != '',
         arrayConcat(tag_labels, [('instance', toValidUTF8(host)), ('job', 'ddagent'), ('type', toString(type))])
     )) AS all_labels,
-    replaceRegexpOne(replaceRegexpAll(toValidUTF8(metric_name), '[^a-zA-Z0-9_:]', '_'), '^([0-9])', '_\\1') AS name
+    if(
+        isValidASCII(metric_name),
+        translate(metric_name, {not_in_names:String}, repeat('_', length({not_in_names:String}))),
+        replaceRegexpAll(toValidUTF8(metric_name), '[^a-zA-Z0-9_:]', '_')
+    ) AS legal_name,
+    if(legal_name BETWEEN '0' AND ':', concat('_', legal_name), legal_name) AS name
 SELECT
     day,
     tenant,

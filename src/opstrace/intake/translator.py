@@ -23,6 +23,9 @@ from opstrace.store.writer import Writer
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
+# ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
+_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(1, 128)) if not (c.isalnum() or c == "_"))
+_NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
 _JSON_FAMILIES: Final = (Family.SERIES_V1, Family.SERIES_V2_JSON, Family.CHECK_RUN)
 
 # Bodies by their place in the commit.
@@ -39,7 +42,7 @@ class Translator:
         self._writer = writer
         self._retention_s = retention_days * _DAY_S
         self._max_future_s = max_future_s
-        self._tag_label_prefix = tag_label_prefix
+        self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._decode = {family: statement(_PACKAGE, family.value) for family in Family}
         self._decode[Family.SERIES_V2_PROTOBUF] = _with_schema(self._decode[Family.SERIES_V2_PROTOBUF])
         self._verdicts = statement(_PACKAGE, "verdicts")
@@ -59,7 +62,7 @@ class Translator:
             faults, not_finite = self._stage(dict(enumerate(bodies)), now)
             limits = {"oldest": max(now - self._retention_s, 0.0), "newest": now + self._max_future_s}
             points = self._judge(not_finite, limits)
-            self._connection.execute(self._translate, prefix=self._tag_label_prefix, **limits)
+            self._connection.execute(self._translate, **self._alphabet, **limits)
             added = self._writer.register_unseen()
             self._connection.execute(self._samples, commit=commit, **limits)
         finally:
