@@ -152,22 +152,41 @@ def _extreme(groups: Groups, wanted: Ints, sign: float) -> Bools:
     kept = np.zeros(groups.values.shape, dtype=bool)
     for _, rows in _by_size(groups):
         present = groups.present[rows]
-        # Absent members last, NaN before them, then by value; ties go to whoever comes first.
-        values = sign * groups.values[rows]
-        nans = np.isnan(values) & present
-        values[~present] = np.nan
-        rank = np.argsort(np.argsort(values, axis=1, kind="stable"), axis=1, kind="stable")
-        if nans.any():
-            numbers = (present & ~nans).sum(axis=1)[:, None, :]
-            rank = np.where(nans, numbers + np.cumsum(nans, axis=1) - 1, rank)
-        kept[rows] = present & (rank < wanted)
+        values = np.where(present, sign * groups.values[rows], np.nan)
+        limit = _nth_smallest(values, wanted)
+        # Whoever is below the limit stays; of those at the limit, and then of the NaNs, whoever comes first.
+        with np.errstate(invalid="ignore"):
+            below, level = values < limit, values == limit
+        below |= np.isnan(limit) & ~np.isnan(values)
+        chosen = below | _first(level, wanted - below.sum(axis=1))
+        chosen |= _first(present & np.isnan(values), wanted - chosen.sum(axis=1))
+        kept[rows] = chosen & (wanted > 0)
     return kept
+
+
+def _nth_smallest(values: Floats, wanted: Ints) -> Floats:
+    """Return for groups × members × steps the value of rank `wanted`; NaN when there are fewer."""
+    members, most = values.shape[1], int(wanted.max())
+    if most < members:
+        values = np.partition(values, most, axis=1)[:, :most]
+    ordered = np.sort(values, axis=1)
+    place = np.clip(wanted - 1, 0, ordered.shape[1] - 1)
+    found = np.take_along_axis(ordered, np.broadcast_to(place, (len(values), 1, values.shape[2])), axis=1)
+    return np.where(wanted > members, np.nan, found)
+
+
+def _first(chosen: Bools, wanted: Ints) -> Bools:
+    """Return the first `wanted` (groups × steps) of the chosen members."""
+    if not chosen.any():
+        return chosen
+    first: Bools = chosen & (np.cumsum(chosen, axis=1) <= wanted[:, None, :])
+    return first
 
 
 def limitk(groups: Groups, wanted: Ints) -> Bools:
     """limitk(k scalar, v instant-vector): any k of each group, the same ones each time."""
-    before = np.cumsum(groups.present, axis=0)
-    base = before[groups.starts] - groups.present[groups.starts]
+    before: Ints = np.cumsum(groups.present, axis=0)
+    base: Ints = before[groups.starts] - groups.present[groups.starts]
     kept: Bools = groups.present & (before - base[groups.rows_of] <= wanted)
     return kept
 

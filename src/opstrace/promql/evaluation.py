@@ -9,13 +9,17 @@ from opstrace.promql import binary
 from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.functions import FUNCTIONS, Site
+from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
 from opstrace.promql.labelsets import grouping, nameless
+from opstrace.promql.numbers import spelled_number
 from opstrace.promql.plan import Bounds, invariant
 from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
 from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Scalar, String, Value, Vector, empty_vector
 from opstrace.promql.windows import pieces, stale, upto, windows, without
-from opstrace.store.backend import Block, Budget, Matcher, Querier
+from opstrace.store.backend import Block, Budget, Labels, Matcher, Querier
+
+_FUNCTIONS = {**FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 
 
 @dataclass(slots=True)
@@ -75,11 +79,7 @@ class Evaluation:
     def read(self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Block:
         """Read the samples in [start, end]; labels without a value are no labels."""
         block = self.querier.select(matchers, start_ms, end_ms)
-        labels = [
-            {name: value for name, value in one.items() if value} if "" in one.values() else one
-            for one in block.labels
-        ]
-        return replace(block, labels=labels)
+        return replace(block, labels=[_without_empty(labels) for labels in block.labels])
 
     def selector(self, node: Selector, grid: Grid) -> Vector:
         """Return the latest sample within the lookback of each step."""
@@ -95,8 +95,8 @@ class Evaluation:
         for start, end in pieces(block, len(ends)):
             rows = slice(start, end)
             values[rows], present[rows], moments[rows] = _latest(block, start, end, ends, self.lookback_ms)
-        kept = present.any(axis=1)
         vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool))
+        kept = vector.inhabited
         return (vector, moments) if kept.all() else (vector.rows(kept), moments[kept])
 
     def range(self, node: Range, grid: Grid) -> Matrix:
@@ -129,7 +129,7 @@ class Evaluation:
             return self.rollup(node, grid)
         if node.function == "timestamp":
             return self.timestamp(node, grid)
-        function = FUNCTIONS[node.function]
+        function = _FUNCTIONS[node.function]
         if node.function == "absent_over_time":
             present = self.rolled("present_over_time", self.matrix(node.args[0], grid), [])
             return function(self.site(node, grid), present)
@@ -151,7 +151,9 @@ class Evaluation:
         matrix = next(value for value in values if isinstance(value, Matrix))
         scalars: list[Floats | Ints] = [value.values for value in values if isinstance(value, Scalar)]
         if node.function == "quantile_over_time":
-            self.check_quantiles(node.args[0], scalars[0], bool(len(matrix.block.values)))
+            self.check_quantiles(
+                node.args[0], np.asarray(scalars[0], dtype=np.float64), bool(len(matrix.block.values))
+            )
         if node.function == "predict_linear":
             scalars.append(matrix.times)
         return self.rolled(node.function, matrix, scalars)
@@ -168,7 +170,7 @@ class Evaluation:
             values[start:end], present[start:end] = rolled
         unnamed = matrix.unnamed if name in KEEP_NAME else np.ones(shape[0], dtype=bool)
         vector = Vector(block.labels, values, present, unnamed)
-        kept = present.any(axis=1)
+        kept = vector.inhabited
         return vector if kept.all() else vector.rows(kept)
 
     def timestamp(self, node: Call, grid: Grid) -> Vector:
@@ -217,7 +219,7 @@ class Evaluation:
 
     def chosen(self, node: Aggregate, vector: Vector, param: Floats) -> Vector:
         """Keep some series of each group."""
-        wanted = self.wanted(node, param)
+        wanted = _wanted(param)
         if not vector.series or not (wanted > 0).any():
             return empty_vector(vector.steps)
         groups = grouped(vector.values, vector.present, grouping(vector.labels, node.labels, without=node.without))
@@ -226,16 +228,8 @@ class Evaluation:
         result = replace(vector, present=kept)
         if self.bounds.instant and node.op in ("topk", "bottomk"):
             return _ranked(result, groups.order, groups.rows_of, -1.0 if node.op == "topk" else 1.0)
-        rows = kept.any(axis=1)
+        rows = result.inhabited
         return result if rows.all() else result.rows(rows)
-
-    def wanted(self, node: Aggregate, param: Floats) -> Ints:
-        """Return how many series each step wants."""
-        if np.isnan(param).any():
-            raise ExecutionError("Parameter value is NaN")
-        if (np.abs(param) >= 2.0**63).any():
-            raise ExecutionError(f"Scalar value {param[0]} overflows int64")
-        return np.clip(param, 0, 2**31).astype(np.int64)
 
     def count_values(self, node: Aggregate, vector: Vector, label: str) -> Vector:
         """count_values(label string, v instant-vector): how many series have each value."""
@@ -249,8 +243,9 @@ class Evaluation:
         names = node.labels if node.without else (*node.labels, label)
         dropped = tuple(name for name in names if name != label) if node.without else names
         groups = grouping(series, dropped, without=node.without)
-        counts = np.zeros((len(groups.labels), vector.steps))
-        np.add.at(counts, (groups.ids[cells], steps), 1.0)
+        shape = (len(groups.labels), vector.steps)
+        flat = np.bincount(groups.ids[cells] * vector.steps + steps, minlength=shape[0] * shape[1])
+        counts = flat.reshape(shape).astype(np.float64)
         return Vector(groups.labels, counts, counts > 0, np.zeros(len(groups.labels), dtype=bool))
 
     # -- operators
@@ -294,13 +289,26 @@ class Evaluation:
         return binary.joined(node.op, left, right, node.matching, returns_bool=node.returns_bool)
 
 
+def _without_empty(labels: Labels) -> Labels:
+    return {name: value for name, value in labels.items() if value} if "" in labels.values() else labels
+
+
+def _wanted(param: Floats) -> Ints:
+    """Return how many series each step wants."""
+    if np.isnan(param).any():
+        raise ExecutionError("Parameter value is NaN")
+    if (np.abs(param) >= 2.0**63).any():
+        raise ExecutionError(f"Scalar value {param[0]} overflows int64")
+    return np.clip(param, 0, 2**31).astype(np.int64)
+
+
 def _ends(node: Selector | Subquery, grid: Grid) -> Ints:
     """Return where each step's window ends, after `@` and offset."""
     assert isinstance(node.offset, int)
     if node.at is None:
         return grid.times - node.offset
     assert isinstance(node.at, int)
-    return np.array([node.at - node.offset], dtype=np.int64)
+    return np.full(grid.steps, node.at - node.offset, dtype=np.int64)
 
 
 def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Floats, Bools, Ints]:
@@ -362,15 +370,6 @@ def check_label_name_of(label: str) -> None:
     if not label or any("\ud800" <= character <= "\udfff" for character in label):
         shown = label.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise ExecutionError(f'invalid label name "{shown}"')
-
-
-def spelled_number(number: float) -> str:
-    """Return a number as Go prints it with the fewest digits."""
-    if np.isnan(number):
-        return "NaN"
-    if np.isinf(number):
-        return "+Inf" if number > 0 else "-Inf"
-    return f"{int(number)}" if number == int(number) and abs(number) < 1e21 else repr(float(number))
 
 
 def named(vector: Vector) -> Vector:

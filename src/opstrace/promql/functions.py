@@ -13,7 +13,7 @@ from opstrace.promql.binary import merged
 from opstrace.promql.labelsets import NAME, sort_key
 from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Call, Node, Paren, Selector
-from opstrace.promql.values import Floats, Grid, Scalar, String, Value, Vector
+from opstrace.promql.values import Bools, Floats, Grid, Scalar, String, Value, Vector
 from opstrace.store.backend import Labels, MatchOp
 
 _SAME = "vector cannot contain metrics with the same labelset"
@@ -202,16 +202,16 @@ def vector(_: Site, value: Scalar) -> Vector:
 
 def absent(site: Site, operand: Vector) -> Vector:
     """absent(v instant-vector): 1 where nothing is; labels from the selector's equalities."""
-    return _absence(site, operand.present.any(axis=0))
+    return _absence(site, operand)
 
 
 def absent_over_time(site: Site, operand: Vector) -> Vector:
     """absent_over_time(v range-vector): 1 where no sample is in the window; labels from the selector's equalities."""
-    return _absence(site, operand.present.any(axis=0))
+    return _absence(site, operand)
 
 
-def _absence(site: Site, there: np.ndarray) -> Vector:
-    missing = ~there[None, :]
+def _absence(site: Site, operand: Vector) -> Vector:
+    missing: Bools = ~np.logical_or.reduce(operand.present, axis=0)[None, :]
     labels = equalities(site.node.args[0])
     return Vector([labels], np.ones(missing.shape), missing, np.zeros(1, dtype=bool))
 

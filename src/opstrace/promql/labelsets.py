@@ -19,9 +19,11 @@ class Grouping:
     labels: Sequence[Labels]  # one a group
 
 
-def grouping(series: Sequence[Labels], names: Iterable[str], *, without: bool) -> Grouping:
+def grouping(series: Sequence[Labels], names: Iterable[str], *, without: bool, keep_name: bool = False) -> Grouping:
     """Group series by these labels, or by all others; the metric name is dropped unless it is asked for."""
-    return _without(series, {*names, NAME}) if without else _by(series, tuple(dict.fromkeys(names)))
+    if not without:
+        return _by(series, tuple(dict.fromkeys(names)))
+    return _without(series, {*names} if keep_name else {*names, NAME})
 
 
 def _by(series: Sequence[Labels], names: tuple[str, ...]) -> Grouping:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from opstrace.errors import BadQuery
 from opstrace.promql.parser import fold_duration
+from opstrace.promql.signatures import DATES
 from opstrace.promql.tree import (
     Aggregate,
     At,
@@ -22,26 +23,12 @@ from opstrace.promql.tree import (
 )
 
 # Functions of the moment they are evaluated at, whatever their arguments say.
-_OF_THE_MOMENT = frozenset(
-    [
-        "day_of_month",
-        "day_of_week",
-        "day_of_year",
-        "days_in_month",
-        "hour",
-        "minute",
-        "month",
-        "predict_linear",
-        "time",
-        "timestamp",
-        "year",
-    ]
-)
+_OF_THE_MOMENT = frozenset((*DATES, "predict_linear", "time", "timestamp"))
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The query's own time range, which `@ start()`, `step()` and the like refer to; instant: start is end, step 0."""
+    """The query's own time range, for `@ start()`, `step()` and the like; of an instant query the step is 0."""
 
     start_ms: int
     end_ms: int

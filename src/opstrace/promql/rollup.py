@@ -5,6 +5,7 @@ stand in the docstrings; the table is at the end.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -241,12 +242,12 @@ def stdvar_over_time(windows: Windows) -> Rolled:
     """stdvar_over_time(v range-vector): population variance."""
     means = _means(windows)
     walk = Walk(windows.first.ravel(), windows.last.ravel())
-    mean = walk.ordered(means.ravel())
-    total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
+    mean, squares = walk.ordered(means.ravel()), np.zeros(walk.ranges)
     with np.errstate(all="ignore"):
         for count, index in walk:
-            add(total[:count], lost[:count], (windows.values[index] - mean[:count]) ** 2)
-        variances: Floats = walk.restored(compensated(total, lost)).reshape(means.shape) / windows.counts
+            distance = windows.values[index] - mean[:count]
+            squares[:count] += distance * distance
+        variances: Floats = walk.restored(squares).reshape(means.shape) / windows.counts
     return variances, windows.counts >= 1
 
 
@@ -294,37 +295,36 @@ def _similar(counts: Ints) -> Iterator[Ints]:
 
 def deriv(windows: Windows) -> Rolled:
     """deriv(v range-vector): slope per second by least squares."""
-    slope, _ = _line(windows, windows.moments_at(windows.first))
-    return slope, windows.counts >= 2
+    return _line(windows)[0], windows.counts >= 2
 
 
 def predict_linear(windows: Windows, seconds: Floats, now_ms: Ints) -> Rolled:
     """predict_linear(v range-vector, t scalar): the value in t seconds from now, by least squares."""
-    slope, intercept = _line(windows, np.broadcast_to(now_ms, windows.first.shape))
+    slope, middle_s, middle = _line(windows)
     with np.errstate(all="ignore"):
-        return slope * seconds + intercept, windows.counts >= 2
+        return middle + slope * (seconds - (middle_s - (now_ms - windows.starts[0]) / 1000.0)), windows.counts >= 2
 
 
-def _line(windows: Windows, origins_ms: Ints) -> tuple[Floats, Floats]:
-    """Return slope and intercept at the origin of the line through each window."""
+def _line(windows: Windows) -> tuple[Floats, Floats, Floats]:
+    """Return the slope of the line through each window, and the point it turns around: seconds after start, value."""
     walk = Walk(windows.first.ravel(), windows.last.ravel())
-    origin = walk.ordered(origins_ms.ravel())
-    start = walk.ordered(windows.at(windows.first).ravel())
-    sums, lost, level = np.zeros((4, walk.ranges)), np.zeros((4, walk.ranges)), np.ones(walk.ranges, dtype=bool)
     with np.errstate(all="ignore"):
+        # Distances from the middle of the window: nothing large is ever subtracted from something large.
+        elapsed_s = (windows.timestamps - windows.starts[0]) / 1000.0
+        middle_s = window_sums(replace(windows, values=elapsed_s)) / windows.counts
+        middle = window_sums(windows) / windows.counts
+        center_s, center = walk.ordered(middle_s.ravel()), walk.ordered(middle.ravel())
+        start, level = walk.ordered(windows.at(windows.first).ravel()), np.ones(walk.ranges, dtype=bool)
+        products, squares = np.zeros(walk.ranges), np.zeros(walk.ranges)
         for count, index in walk:
-            x, y = (windows.timestamps[index] - origin[:count]) / 1000.0, windows.values[index]
-            level[:count] &= y == start[:count]
-            add(sums[:, :count], lost[:, :count], np.stack((x, y, x * y, x * x)))
-        sum_x, sum_y, sum_xy, sum_xx = compensated(sums, lost)
-        number = walk.ordered(windows.counts.ravel().astype(np.float64))
-        slope = (sum_xy - sum_x * sum_y / number) / (sum_xx - sum_x * sum_x / number)
-        intercept = sum_y / number - slope * sum_x / number
-    # A level line is exact, unless it lies at infinity.
-    flat = np.where(np.isinf(start), np.nan, 0.0)
-    slope, intercept = np.where(level, flat, slope), np.where(level, start + flat, intercept)
+            distance_s, values = elapsed_s[index] - center_s[:count], windows.values[index]
+            level[:count] &= values == start[:count]
+            products[:count] += distance_s * (values - center[:count])
+            squares[:count] += distance_s * distance_s
+        # A level line is exactly that, unless it lies at infinity.
+        slope = np.where(level, np.where(np.isinf(start), np.nan, 0.0), products / squares)
     shape = windows.first.shape
-    return walk.restored(slope).reshape(shape), walk.restored(intercept).reshape(shape)
+    return walk.restored(slope).reshape(shape), middle_s, middle
 
 
 def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Floats) -> Rolled:

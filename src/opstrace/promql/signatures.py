@@ -37,12 +37,12 @@ _ONE_MATRIX = (
     " stdvar_over_time sum_over_time ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time"
     " ts_of_min_over_time"
 )
-_DATES = "day_of_month day_of_week day_of_year days_in_month hour minute month year"
+DATES = ("day_of_month", "day_of_week", "day_of_year", "days_in_month", "hour", "minute", "month", "year")
 
 SIGNATURES: dict[str, Signature] = {
     **dict.fromkeys(_ONE_VECTOR.split(), _VECTOR),
     **dict.fromkeys(_ONE_MATRIX.split(), _MATRIX),
-    **dict.fromkeys(_DATES.split(), _DATE),
+    **dict.fromkeys(DATES, _DATE),
     **dict.fromkeys(("time", "pi", "start", "end", "step", "range"), _MOMENT),
     "clamp": Signature((_V, _S, _S)),
     "clamp_max": Signature((_V, _S)),

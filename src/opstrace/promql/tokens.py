@@ -33,7 +33,7 @@ class Token:
 
     def __str__(self) -> str:
         if self.kind is Kind.END:
-            return self.kind.value
+            return str(self.kind.value)
         if self.kind is Kind.STRING:
             return f"string {self.text}"
         return f'"{self.text}"' if self.kind is Kind.OPERATOR else f'{self.kind.value} "{self.text}"'

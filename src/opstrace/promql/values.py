@@ -67,6 +67,12 @@ class Vector:
         """Where the value is a float."""
         return self.present if self.histograms is None else self.present & (self.histograms == None)  # noqa: E711
 
+    @property
+    def inhabited(self) -> Bools:
+        """Which series have a sample at any step."""
+        there: Bools = np.logical_or.reduce(self.present, axis=1)
+        return there
+
     def rows(self, index: Ints | Bools) -> "Vector":
         """Return these series, in this order."""
         chosen = np.flatnonzero(index) if index.dtype == np.bool_ else index
@@ -99,8 +105,8 @@ class Matrix:
 
     block: Block
     unnamed: Bools  # series
-    starts: Ints  # steps, or one for all
-    ends: Ints  # steps, or one for all
+    starts: Ints  # ms, one a step
+    ends: Ints  # ms, one a step
     times: Ints  # the moments of evaluation
 
     @property
