@@ -158,7 +158,7 @@ class Engine:
         _check_version(directory)
         settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
         path = f"{directory}?{settings}"
-        self.writer = Connection(path)
+        self.writer = _first_connection(directory, path)
         for part in script("opstrace.store", "schema"):
             self.writer.execute(part)
         self._connections = [Connection(path) for _ in range(readers)]
@@ -185,6 +185,15 @@ class Engine:
         """Close every connection; the directory is free for another process afterwards."""
         for connection in [*self._connections, self.writer]:
             connection.close()
+
+
+def _first_connection(directory: Path, path: str) -> Connection:
+    try:
+        return Connection(path)
+    except RuntimeError as error:
+        raise StoreError(
+            f"the data in {directory} cannot be opened; it is in use by another process, or not readable: {error}"
+        ) from error
 
 
 def _check_version(directory: Path) -> None:

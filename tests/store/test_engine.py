@@ -1,0 +1,65 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from opstrace.errors import BadQuery, StoreError
+from opstrace.store.engine import Engine, script, statement
+
+
+def test_a_query_after_a_failed_one_has_its_rows(engine: Engine) -> None:
+    for broken in ("SELECT throwIf(1)", "SELECT nothing FROM nowhere", "no SQL at all"):
+        with pytest.raises(StoreError):
+            engine.writer.read(broken)
+        assert engine.writer.read("SELECT number FROM numbers(3)")["number"].to_pylist() == [0, 1, 2]
+
+
+def test_a_regular_expression_that_does_not_compile_is_the_callers_fault(engine: Engine) -> None:
+    with pytest.raises(BadQuery, match="does not compile"):
+        engine.writer.read("SELECT match('x', {pattern:String})", pattern="(")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "it's", 'a "b"', "back\\slash", "a\nb\tc\rd", "nul\0", "{x:String}", "é😀", "\\N", "\b\f"]
+)
+def test_a_text_parameter_arrives_as_it_was_given(engine: Engine, text: str) -> None:
+    assert engine.writer.read("SELECT {text:String} AS text", text=text)["text"].to_pylist() == [text]
+    assert engine.writer.read("SELECT {texts:Array(String)} AS t", texts=[text, "x"])["t"].to_pylist() == [
+        [text, "x"]
+    ]
+
+
+def test_a_table_is_read_by_its_name_and_a_statement_tells_what_it_wrote(engine: Engine) -> None:
+    engine.writer.execute("CREATE TABLE t (n UInt64) ENGINE = Memory")
+    rows = pa.table({"n": [1, 2, 3]})
+    assert engine.writer.execute("INSERT INTO t SELECT assumeNotNull(n) FROM Python(rows)", rows=rows) == 3
+    assert engine.writer.read("SELECT sum(n) AS total FROM t")["total"].to_pylist() == [6]
+
+
+def test_a_result_outlives_the_query_that_follows(engine: Engine) -> None:
+    first = engine.writer.read("SELECT number FROM numbers(100000)")
+    for _ in range(5):
+        engine.writer.read("SELECT number + 7 AS n FROM numbers(100000)")
+    assert first["number"].to_pylist() == list(range(100_000))
+
+
+def test_a_directory_is_one_process_at_a_time(engine: Engine, tmp_path: Path) -> None:
+    code = "import sys, pathlib, opstrace.store.engine as e; e.Engine(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, tmp_path / "data"]
+    other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert other.returncode == 1
+    assert "StoreError" in other.stderr
+    assert "in use by another process" in other.stderr
+
+
+def test_data_of_another_format_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "opstrace-format-version").write_text("99\n")
+    with pytest.raises(StoreError, match="has format 99, this version reads format 1"):
+        Engine(tmp_path)
+
+
+def test_every_statement_file_can_be_found() -> None:
+    assert "FROM samples" in statement("opstrace.store", "select_samples")
+    assert len(script("opstrace.store", "schema")) == 3

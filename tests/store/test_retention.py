@@ -1,0 +1,41 @@
+import time
+
+from opstrace.store.backend import Budget
+from opstrace.store.embedded import Store
+from opstrace.store.engine import Engine
+from opstrace.store.retention import Retention
+from opstrace.store.writer import Writer
+from store.test_store import block, matcher
+
+DAY_MS = 86_400_000
+
+
+def test_days_before_the_retention_go_and_the_others_stay(engine: Engine) -> None:
+    writer = Writer(engine)
+    store = Store(engine, writer)
+    now_ms = time.time_ns() // 1_000_000
+    days = {
+        age: block([({"__name__": "m", "age": str(age)}, [(now_ms - age * DAY_MS, 1.0)])]) for age in (0, 6, 9, 40)
+    }
+    for made in days.values():
+        store.appender("t").append(made)
+    Retention(engine, writer, days=7).enforce()
+    querier = store.querier("t", Budget())
+    everything = (0, now_ms + DAY_MS)
+    assert querier.select([matcher("__name__=m")], *everything).values.tolist() == [1.0, 1.0]
+    assert querier.label_values("age", [], *everything) == ["0", "6"]
+    assert {
+        row["partition"] for row in engine.writer.read("SELECT partition FROM system.parts WHERE active").to_pylist()
+    } == {time.strftime("%Y-%m-%d", time.gmtime(now_ms / 1000 - age * 86_400)) for age in (0, 6)}
+
+
+def test_a_series_whose_day_was_dropped_is_written_again(engine: Engine) -> None:
+    writer = Writer(engine)
+    store = Store(engine, writer)
+    now_ms = time.time_ns() // 1_000_000
+    old = block([({"__name__": "m"}, [(now_ms - 20 * DAY_MS, 1.0)])])
+    store.appender("t").append(old)
+    Retention(engine, writer, days=7).enforce()
+    store.appender("t").append(old)
+    found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, now_ms)
+    assert found.values.tolist() == [1.0]

@@ -1,0 +1,155 @@
+"""The embedded store against a dict: whatever is appended, queries and restarts in between, both say the same."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from opstrace.errors import BadQuery, BudgetExceeded
+from opstrace.store.backend import STALE, Block, Budget, Labels, Matcher, MatchOp
+from opstrace.store.embedded import Store
+from opstrace.store.engine import Engine
+from opstrace.store.writer import Writer
+from promql.memory_store import MemoryStore
+
+DAY_MS = 86_400_000
+Samples = dict[tuple[tuple[str, str], ...], list[tuple[int, int]]]
+
+
+def block(series: Sequence[tuple[Labels, Sequence[tuple[int, float]]]]) -> Block:
+    lengths = [len(samples) for _, samples in series]
+    flat = [sample for _, samples in series for sample in samples]
+    return Block(
+        labels=[labels for labels, _ in series],
+        offsets=np.cumsum([0, *lengths]),
+        timestamps=np.array([time_ms for time_ms, _ in flat], dtype=np.int64),
+        values=np.array([value for _, value in flat], dtype=np.float64),
+    )
+
+
+def content(found: Block) -> Samples:
+    """Values as bits: a stale marker is not any NaN."""
+    bits = found.values.view(np.int64)
+    return {
+        tuple(sorted(labels.items())): [
+            (int(found.timestamps[i]), int(bits[i])) for i in range(found.offsets[row], found.offsets[row + 1])
+        ]
+        for row, labels in enumerate(found.labels)
+    }
+
+
+def matcher(text: str) -> Matcher:
+    for op in (MatchOp.REGEX, MatchOp.NOT_REGEX, MatchOp.NOT_EQUAL, MatchOp.EQUAL):
+        name, found, value = text.partition(op.value)
+        if found:
+            return Matcher(name, op, value)
+    raise AssertionError(text)
+
+
+VALUES = st.one_of(st.floats(width=64), st.just(STALE))
+TIMES = st.integers(-DAY_MS, 4 * DAY_MS).map(lambda t: t // 7 * 7)
+LABELS = st.builds(
+    lambda name, rest: {"__name__": name, **rest},
+    st.sampled_from(["m", "n"]),
+    st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["", "1", "é", "x\ny", "it's \\"]), max_size=2),
+)
+SERIES = st.lists(
+    st.tuples(LABELS, st.dictionaries(TIMES, VALUES, min_size=1, max_size=4)),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda entry: tuple(sorted((k, v) for k, v in entry[0].items() if v)),
+)
+MATCHERS = st.lists(
+    st.sampled_from(
+        ["__name__=m", "__name__=~m|n", "__name__!=n", "a=1", "a=", "a!=", "a=~.+", "a!~[0-9]", "b=é", "b=~.",
+         "b=x\ny",          "b=~x.y", "a=it's \\", "c=", "c!="]
+    ).map(matcher),
+    min_size=1,
+    max_size=3,
+)  # fmt: skip
+
+
+class StoreIsADict(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.judge = MemoryStore()
+        self.open()
+
+    def open(self) -> None:
+        self.engine = Engine(Path(self.directory.name), readers=1)
+        self.store = Store(self.engine, Writer(self.engine))
+
+    @rule(tenant=st.sampled_from(["one", "two"]), series=SERIES, times=st.integers(1, 2))
+    def append(self, tenant: str, series: list[tuple[Labels, dict[int, float]]], times: int) -> None:
+        made = block([(labels, sorted(samples.items())) for labels, samples in series])
+        for _ in range(times):
+            self.store.appender(tenant).append(made)
+        self.judge.appender(tenant).append(made)
+
+    @rule(tenant=st.sampled_from(["one", "two"]), matchers=MATCHERS, start=TIMES, length=st.integers(0, 2 * DAY_MS))
+    def select(self, tenant: str, matchers: list[Matcher], start: int, length: int) -> None:
+        ours = self.store.querier(tenant, Budget()).select(matchers, start, start + length)
+        theirs = self.judge.querier(tenant, Budget()).select(matchers, start, start + length)
+        assert content(ours) == content(theirs)
+
+    @rule(tenant=st.sampled_from(["one", "two"]))
+    def names(self, tenant: str) -> None:
+        ours, theirs = self.store.querier(tenant, Budget()), self.judge.querier(tenant, Budget())
+        everything = (-DAY_MS, 5 * DAY_MS)
+        assert ours.label_names([], *everything) == theirs.label_names([], *everything)
+        assert ours.label_values("a", [], *everything) == theirs.label_values("a", [], *everything)
+        assert ours.label_values("__name__", [], *everything) == theirs.label_values("__name__", [], *everything)
+
+    @rule()
+    def restart(self) -> None:
+        self.engine.close()
+        self.open()
+
+    @rule()
+    def merge(self) -> None:
+        self.engine.writer.execute("OPTIMIZE TABLE samples FINAL")
+
+    def teardown(self) -> None:
+        self.engine.close()
+        self.directory.cleanup()
+
+
+StoreIsADict.TestCase.settings = settings(
+    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestStoreIsADict = StoreIsADict.TestCase
+
+
+def test_the_latest_commit_wins_before_and_after_a_merge(store: Store, engine: Engine) -> None:
+    for value in (1.0, 2.0, 3.0):
+        store.appender("t").append(block([({"__name__": "m"}, [(1000, value)])]))
+    for _ in range(2):
+        found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, 2000)
+        assert found.values.tolist() == [3.0]
+        engine.writer.execute("OPTIMIZE TABLE samples FINAL")
+
+
+def test_a_query_over_its_budget_ends(store: Store) -> None:
+    store.appender("t").append(block([({"__name__": "m", "i": str(i)}, [(1, 1.0), (2, 1.0)]) for i in range(10)]))
+    with pytest.raises(BudgetExceeded, match="more than 19"):
+        store.querier("t", Budget(max_samples=19)).select([matcher("__name__=m")], 0, 10)
+    with pytest.raises(BudgetExceeded, match="more than 9 series"):
+        store.querier("t", Budget(max_series=9)).select([matcher("__name__=m")], 0, 10)
+    assert len(store.querier("t", Budget(max_samples=20)).select([matcher("__name__=m")], 0, 10).values) == 20
+
+
+def test_a_broken_regular_expression_is_a_bad_query(store: Store) -> None:
+    store.appender("t").append(block([({"__name__": "m"}, [(1, 1.0)])]))
+    with pytest.raises(BadQuery):
+        store.querier("t", Budget()).select([matcher("a=~(")], 0, 10)
+
+
+def test_nothing_is_a_block_of_nothing(store: Store) -> None:
+    found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, 10)
+    assert (found.labels, found.offsets.tolist(), len(found.values)) == ((), [0], 0)
