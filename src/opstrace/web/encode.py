@@ -4,6 +4,7 @@ Samples are turned to text and joined by Arrow, a slice of series at a time: Pyt
 10,000 series × 240 steps (2.4 million different values) that takes about a second.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -54,10 +55,13 @@ def json_bytes(value: object) -> bytes:
         return _to_json(_sayable(value))
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def _sayable(value: object) -> object:
     match value:
         case str():
-            return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
         case dict():
             return {_sayable(key): _sayable(item) for key, item in value.items()}
         case list() | tuple():
@@ -231,30 +235,40 @@ def format_times(times_ms: NDArray[np.int64]) -> pa.StringArray:
     return pc.binary_join_element_wise(signs, whole, _FRACTIONS.take(pa.array(rest)), "")
 
 
+# Arrow writes exponents from here on, and with one digit.
+_ARROW_EXPONENTS = 1e10
+# From here on an integer's shortest decimal is no longer its own digits.
+_EXACT_INTEGERS = 2.0**53
+
+
 def format_floats(values: NDArray[np.float64]) -> pa.StringArray:
     """Return the shortest decimal text that reads back as each value; `NaN`, `+Inf`, `-Inf` for the others.
 
-    Exponents stand only below 1e-6 and from 1e21 on, and have two digits.
+    Exponents stand only below 1e-6 and from 1e21 on, and have at least two digits.
     """
     texts = pc.cast(pa.array(values), pa.string())
     magnitudes = np.abs(values)
-    # Arrow writes exponents from 1e15 on, and with one digit.
-    odd = ~(magnitudes < 1e15) | ((magnitudes < 1e-6) & (magnitudes > 0))
+    odd = ~(magnitudes < _ARROW_EXPONENTS) | ((magnitudes < 1e-6) & (magnitudes > 0))
     if not odd.any():
         return texts
+    whole = odd & (magnitudes < _EXACT_INTEGERS) & (values == np.trunc(values))
+    texts = pc.replace_with_mask(
+        texts, pa.array(whole), pc.cast(pa.array(values[whole].astype(np.int64)), pa.string())
+    )
+    odd &= ~whole
     distinct, which = np.unique(values[odd], return_inverse=True)
-    return pc.replace_with_mask(texts, pa.array(odd), pa.array(_odd_floats(distinct)).take(pa.array(which)))
-
-
-def _odd_floats(values: NDArray[np.float64]) -> list[str]:
-    return [_odd_float(value) for value in values.tolist()]
+    spelled = pa.array([_odd_float(value) for value in distinct.tolist()], pa.string())
+    return pc.replace_with_mask(texts, pa.array(odd), spelled.take(pa.array(which)))
 
 
 _UNSAYABLE: dict[str, str] = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 
 
 def _odd_float(value: float) -> str:
+    """Spell one float; Python's own text has exponents below 1e-4 and from 1e16 on."""
     text = repr(value)
     if text in _UNSAYABLE:
         return _UNSAYABLE[text]
-    return format(Decimal(text).quantize(Decimal(1)), "f") if 1 <= abs(value) < 1e21 else text
+    if "e" in text and 1e-6 <= abs(value) < 1e21:
+        return format(Decimal(text), "f")
+    return text.removesuffix(".0")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import promql_parser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -297,7 +298,7 @@ def _first(result: Result, limit: int) -> Result:
         return result if len(result.raw.labels) <= limit else replace(result, raw=_first_raw(result.raw, limit))
     if result.kind not in ("vector", "matrix"):
         return result
-    there = result.present.any(axis=1).nonzero()[0]
+    there = np.flatnonzero(result.present.any(axis=1))
     if len(there) <= limit:
         return result
     kept = there[:limit]

@@ -1,0 +1,167 @@
+import gzip
+import json
+import math
+import re
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opstrace.promql.engine import Result
+from opstrace.store.backend import Block
+from opstrace.web import encode
+
+NAMES = st.text(min_size=1, max_size=5)
+LABELS = st.dictionaries(NAMES, st.text(min_size=1, max_size=5), max_size=3)
+VALUES = st.floats(width=64)
+TIMES_MS = st.integers(-(10**12), 10**13)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (1.0, "1"),
+        (-1.5, "-1.5"),
+        (0.1, "0.1"),
+        (1 / 3, "0.3333333333333333"),
+        (123456789.125, "123456789.125"),
+        (1e15, "1000000000000000"),
+        (1e15 + 0.5, "1000000000000000.5"),
+        (12345678901234567.0, "12345678901234568"),
+        (1e20, "100000000000000000000"),
+        (1.2345678901234568e20, "123456789012345680000"),
+        (1e21, "1e+21"),
+        (-1.7976931348623157e308, "-1.7976931348623157e+308"),
+        (1e-6, "0.000001"),
+        (1.5e-5, "0.000015"),
+        (9.9e-7, "9.9e-07"),
+        (5e-324, "5e-324"),
+        (math.nan, "NaN"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-Inf"),
+    ],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert encode.format_floats(np.array([value])).to_pylist() == [text]
+
+
+@given(st.lists(VALUES))
+def test_numbers_read_back_and_are_spelled_as_go_spells_them(values: list[float]) -> None:
+    for value, text in zip(values, encode.format_floats(np.array(values, dtype=np.float64)).to_pylist(), strict=True):
+        assert repr(float(text)) == repr(value) or math.isnan(value)
+        exponent = value != 0 and math.isfinite(value) and not 1e-6 <= abs(value) < 1e21
+        plain, scientific = r"-?[0-9]+(\.[0-9]*[1-9])?", r"-?[0-9](\.[0-9]*[1-9])?e[+-][0-9]{2,3}"
+        pattern = scientific if exponent else plain if math.isfinite(value) else r"NaN|[+-]Inf"
+        assert re.fullmatch(pattern, text)
+        assert not math.isfinite(value) or len(re.sub(r"\D", "", text).strip("0")) <= 17 + 3
+
+
+@given(st.lists(TIMES_MS))
+def test_times(times_ms: list[int]) -> None:
+    texts = encode.format_times(np.array(times_ms, dtype=np.int64)).to_pylist()
+    assert texts == [encode.format_time(time_ms) for time_ms in times_ms]
+    assert [round(float(text) * 1000) for text in texts] == times_ms
+    assert all(re.fullmatch(r"-?[0-9]+(\.[0-9]{3})?", text) for text in texts)
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Result:
+    series, steps = draw(st.integers(0, 5)), draw(st.integers(1, 4))
+    cells = st.lists(VALUES, min_size=series * steps, max_size=series * steps)
+    masks = st.lists(st.booleans(), min_size=series * steps, max_size=series * steps)
+    times = sorted(draw(st.sets(TIMES_MS, min_size=steps, max_size=steps)))
+    return Result(
+        kind=draw(st.sampled_from(("matrix", "vector"))) if steps == 1 else "matrix",
+        labels=draw(st.lists(LABELS, min_size=series, max_size=series)),
+        timestamps=np.array(times, dtype=np.int64),
+        values=np.array(draw(cells), dtype=np.float64).reshape(series, steps),
+        present=np.array(draw(masks), dtype=bool).reshape(series, steps),
+    )
+
+
+def obvious(result: Result) -> list[dict[str, object]]:
+    """What the result must say, sample after sample."""
+    rows: list[dict[str, object]] = []
+    for labels, values, present in zip(result.labels, result.values, result.present, strict=True):
+        points = [
+            [float(encode.format_time(int(at))), encode.format_floats(np.array([value])).to_pylist()[0]]
+            for at, value, there in zip(result.timestamps, values, present, strict=True)
+            if there
+        ]
+        if points:
+            part = {"value": points[0]} if result.kind == "vector" else {"values": points}
+            rows.append({"metric": dict(labels), **part})
+    return rows
+
+
+@given(grids(), st.integers(1, 3))
+def test_results_say_each_sample_whatever_the_slices(result: Result, slice_samples: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "SLICE_SAMPLES", slice_samples)
+        data = json.loads(b"".join(encode.result_json(result)))
+    assert data == {"resultType": result.kind, "result": obvious(result)}
+
+
+@given(st.lists(st.lists(st.tuples(TIMES_MS, VALUES), min_size=1, max_size=4), max_size=4), st.integers(1, 3))
+def test_raw_samples(series: list[list[tuple[int, float]]], slice_samples: int) -> None:
+    samples = list(chain.from_iterable(series))
+    block = Block(
+        labels=[{"n": str(index)} for index in range(len(series))],
+        offsets=np.cumsum([0, *map(len, series)], dtype=np.int64),
+        timestamps=np.array([at for at, _ in samples], dtype=np.int64),
+        values=np.array([value for _, value in samples], dtype=np.float64),
+    )
+    empty = np.empty((0, 1))
+    result = Result("matrix", [], np.array([0]), empty, empty.astype(bool), raw=block)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "SLICE_SAMPLES", slice_samples)
+        found = json.loads(b"".join(encode.result_json(result)))["result"]
+    assert [one["metric"]["n"] for one in found] == [str(index) for index in range(len(series))]
+    texts = [[[float(encode.format_time(at)), value] for at, value in one] for one in series]
+    assert [[at for at, _ in one["values"]] for one in found] == [[at for at, _ in one] for one in texts]
+    for one, expected in zip(found, series, strict=True):
+        assert [text for _, text in one["values"]] == encode.format_floats(
+            np.array([value for _, value in expected])
+        ).to_pylist()
+
+
+@given(st.lists(st.text(max_size=3)), st.lists(LABELS))
+def test_lists(names: list[str], label_sets: list[dict[str, str]]) -> None:
+    assert json.loads(b"".join(encode.list_json(names))) == names
+    assert json.loads(b"".join(encode.list_json(label_sets))) == label_sets
+
+
+def test_a_long_list_is_one_list() -> None:
+    names = [str(number) for number in range(25_000)]
+    assert json.loads(b"".join(encode.list_json(names))) == names
+
+
+def test_labels_are_sorted_and_empty_ones_left_out() -> None:
+    assert b"".join(encode.list_json([{"b": "1", "a": "", "__name__": "m"}])) == b'[{"__name__":"m","b":"1"}]'
+
+
+def test_what_utf_8_cannot_say_is_replaced() -> None:
+    assert json.loads(encode.json_bytes({"a\udcff": ["\ud800b", 1]})) == {"a\ufffd": ["\ufffdb", 1]}
+
+
+def test_the_envelope() -> None:
+    body = b"".join(encode.success((b"[", b"]"), ["w"], ["i"], b',"x":1'))
+    assert json.loads(body) == {"status": "success", "data": [], "warnings": ["w"], "infos": ["i"], "x": 1}
+    assert json.loads(encode.error("bad_data", 'a "b"')) == {
+        "status": "error",
+        "errorType": "bad_data",
+        "error": 'a "b"',
+    }
+
+
+@settings(max_examples=20)
+@given(st.lists(st.binary(max_size=2_000), max_size=5))
+def test_small_answers_stay_as_they_are_and_large_ones_shrink(pieces: list[bytes]) -> None:
+    whole = b"".join(pieces)
+    sent, zipped = encode.gzipped(iter(pieces))
+    assert zipped == (len(whole) >= encode.GZIP_FROM_BYTES)
+    assert (gzip.decompress(b"".join(sent)) if zipped else b"".join(sent)) == whole
