@@ -331,10 +331,17 @@ def _stats(question: Question) -> bytes:
     return encode.json_bytes({"timings": timings, "samples": samples})
 
 
+def _parse(query: str, max_bytes: int) -> None:
+    """Raise BadQuery unless this is PromQL."""
+    if len(query) > max_bytes:
+        raise BadQuery(f"the query is longer than {max_bytes} bytes")
+    parse(query)
+
+
 def _format_query(question: Question) -> Answer:
     query = question.parameters.text("query")
     with _parameter("query"):
-        parse(query)
+        _parse(query, question.engine.max_query_bytes)
     try:
         text = promql_parser.parse(query).prettify()
     except ValueError:  # experimental syntax the library does not know
@@ -346,15 +353,21 @@ def _format_query(question: Question) -> Answer:
 # Series and metadata
 
 
-def _selection(question: Question) -> tuple[list[Sequence[Matcher]], int, int]:
+def _selection(question: Question) -> tuple[Sequence[Sequence[Matcher]], int, int]:
     """Return the selectors of `match[]` and the time range in ms; without one, all of time."""
     parameters = question.parameters
     start_ms, end_ms = parameters.time_ms("start", EARLIEST_MS), parameters.time_ms("end", LATEST_MS)
     if end_ms < start_ms:
         raise invalid("end", "end timestamp must not be before start time")
     with _parameter("match[]"):
-        selectors: list[Sequence[Matcher]] = [parse_selector(text) for text in parameters.every("match[]")]
+        selectors = [_selector(text, question.engine.max_query_bytes) for text in parameters.every("match[]")]
     return selectors, start_ms, end_ms
+
+
+def _selector(text: str, max_bytes: int) -> Sequence[Matcher]:
+    if len(text) > max_bytes:
+        raise BadQuery(f"the selector is longer than {max_bytes} bytes")
+    return parse_selector(text)
 
 
 def _series(question: Question) -> Answer:
@@ -438,7 +451,7 @@ def _constant(data: object) -> Endpoint:
 
 def _exemplars(question: Question) -> Answer:
     with _parameter("query"):
-        parse(question.parameters.text("query"))
+        _parse(question.parameters.text("query"), question.engine.max_query_bytes)
     _selection(question)
     return _plain([])
 
