@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from opstrace.errors import BudgetExceeded
+from opstrace.errors import BadQuery, BudgetExceeded
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
 from opstrace.store.engine import Engine, Parameter, statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+# A statement of the engine has 256 KiB at most, and each matcher is part of one.
+MAX_MATCHERS = 1_000
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _MS_PER_DAY = 86_400_000
@@ -45,6 +48,8 @@ class Condition:
 
 def condition(tenant: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> Condition:
     """Return the condition that holds for series of the tenant, seen in the range, matched by any selector."""
+    if sum(map(len, selectors)) > MAX_MATCHERS:
+        raise BadQuery(f"a query may have {MAX_MATCHERS} matchers at most, this one has more")
     result = Condition("tenant = {tenant:String} AND day BETWEEN toDate32({first:Int32}) AND toDate32({last:Int32})")
     result.parameters.update(tenant=tenant, first=_day(start_ms), last=_day(end_ms))
     alternatives = [_selector(matchers, index, result.parameters) for index, matchers in enumerate(selectors)]
