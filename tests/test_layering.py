@@ -1,0 +1,95 @@
+"""Imports run one way, down the table below, and each part of the outside that matters has one door."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "opstrace"
+SOURCES = Path(__file__).parents[1] / "src" / PACKAGE
+
+# From top to bottom. A unit (a module or a package directly below opstrace) imports what is in rows further down,
+# and a package its own modules. `opstrace` is the package's own __init__.
+ROWS = (
+    ("__main__",),
+    ("cli",),
+    ("agent_settings", "startup"),
+    ("certificates", "probe", "server_process", "token_files"),
+    ("app",),
+    ("intake", "web"),
+    ("promql",),
+    ("store",),
+    ("access", "instance", "ports", "tls"),
+    ("config", "telemetry", "tenants"),
+    ("atomic_file", "errors", "log_lines", "opstrace"),
+)
+ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}
+
+# Who alone may import what: modules of other people, and ours.
+DOORS = {
+    "chdb": {"opstrace.store.engine"},
+    "opstrace.cli": {"opstrace.__main__"},
+    "opstrace.app": {"opstrace.cli"},
+}
+
+
+def name_of(path: Path) -> str:
+    """Return a file's module name."""
+    parts = path.relative_to(SOURCES.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def unit_of(module: str) -> str:
+    """Return the unit a module of ours belongs to."""
+    return module.split(".")[1] if "." in module else module
+
+
+def imported(tree: ast.AST, modules: Mapping[str, Path]) -> Iterator[str]:
+    """Yield every module that a file imports, anywhere in it; `from package import module` is that module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in modules else str(node.module) for name in names)
+
+
+MODULES = {name_of(path): path for path in sorted(SOURCES.rglob("*.py"))}
+IMPORTS = {
+    module: set(imported(ast.parse(path.read_text(encoding="utf-8")), MODULES)) for module, path in MODULES.items()
+}
+
+
+def test_every_unit_has_its_row_and_every_row_its_units() -> None:
+    """A new module takes its place in the table, one that went leaves it."""
+    assert sorted(ROW_OF) == sorted({unit_of(module) for module in MODULES})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_down(module: str) -> None:
+    """No module imports from its own row or from one above, but a package's modules each other."""
+    unit = unit_of(module)
+    others = {unit_of(one) for one in IMPORTS[module] if one.partition(".")[0] == PACKAGE} - {unit}
+    assert [other for other in sorted(others) if ROW_OF[other] <= ROW_OF[unit]] == []
+
+
+def test_no_cycles() -> None:
+    """Modules can be read in an order in which each needs only what was read before."""
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other in a circle: {' → '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_one_door(door: str) -> None:
+    """What has one door is imported there, and nowhere else."""
+    through = {
+        module
+        for module, names in IMPORTS.items()
+        if any(name == door or name.startswith(f"{door}.") for name in names)
+    }
+    assert through == DOORS[door]
