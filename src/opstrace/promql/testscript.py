@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
 import numpy as np
 
 from opstrace.errors import ConfigError, QueryError
+from opstrace.promql import regex
+from opstrace.promql.engine import Result
 from opstrace.promql.testlanguage import (
     Clear,
     Eval,
@@ -36,22 +38,17 @@ from opstrace.store.backend import (
     Querier,
 )
 
-if TYPE_CHECKING:
-    from opstrace.promql.engine import Result
-
 TENANT = "script"
 
 
 class Evaluator(Protocol):
     """What a script asks: `opstrace.promql.engine.Engine`, or one to compare it with."""
 
-    def instant(self, querier: Querier, query: str, at_ms: int, budget: Budget) -> "Result":
+    def instant(self, querier: Querier, query: str, at_ms: int, budget: Budget) -> Result:
         """Evaluate at one time."""
         ...
 
-    def range(
-        self, querier: Querier, query: str, start_ms: int, end_ms: int, step_ms: int, budget: Budget
-    ) -> "Result":
+    def range(self, querier: Querier, query: str, start_ms: int, end_ms: int, step_ms: int, budget: Budget) -> Result:
         """Evaluate on a grid of times."""
         ...
 
@@ -215,8 +212,8 @@ def _nhcb_labels(labels: Labels) -> Labels | None:
 _TESTS: dict[MatchOp, Callable[[str, str], bool]] = {
     MatchOp.EQUAL: lambda value, wanted: value == wanted,
     MatchOp.NOT_EQUAL: lambda value, wanted: value != wanted,
-    MatchOp.REGEX: lambda value, wanted: re.fullmatch(wanted, value) is not None,
-    MatchOp.NOT_REGEX: lambda value, wanted: re.fullmatch(wanted, value) is None,
+    MatchOp.REGEX: lambda value, wanted: regex.matches(wanted, value),
+    MatchOp.NOT_REGEX: lambda value, wanted: not regex.matches(wanted, value),
 }
 
 
@@ -306,7 +303,7 @@ def _judge(command: Eval, querier: Querier, engine: Evaluator) -> None:
         _judge_in_range(command, querier, engine)
 
 
-def _evaluate(command: Eval, querier: Querier, engine: Evaluator) -> "Result":
+def _evaluate(command: Eval, querier: Querier, engine: Evaluator) -> Result:
     grid = command.grid
     if command.instant:
         at_ms = command.expected.raw.end_ms if command.expected.raw else grid.start_ms
@@ -382,7 +379,7 @@ class _Row:
     values: dict[int, float]
 
 
-def _rows(result: "Result") -> list[_Row]:
+def _rows(result: Result) -> list[_Row]:
     if result.raw is not None:
         return list(_raw_rows(result.raw))
     times = result.timestamps.tolist()
@@ -401,7 +398,7 @@ def _raw_rows(block: Block) -> Iterator[_Row]:
         yield _Row(labels, dict(zip(block.timestamps[span].tolist(), block.values[span].tolist(), strict=True)))
 
 
-def _judge_value(command: Eval, result: "Result") -> None:
+def _judge_value(command: Eval, result: Result) -> None:
     expected = command.expected
     if result.kind == "string" or expected.string is not None:
         if result.kind != "string" or result.text != (expected.string or ""):
