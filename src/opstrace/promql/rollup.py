@@ -197,7 +197,7 @@ def _extremes(windows: Windows, fold: Callable[[Floats, Floats], Floats]) -> Flo
         chosen = (counts > length) & (counts <= 2 * length)
         if chosen.any():
             result[chosen] = fold(runs[windows.first[chosen]], runs[windows.last[chosen] - length])
-        runs = fold(runs[: len(runs) - length], runs[length:])
+        runs = fold(runs[: max(len(runs) - length, 0)], runs[length:])
         length *= 2
     return result
 

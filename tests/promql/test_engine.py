@@ -1,0 +1,123 @@
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opstrace.errors import BadQuery, BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
+from opstrace.promql.engine import Engine
+from opstrace.promql.testscript import run_script
+from opstrace.store.backend import Block, Budget
+from promql.memory_store import MemoryStore
+
+SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.test"))
+
+
+def store(*series: tuple[dict[str, str], list[tuple[int, float]]]) -> MemoryStore:
+    kept = MemoryStore()
+    samples = [sample for _, points in series for sample in points]
+    offsets = np.cumsum([0, *(len(points) for _, points in series)])
+    timestamps = np.array([at for at, _ in samples], dtype=np.int64)
+    values = np.array([value for _, value in samples], dtype=np.float64)
+    kept.appender("t").append(Block([labels for labels, _ in series], offsets, timestamps, values))
+    return kept
+
+
+def ask(kept: MemoryStore, query: str, at_ms: int = 0, **limits: float):
+    budget = Budget(**limits)
+    return Engine().instant(kept.querier("t", budget), query, at_ms, budget)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_pass(script: Path) -> None:
+    report = run_script(script.read_text(), MemoryStore, Engine(), script.name)
+    assert report.outcomes
+    assert [f"{one.line}: {one.query}: {one.reason}" for one in report.failures] == []
+
+
+def test_nan_is_a_value_and_absence_is_not() -> None:
+    kept = store(({"__name__": "m"}, [(0, float("nan"))]))
+    budget = Budget()
+    result = Engine().range(kept.querier("t", budget), "m", 0, 600_000, 300_000, budget)
+    assert result.present.tolist() == [[True, False, False]]
+    assert np.isnan(result.values[0, 0])
+
+
+def test_range_results_come_sorted_by_labels_and_instant_ones_as_computed() -> None:
+    kept = store(*(({"__name__": "m", "n": str(n)}, [(0, float(n))]) for n in range(3)))
+    budget = Budget()
+    ranged = Engine().range(kept.querier("t", budget), "topk(2, m)", 0, 0, 1000, budget)
+    assert [labels["n"] for labels in ranged.labels] == ["1", "2"]
+    assert [labels["n"] for labels in ask(kept, "topk(2, m)").labels] == ["2", "1"]
+
+
+def test_a_range_selector_alone_yields_its_samples() -> None:
+    kept = store(({"__name__": "m"}, [(0, 1.0), (1000, 2.0), (2000, 3.0)]))
+    result = ask(kept, "m[2s]", 2000)
+    assert result.kind == "matrix"
+    assert result.raw is not None
+    assert result.raw.timestamps.tolist() == [1000, 2000]
+    assert result.raw.values.tolist() == [2.0, 3.0]
+
+
+def test_names_are_gone_where_an_operation_took_them_away() -> None:
+    kept = store(({"__name__": "m", "a": "1"}, [(0, 1.0)]), ({"__name__": "n", "a": "1"}, [(0, 2.0)]))
+    assert ask(kept, "m + 1").labels == [{"a": "1"}]
+    with pytest.raises(QueryError, match="same labelset"):
+        ask(kept, '{a="1"} + 1')
+
+
+def test_empty_label_values_are_no_labels() -> None:
+    kept = store(({"__name__": "m", "a": "1"}, [(0, 1.0)]))
+    found = kept.querier("t", Budget())
+    block = found.select([], 0, 0)
+
+    class Padded:
+        def select(self, *_: object) -> Block:
+            return Block(
+                [{**labels, "empty": ""} for labels in block.labels], block.offsets, block.timestamps, block.values
+            )
+
+    result = Engine().instant(Padded(), "sum without (x) (m)", 0, Budget())  # type: ignore[arg-type]
+    assert result.labels == [{"a": "1"}]
+
+
+@pytest.mark.parametrize(("start", "end", "step"), [(0, 10, 0), (0, 10, -1), (10, 0, 1), (0, 11_000, 1)], ids=str)
+def test_impossible_ranges_are_refused(start: int, end: int, step: int) -> None:
+    with pytest.raises(BadQuery):
+        Engine().range(MemoryStore().querier("t", Budget()), "1", start, end, step, Budget())
+
+
+def test_a_range_query_of_a_string_or_a_range_is_refused() -> None:
+    for query in ('"text"', "m[5m]"):
+        with pytest.raises(BadQuery, match="for range query"):
+            Engine().range(MemoryStore().querier("t", Budget()), query, 0, 1, 1, Budget())
+
+
+def test_budgets_end_a_query() -> None:
+    kept = store(({"__name__": "m"}, [(at * 1000, 1.0) for at in range(100)]))
+    with pytest.raises(BudgetExceeded):
+        ask(kept, "sum_over_time(m[100s])", 100_000, max_samples=10)
+    with pytest.raises(BudgetExceeded):
+        ask(kept, "max_over_time(vector(1)[1y:1s])", 100_000, max_samples=1000)
+    with pytest.raises(QueryTimeout):
+        ask(kept, "m", 0, deadline=time.monotonic() - 1)
+    with pytest.raises(QueryCanceled):
+        ask(kept, "m", 0, canceled=True)
+
+
+def test_long_and_deep_queries_are_refused_without_recursion() -> None:
+    for query in ("(" * 5000 + "1" + ")" * 5000, "-" * 5000 + "1", "1" + "^1" * 5000, "1" + "+1" * 5000):
+        with pytest.raises(BadQuery, match="deeper"):
+            ask(MemoryStore(), query)
+    with pytest.raises(BadQuery, match="longer"):
+        ask(MemoryStore(), "1" + " " * 70_000)
+    assert sys.getrecursionlimit() == 1000
+
+
+def test_lookback_can_be_given_for_a_query() -> None:
+    kept = store(({"__name__": "m"}, [(0, 1.0)]))
+    budget = Budget()
+    assert Engine().instant(kept.querier("t", budget), "m", 5000, budget, lookback_ms=5000).labels == []
+    assert len(Engine().instant(kept.querier("t", budget), "m", 4999, budget, lookback_ms=5000).labels) == 1
