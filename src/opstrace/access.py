@@ -11,6 +11,8 @@ from starlette.requests import HTTPConnection
 
 from opstrace.tenants import Keyring, Tenant
 
+KEY_REQUIRED = "API key required"
+
 # Raised by an Access when it cannot tell: made with a sentence for the client.
 Refusal = Callable[[str], Exception]
 
@@ -35,10 +37,12 @@ class Access:
         if not key:
             if self._open:
                 return named or self._keyring.tenants[0]
-            raise refusal("API key required")
+            raise refusal(KEY_REQUIRED)
         tenant = self._keyring.tenant_for(key, probe=probe)
-        if tenant is None or (named is not None and named != tenant):
-            raise refusal("Forbidden")
+        if tenant is None:
+            raise refusal("the API key is not one of this server's")
+        if named is not None and named != tenant:
+            raise refusal("the API key is not of the tenant in the host name")
         return tenant
 
     def _named(self, request: HTTPConnection) -> Tenant | None:

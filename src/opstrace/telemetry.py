@@ -6,7 +6,15 @@ One object of an application holds them all; `docs/telemetry.md` has a line for 
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,6 +29,7 @@ class Telemetry:
     content_type = _EXPOSITION_TYPE
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when a counter was made is of no use to anybody here
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.request_duration = Histogram(
@@ -36,10 +45,16 @@ class Telemetry:
             ("route", "tenant", "stage"),
             registry=self.registry,
         )
-        self.points = Counter(
-            "dd_api_points_total",
-            "Points of the Datadog API by verdict: stored, or the reason of the refusal.",
-            ("tenant", "verdict"),
+        self.stored_points = Counter(
+            "dd_api_stored_points_total",
+            "Points of the Datadog API that were stored.",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.refused_points = Counter(
+            "dd_api_refused_points_total",
+            "Points of the Datadog API that were refused while the rest of their body was stored, by reason.",
+            ("tenant", "reason"),
             registry=self.registry,
         )
         self.refused_bodies = Counter(
@@ -93,8 +108,7 @@ class Telemetry:
         """Yield every sample of every metric as it stands now."""
         for family in self.registry.collect():
             for sample in family.samples:
-                if not sample.name.endswith("_created"):
-                    yield sample.name, dict(sample.labels), float(sample.value)
+                yield sample.name, dict(sample.labels), float(sample.value)
 
     def exposition(self) -> bytes:
         """Return the metrics as the text a Prometheus server scrapes."""

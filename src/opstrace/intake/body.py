@@ -41,7 +41,7 @@ def _capped(chunks: "Iterator[bytes] | list[bytes]", max_bytes: int) -> bytes:
     for chunk in chunks:
         size += len(chunk)
         if size > max_bytes:
-            raise PayloadTooLarge(f"payload too large: more than {max_bytes} bytes once inflated")
+            raise PayloadTooLarge("payload too large")
         kept.append(chunk)
     return b"".join(kept)
 

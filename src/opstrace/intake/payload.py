@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+# What `verdicts.sql` calls a point that is stored.
+STORED = "stored"
+
 
 class Family(Enum):
     """Payloads that one statement decodes; the value names it."""
@@ -27,5 +30,5 @@ class Body:
 class Verdict:
     """What became of a body: broken for ever when `fault` says why, else its points, counted."""
 
-    points: Mapping[str, int] = field(default_factory=dict)  # "stored", or the reason of a refusal → points
+    points: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → points
     fault: str = ""

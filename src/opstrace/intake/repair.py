@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from opstrace.errors import Undecodable
 from opstrace.intake.payload import Family
 
@@ -37,15 +39,24 @@ def repair(family: Family, content: bytes) -> Repaired | None:
 
     Raises Undecodable, saying what is wrong where.
     """
+    if len(content) > MAX_REPAIR_BYTES:
+        _check_is_json(content)
+        return None
     text = content.decode("utf-8", "replace").strip()
     if not text:
         return None
-    if len(content) > MAX_REPAIR_BYTES:
-        raise Undecodable("the body is not valid JSON")
     not_finite: list[str] = []
     document = _parse(text, not_finite.append)
     elements = _elements(family, document)
     return Repaired(json.dumps(document).encode(), len(not_finite)) if elements else None
+
+
+def _check_is_json(content: bytes) -> None:
+    """Raise Undecodable for what is no JSON, without holding it as a document."""
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Undecodable(f"the body is not valid JSON: {error}") from error
 
 
 def _parse(text: str, not_finite: Callable[[str], None]) -> Any:

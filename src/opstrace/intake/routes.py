@@ -14,16 +14,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from opstrace.access import Access
+from opstrace.access import KEY_REQUIRED, Access
 from opstrace.config import Limits
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
 from opstrace.intake.body import inflate
 from opstrace.intake.commit import Commit
-from opstrace.intake.payload import Body, Family, Verdict
+from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
+_VALIDATE: Final = "/api/v1/validate"
 _JSON: Final = "application/json"
 _PROTOBUF: Final = "application/x-protobuf"
 # Bodies from here on are inflated off the event loop.
@@ -41,7 +42,8 @@ _COLLECTOR_STATUS: Final = bytes.fromhex("030017000000000000000000000000001a0210
 class Endpoint:
     """One path: what its bodies are, and the answer to one that was taken."""
 
-    families: tuple[Family, ...] = ()  # by what the body is: JSON first, protobuf second
+    families: tuple[Family, ...] = ()  # by what the body is: JSON first, protobuf second; none: not stored
+    asked: bool = False  # by GET and HEAD too
     status: int = 202
     answer: bytes = _EMPTY
     media_type: str = _JSON
@@ -81,19 +83,29 @@ _ANSWERED = {
         Endpoint(),
     ),
 }
-ENDPOINTS: Final = _METRICS | _ANSWERED
+# Asked by Agents beside intake.
+_ASKED = {
+    "/support/flare": Endpoint(asked=True, status=200, answer=b'{"case_id":1}'),
+    **dict.fromkeys(
+        ("/api/v0.1/configurations", "/api/v0.1/org", "/api/v0.1/status"),
+        Endpoint(asked=True, status=403, answer=b'{"errors":["remote configuration is not served here"]}'),
+    ),
+}
+ENDPOINTS: Final = _METRICS | _ANSWERED | _ASKED
 _UNKNOWN: Final = Endpoint()
+# Behind these a sender puts its key, or the number of a case.
+_WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
 
 def route_name(path: str) -> str:
     """Return the label of a path in our metrics: its slashes as underscores; `other` for one not in the table."""
-    return path.strip("/").replace("/", "_") if path in ENDPOINTS or path == "/api/v1/validate" else "other"
+    return path.strip("/").replace("/", "_") if path in ENDPOINTS or path == _VALIDATE else "other"
 
 
 def endpoint_path(path: str) -> str:
-    """Return the path as the table has it: slashes collapsed, none at the end, no key behind /v1/input."""
+    """Return the path as the table has it: slashes collapsed, none at the end, no tail where one may be."""
     path = "/" + "/".join(part for part in path.split("/") if part)
-    return "/v1/input" if path.startswith("/v1/input/") else path
+    return next((prefix for prefix in _WITH_TAIL if path.startswith(f"{prefix}/")), path)
 
 
 class Intake:
@@ -117,7 +129,7 @@ class Intake:
         path = endpoint_path(request.url.path)
         tenant = ""
         try:
-            tenant = self._access.tenant(request, Forbidden, probe=path == "/api/v1/validate").name
+            tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE).name
             response = await self._answer(request, path, tenant)
         except IntakeError as error:
             response = self._refuse(error, path, tenant)
@@ -129,11 +141,13 @@ class Intake:
         return response
 
     async def _answer(self, request: Request, path: str, tenant: str) -> Response:
-        if path == "/api/v1/validate":
+        if path == _VALIDATE:
             return Response(b'{"valid":true}', media_type=_JSON)
-        if request.method in ("GET", "HEAD", "DELETE"):
-            return _errors(404, f"there is nothing to read at {path[:200]}")
         endpoint = ENDPOINTS.get(path, _UNKNOWN)
+        if request.method in ("GET", "HEAD", "DELETE"):
+            if endpoint.asked:
+                return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
+            return _errors(404, f"there is nothing to read at {path[:200]}")
         raw = await self._read(request)
         if endpoint.families:
             await self._store(request, endpoint, path, tenant, raw)
@@ -157,20 +171,23 @@ class Intake:
         if verdict.fault:
             raise Undecodable(verdict.fault)
         for reason, points in verdict.points.items():
-            self._telemetry.points.labels(tenant, reason).inc(points)
+            if reason == STORED:
+                self._telemetry.stored_points.labels(tenant).inc(points)
+            else:
+                self._telemetry.refused_points.labels(tenant, reason).inc(points)
 
     async def _read(self, request: Request) -> bytes:
         """Return the request's body as it was sent; raise PayloadTooLarge and Undecodable."""
         limit = self._limits.max_body_bytes
         if int(request.headers.get("content-length", "0")) > limit:
-            raise PayloadTooLarge(f"payload too large: more than {limit} bytes")
+            raise PayloadTooLarge("payload too large")
         chunks, size = [], 0
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > limit:
-                        raise PayloadTooLarge(f"payload too large: more than {limit} bytes")
+                        raise PayloadTooLarge("payload too large")
                     chunks.append(chunk)
         except TimeoutError:
             raise Overloaded(f"the body did not arrive within {self._limits.body_timeout_s:g} s") from None
@@ -178,7 +195,9 @@ class Intake:
 
     def _refuse(self, error: IntakeError, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
-        response = _errors(INTAKE_STATUS[type(error)], str(error))
+        # What is wrong with a key is said to whoever validates it; an intake says what Datadog's says.
+        told = isinstance(error, Forbidden) and not (path == _VALIDATE and str(error) == KEY_REQUIRED)
+        response = _errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error))
         if isinstance(error, Overloaded):
             response.headers["retry-after"] = str(error.retry_after_s)
         if isinstance(error, PayloadTooLarge | Overloaded):

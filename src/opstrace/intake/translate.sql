@@ -9,7 +9,7 @@ WITH
         ),
         arrayMap(tag -> toValidUTF8(tag), tags)
     ) AS sent_pairs,
-    -- A key keeps to Prometheus's alphabet and does not start with a digit.
+    -- A key keeps to Prometheus's alphabet.
     arrayMap(
         pair -> (
             if(
@@ -21,21 +21,19 @@ WITH
         ),
         sent_pairs
     ) AS legal_pairs,
-    arrayMap(
-        pair -> (if(pair.1 = '' OR pair.1 BETWEEN '0' AND ':', concat('_', pair.1), pair.1), pair.2), legal_pairs
-    ) AS sane_pairs,
-    -- A key never takes a label that means something else; `device` is meant.
+    -- It does not start with a digit, and never takes a label that means something else; `device` is meant.
     arrayMap(
         pair -> (
             multiIf(
                 pair.1 = 'device', pair.1,
                 {prefix:String} != '', concat({prefix:String}, pair.1),
+                pair.1 = '' OR pair.1 BETWEEN '0' AND ':', concat('_', pair.1),
                 pair.1 IN ('__name__', 'instance', 'job', 'type'), concat('tag_', pair.1),
                 pair.1
             ),
             pair.2
         ),
-        sane_pairs
+        legal_pairs
     ) AS pairs,
     -- A key that comes several times has its values sorted, unique and joined.
     if(
