@@ -276,16 +276,16 @@ def _outcomes(text: str, backend_factory: Callable[[], Backend], engine: Evaluat
 
 def _reason(command: Eval, loaded: _Loaded, engine: Evaluator) -> str:
     querier = _WatchedQuerier(loaded.backend.querier(TENANT, Budget()), loaded.withheld)
+    reason = ""
     try:
         _judge(command, querier, engine)
     except _Failure as failure:
-        return str(failure)
+        reason = str(failure)
     except Exception as error:  # noqa: BLE001  a broken engine fails the evaluation, not the run
-        return f"the engine broke: {type(error).__name__}: {error}"
-    if querier.missed:
-        missed = querier.missed[0]
+        reason = f"the engine broke: {type(error).__name__}: {error}"
+    for missed in querier.missed:
         return f"reads {show_labels(missed.labels)}, but the store cannot hold {missed.what}"
-    return ""
+    return reason
 
 
 def _judge(command: Eval, querier: Querier, engine: Evaluator) -> None:
