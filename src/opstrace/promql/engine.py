@@ -95,7 +95,9 @@ class Engine:
         evaluation = Evaluation(
             querier, budget, bounds, lookback_ms or self.lookback_ms, _SUBQUERY_STEP_MS, annotations
         )
-        value = evaluation.value(resolve(tree, bounds), grid)
+        # Infinities, divisions by zero and the signalling NaN of stale markers are data here, no accidents.
+        with np.errstate(all="ignore"):
+            value = evaluation.value(resolve(tree, bounds), grid)
         notes = (tuple(annotations.warnings), tuple(annotations.infos))
         match value:
             case Vector():
