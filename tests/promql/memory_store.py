@@ -1,5 +1,6 @@
 """A store as obvious as can be: a dict of label sets to samples. The judge of every cleverer one."""
 
+import math
 import re
 from bisect import insort
 from collections.abc import Sequence
@@ -8,15 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
+from opstrace.store.histogram import NativeHistogram
 
 Key = tuple[tuple[str, str], ...]
+Sample = float | NativeHistogram
 
 
 @dataclass
 class MemoryStore:
-    """A Backend whose tenants are dicts of dicts: series → timestamp → value."""
+    """A Backend whose tenants are dicts of dicts: series → timestamp → float or histogram."""
 
-    tenants: dict[str, dict[Key, dict[int, float]]] = field(default_factory=dict)
+    tenants: dict[str, dict[Key, dict[int, Sample]]] = field(default_factory=dict)
 
     def querier(self, tenant: str, budget: Budget) -> "MemoryQuerier":
         return MemoryQuerier(self.tenants.setdefault(tenant, {}), budget)
@@ -27,24 +30,25 @@ class MemoryStore:
 
 @dataclass
 class MemoryAppender:
-    data: dict[Key, dict[int, float]]
+    data: dict[Key, dict[int, Sample]]
 
     def append(self, block: Block) -> None:
         for row, labels in enumerate(block.labels):
             key = tuple(sorted((name, value) for name, value in labels.items() if value))
             samples = self.data.setdefault(key, {})
             for index in range(int(block.offsets[row]), int(block.offsets[row + 1])):
-                samples[int(block.timestamps[index])] = float(block.values[index])
+                histogram = None if block.histograms is None else block.histograms[index]
+                samples[int(block.timestamps[index])] = float(block.values[index]) if histogram is None else histogram
 
 
 @dataclass
 class MemoryQuerier:
-    data: dict[Key, dict[int, float]]
+    data: dict[Key, dict[int, Sample]]
     budget: Budget
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
         labels: list[Labels] = []
-        offsets, timestamps, values = [0], [], []
+        offsets, timestamps, found = [0], [], []
         for key, samples in sorted(self.data.items()):
             inside: list[int] = []
             for moment in samples:
@@ -53,11 +57,19 @@ class MemoryQuerier:
             if inside and all(matches(matcher, dict(key)) for matcher in matchers):
                 labels.append(dict(key))
                 timestamps += inside
-                values += [samples[moment] for moment in inside]
+                found += [samples[moment] for moment in inside]
                 offsets.append(len(timestamps))
-        self.budget.spend(len(values))
+        self.budget.spend(len(found))
+        values = [math.nan if isinstance(sample, NativeHistogram) else sample for sample in found]
+        histograms = np.full(len(found), None, dtype=object)
+        for index, sample in enumerate(found):
+            histograms[index] = sample if isinstance(sample, NativeHistogram) else None
         return Block(
-            labels, np.array(offsets), np.array(timestamps, dtype=np.int64), np.array(values, dtype=np.float64)
+            labels,
+            np.array(offsets),
+            np.array(timestamps, dtype=np.int64),
+            np.array(values, dtype=np.float64),
+            histograms if any(histogram is not None for histogram in histograms) else None,
         )
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:

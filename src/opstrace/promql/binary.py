@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from opstrace.errors import ExecutionError
+from opstrace.promql import mixed
 from opstrace.promql.labelsets import Grouping, grouping, identities, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector
@@ -23,6 +24,8 @@ ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
     "^": np.power,
     "atan2": np.arctan2,
 }
+# Of native histograms alone; see `trim`.
+TRIM = frozenset(("</", ">/"))
 COMPARISON: dict[str, Callable[[Floats, Floats], Bools]] = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -41,16 +44,37 @@ def between_scalars(op: str, left: Floats, right: Floats) -> Floats:
         return ARITHMETIC[op](left, right)
 
 
-def with_scalar(op: str, vector: Vector, scalar: Floats, *, scalar_first: bool, returns_bool: bool) -> Vector:
+def with_scalar(
+    op: str,
+    vector: Vector,
+    scalar: Floats,
+    tell: mixed.Telling,
+    *,
+    scalar_first: bool = False,
+    returns_bool: bool = False,
+) -> Vector:
     """Return `vector op scalar` or `scalar op vector`; a comparison without bool keeps the vector's samples."""
     left, right = (scalar, vector.values) if scalar_first else (vector.values, scalar)
     values, kept = _applied(op, left, right, vector.values, returns_bool=returns_bool)
-    unnamed = vector.unnamed if op in COMPARISON and not returns_bool else np.ones(vector.series, dtype=bool)
-    return Vector(vector.labels, values, vector.floats & kept, unnamed)
+    unnamed = vector.unnamed if keeps_name(op, returns_bool=returns_bool) else np.ones(vector.series, dtype=bool)
+    cells: dict[tuple[int, int], mixed.Cell] = {}
+    for row, step in mixed.histogram_cells(vector):
+        assert vector.histograms is not None
+        operands: list[mixed.Cell] = [vector.histograms[row, step], float(scalar[step])]
+        first, second = operands[::-1] if scalar_first else operands
+        cells[row, step] = mixed.operated(op, first, second, tell, returns_bool=returns_bool)
+    return mixed.with_cells(Vector(vector.labels, values, vector.floats & kept, unnamed), cells)
+
+
+def keeps_name(op: str, *, returns_bool: bool) -> bool:
+    """Whether an operator's result is still the metric it was: what filters or trims, but computes nothing new."""
+    return op in TRIM or (op in COMPARISON and not returns_bool)
 
 
 def _applied(op: str, left: Floats, right: Floats, filtered: Floats, *, returns_bool: bool) -> tuple[Floats, Bools]:
     """Return values and which to keep; `filtered` are the values a comparison without bool lets through."""
+    if op in TRIM:
+        return filtered, np.zeros((), dtype=bool)
     with np.errstate(all="ignore"):
         if op not in COMPARISON:
             return ARITHMETIC[op](left, right), np.ones((), dtype=bool)
@@ -125,9 +149,11 @@ def present_in(present: Bools, ids: Ints, groups: int) -> Bools:
 # Joins
 
 
-def joined(op: str, left: Vector, right: Vector, matching: Matching, *, returns_bool: bool) -> Vector:
+def joined(
+    op: str, left: Vector, right: Vector, matching: Matching, tell: mixed.Telling, *, returns_bool: bool
+) -> Vector:
     """Return `left op right` for vectors paired as the matching says; raise ExecutionError if ambiguous."""
-    return _Join(op, left, right, match_keys(left, right, matching), matching, returns_bool).result()
+    return _Join(op, left, right, match_keys(left, right, matching), matching, tell, returns_bool).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +163,7 @@ class _Join:
     right: Vector
     keys: Keys
     matching: Matching
+    tell: mixed.Telling
     returns_bool: bool
 
     @property
@@ -183,9 +210,17 @@ class _Join:
         values, kept = _applied(self.op, left.values, right.values, left.values, returns_bool=self.returns_bool)
         present = left.floats & right.floats & kept
         labels = self.labels(many.labels, one.labels)
-        named = self.op in COMPARISON and not self.returns_bool
+        named = keeps_name(self.op, returns_bool=self.returns_bool)
         unnamed = many.unnamed if named else np.ones(len(labels), dtype=bool)
-        return Vector(labels, values, present, unnamed), keys
+        return mixed.with_cells(Vector(labels, values, present, unnamed), self.mixed_cells(left, right)), keys
+
+    def mixed_cells(self, left: Vector, right: Vector) -> dict[tuple[int, int], mixed.Cell]:
+        cells: dict[tuple[int, int], mixed.Cell] = {}
+        for row, step in {*mixed.histogram_cells(left), *mixed.histogram_cells(right)}:
+            if left.present[row, step] and right.present[row, step]:
+                operands = left.sample(row, step), right.sample(row, step)
+                cells[row, step] = mixed.operated(self.op, *operands, self.tell, returns_bool=self.returns_bool)
+        return cells
 
     def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> list[Labels]:
         matching = self.matching

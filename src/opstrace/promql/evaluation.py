@@ -1,25 +1,40 @@
 """One query being evaluated: walks the tree, reads what the leaves need, and hands arrays to the families."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from opstrace.errors import ExecutionError
-from opstrace.promql import binary
+from opstrace.promql import binary, mixed
 from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
 from opstrace.promql.annotations import Annotations
-from opstrace.promql.functions import FUNCTIONS, Site
+from opstrace.promql.functions import INSTANT_FUNCTIONS, Site
 from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
-from opstrace.promql.labelsets import grouping, nameless
+from opstrace.promql.labelsets import grouping, nameless, place_of
 from opstrace.promql.numbers import spelled_number
 from opstrace.promql.plan import Bounds, invariant
 from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
-from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Scalar, String, Value, Vector, empty_vector
+from opstrace.promql.values import (
+    Bools,
+    Floats,
+    Grid,
+    Ints,
+    Matrix,
+    Scalar,
+    String,
+    Value,
+    Vector,
+    empty_vector,
+    filled,
+)
 from opstrace.promql.windows import pieces, stale, upto, windows, without
 from opstrace.store.backend import Block, Budget, Labels, Matcher, Querier
 
-_FUNCTIONS = {**FUNCTIONS, **HISTOGRAM_FUNCTIONS}
+FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
+# Those that need more than their arguments' values.
+SPECIAL = ("info", "timestamp")
 
 
 @dataclass(slots=True)
@@ -92,10 +107,15 @@ class Evaluation:
         shape = (len(block.labels), grid.steps)
         self.budget.spend(shape[0] * shape[1])
         values, present, moments = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+        histograms = None if block.histograms is None else np.full(shape, None, dtype=object)
         for start, end in pieces(block, len(ends)):
             rows = slice(start, end)
-            values[rows], present[rows], moments[rows] = _latest(block, start, end, ends, self.lookback_ms)
-        vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool))
+            index, present[rows] = _latest(block, start, end, ends, self.lookback_ms)
+            if len(block.values):
+                values[rows], moments[rows] = block.values[index], block.timestamps[index]
+            if histograms is not None and block.histograms is not None:
+                histograms[rows] = block.histograms[index]
+        vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool), histograms)
         kept = vector.inhabited
         return (vector, moments) if kept.all() else (vector.rows(kept), moments[kept])
 
@@ -129,10 +149,11 @@ class Evaluation:
             return self.rollup(node, grid)
         if node.function == "timestamp":
             return self.timestamp(node, grid)
-        function = _FUNCTIONS[node.function]
+        function = FUNCTIONS[node.function]
         if node.function == "absent_over_time":
-            present = self.rolled("present_over_time", self.matrix(node.args[0], grid), [])
-            return function(self.site(node, grid), present)
+            matrix = self.matrix(node.args[0], grid)
+            blind = replace(matrix, block=replace(matrix.block, histograms=None))
+            return function(self.site(node, grid), self.rolled("present_over_time", blind, []))
         return function(self.site(node, grid), *[self.value(arg, grid) for arg in node.args])
 
     def site(self, node: Call, grid: Grid) -> Site:
@@ -156,11 +177,26 @@ class Evaluation:
             )
         if node.function == "predict_linear":
             scalars.append(matrix.times)
-        return self.rolled(node.function, matrix, scalars)
+        vector = self.rolled(node.function, matrix, scalars)
+        if matrix.block.histograms is None:
+            return vector
+        return self.with_histograms(node, matrix, vector)
+
+    def with_histograms(self, node: Call, matrix: Matrix, floats: Vector) -> Vector:
+        """Add what a range function makes of windows that hold histograms."""
+        rows = {id(labels): row for row, labels in enumerate(matrix.block.labels)}
+        whole = _spread(floats, [rows[id(labels)] for labels in floats.labels], matrix)
+        cells: dict[tuple[int, int], mixed.Cell] = {}
+        for row, step, window in _mixed_windows(matrix):
+            telling = mixed.Telling(self.annotations, node.args[0], mixed.metric_of(whole.labels[row]))
+            of_floats = float(whole.values[row, step])
+            cells[row, step] = mixed.ROLLUPS_OF_MIXED[node.function](window, of_floats, telling)
+        vector = mixed.with_cells(whole, cells)
+        return vector.rows(vector.inhabited)
 
     def rolled(self, name: str, matrix: Matrix, scalars: list[Floats | Ints]) -> Vector:
         """Run a range function over the windows, a piece of the series at a time."""
-        function, block, steps = ROLLUPS[name], matrix.block, len(matrix.times)
+        function, block, steps = ROLLUPS[name], _floats_of(matrix.block), len(matrix.times)
         shape = (len(block.labels), steps)
         self.budget.spend(shape[0] * steps)
         values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
@@ -211,15 +247,22 @@ class Evaluation:
         if not vector.series:
             return empty_vector(vector.steps)
         groups = grouping(vector.labels, node.labels, without=node.without)
-        floats = grouped(vector.values, vector.floats, groups)
+        countable = vector.present if node.op in ("count", "group") else vector.floats
+        floats = grouped(vector.values, countable, groups)
         values = FOLDS[node.op](floats, *([] if param is None else [param]))
         unnamed = np.zeros(len(groups.labels), dtype=bool)
         np.logical_or.at(unnamed, groups.ids, vector.unnamed)
-        return Vector(groups.labels, values, floats.counts > 0, unnamed)
+        result = Vector(groups.labels, values, floats.counts > 0, unnamed)
+        telling = mixed.Telling(self.annotations, node.expr)
+        return mixed.aggregated(node.op, result, vector, groups.ids.tolist(), telling)
 
     def chosen(self, node: Aggregate, vector: Vector, param: Floats) -> Vector:
         """Keep some series of each group."""
+        if node.op == "limit_ratio":
+            return self.limit_ratio(node, vector, param)
         wanted = _wanted(param)
+        if node.op != "limitk":
+            vector = mixed.without_histograms(node.op, vector, mixed.Telling(self.annotations, node.expr))
         if not vector.series or not (wanted > 0).any():
             return empty_vector(vector.steps)
         groups = grouped(vector.values, vector.present, grouping(vector.labels, node.labels, without=node.without))
@@ -231,13 +274,26 @@ class Evaluation:
         rows = result.inhabited
         return result if rows.all() else result.rows(rows)
 
+    def limit_ratio(self, node: Aggregate, vector: Vector, ratios: Floats) -> Vector:
+        """limit_ratio(r scalar, v instant-vector): the share r of the series; a negative r takes the others."""
+        if np.isnan(ratios).any():
+            raise ExecutionError("Ratio value is NaN")
+        assert node.param is not None
+        for wrong in ratios[np.abs(ratios) > 1][:1].tolist():
+            capped = f"{spelled_number(wrong)}, capping to {'1' if wrong > 0 else '-1'}"
+            self.annotations.warn(f"ratio value should be between -1 and 1, got {capped}", node.param)
+        places = np.array([place_of(labels) for labels in vector.labels])[:, None]
+        chosen = np.where(ratios >= 0, places < ratios, places >= 1 + ratios)
+        result = replace(vector, present=vector.present & chosen)
+        return result.rows(result.inhabited)
+
     def count_values(self, node: Aggregate, vector: Vector, label: str) -> Vector:
         """count_values(label string, v instant-vector): how many series have each value."""
         check_label_name_of(label)
         rows, steps = np.nonzero(vector.present)
-        numbers = vector.values[rows, steps]
-        distinct, which = np.unique(numbers, return_inverse=True)
-        texts = [spelled_number(number) for number in distinct.tolist()]
+        # By their bits, because -0 is printed, and so counted, apart from 0.
+        distinct, which = np.unique(vector.values[rows, steps].view(np.int64), return_inverse=True)
+        texts = [spelled_number(number) for number in distinct.view(np.float64).tolist()]
         pairs, cells = np.unique(rows * len(texts) + which, return_inverse=True) if len(rows) else (rows, rows)
         series = [{**vector.labels[pair // len(texts)], label: texts[pair % len(texts)]} for pair in pairs.tolist()]
         names = node.labels if node.without else (*node.labels, label)
@@ -258,7 +314,7 @@ class Evaluation:
         if isinstance(value, Scalar):
             return Scalar(-value.values)
         assert isinstance(value, Vector)
-        return Vector(value.labels, -value.values, value.floats, np.ones(value.series, dtype=bool))
+        return binary.with_scalar("*", value, np.full(grid.steps, -1.0), self.site_of(node))
 
     def binary(self, node: Binary, grid: Grid) -> Value:
         """Combine two expressions."""
@@ -278,7 +334,12 @@ class Evaluation:
     def with_scalar(self, node: Binary, vector: Vector, scalar: Scalar, *, scalar_first: bool) -> Vector:
         """Combine a vector with a scalar."""
         return binary.with_scalar(
-            node.op, vector, scalar.values, scalar_first=scalar_first, returns_bool=node.returns_bool
+            node.op,
+            vector,
+            scalar.values,
+            self.site_of(node),
+            scalar_first=scalar_first,
+            returns_bool=node.returns_bool,
         )
 
     def between_vectors(self, node: Binary, left: Vector, right: Vector) -> Vector:
@@ -286,7 +347,46 @@ class Evaluation:
         assert node.matching is not None
         if node.op in binary.SET:
             return binary.SET[node.op](left, right, binary.match_keys(left, right, node.matching))
-        return binary.joined(node.op, left, right, node.matching, returns_bool=node.returns_bool)
+        telling = self.site_of(node)
+        return binary.joined(node.op, left, right, node.matching, telling, returns_bool=node.returns_bool)
+
+    def site_of(self, node: Node) -> mixed.Telling:
+        """Return whom an operator tells about histograms it cannot work with."""
+        return mixed.Telling(self.annotations, node)
+
+
+def _floats_of(block: Block) -> Block:
+    """Return the block without its histogram samples."""
+    if block.histograms is None:
+        return block
+    kept = without(block, filled(block.histograms))
+    return replace(kept, histograms=None)
+
+
+def _spread(vector: Vector, rows: list[int], matrix: Matrix) -> Vector:
+    """Return a vector with a row for every series of the matrix, of which it has some."""
+    labels = matrix.block.labels
+    shape = (len(labels), vector.steps)
+    values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+    values[rows], present[rows] = vector.values, vector.present
+    named = vector.series and not vector.unnamed.all()
+    unnamed = matrix.unnamed if named else np.ones(shape[0], dtype=bool)
+    return Vector(labels, values, present, unnamed)
+
+
+def _mixed_windows(matrix: Matrix) -> Iterator[tuple[int, int, mixed.Window]]:
+    """Return row, step and samples of every window that holds a histogram."""
+    block = matrix.block
+    assert block.histograms is not None
+    everything = windows(block, 0, len(block.labels), matrix.starts, matrix.ends)
+    before = np.append(0, np.cumsum(filled(block.histograms)))
+    rows, steps = np.nonzero(before[everything.last] > before[everything.first])
+    for row, step in zip(rows.tolist(), steps.tolist(), strict=True):
+        span = slice(int(everything.first[row, step]), int(everything.last[row, step]))
+        pairs = zip(block.values[span].tolist(), block.histograms[span].tolist(), strict=True)
+        samples = [value if histogram is None else histogram for value, histogram in pairs]
+        times = block.timestamps[span].tolist()
+        yield row, step, mixed.Window(times, samples, int(matrix.starts[step]), int(matrix.ends[step]))
 
 
 def _without_empty(labels: Labels) -> Labels:
@@ -311,19 +411,18 @@ def _ends(node: Selector | Subquery, grid: Grid) -> Ints:
     return np.full(grid.steps, node.at - node.offset, dtype=np.int64)
 
 
-def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Floats, Bools, Ints]:
+def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Ints, Bools]:
+    """Return for some series × steps the place of the latest sample, and whether it counts."""
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
     timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
     last = upto(timestamps, offsets, Grid(ends)) - 1
     found = last >= offsets[:-1, None]
     last[~found] = 0
-    if not len(values):
-        return np.zeros(last.shape), found, last
-    moments, latest = timestamps[last], values[last]
-    found &= moments > ends - lookback_ms
-    found &= ~stale(latest)
-    return latest, found, moments
+    if len(values):
+        found &= timestamps[last] > ends - lookback_ms
+        found &= ~stale(values)[last]
+    return last + begin, found
 
 
 def _multiples(starts: Ints, ends: Ints, step: int) -> Ints:
@@ -339,7 +438,8 @@ def _block(vector: Vector, times: Ints) -> Block:
     counts = vector.present.sum(axis=1)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     moments = np.broadcast_to(times, vector.present.shape)[vector.present]
-    return Block(vector.labels, offsets, moments, vector.values[vector.present])
+    histograms = None if vector.histograms is None else vector.histograms[vector.present]
+    return Block(vector.labels, offsets, moments, vector.values[vector.present], histograms)
 
 
 def _repeated(value: Value, steps: int) -> Value:

@@ -335,7 +335,7 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part]
 
 
-FUNCTIONS: dict[str, Callable[..., Value]] = {
+INSTANT_FUNCTIONS: dict[str, Callable[..., Value]] = {
     **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(DATES, date),
     "absent": absent,

@@ -1,17 +1,20 @@
 """Functions of histograms: of classic ones, which are series with `le`, and of native ones, which are samples."""
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from opstrace.promql import buckets
+from opstrace.promql import buckets, native
 from opstrace.promql.binary import merged, stacked
 from opstrace.promql.functions import Site
 from opstrace.promql.labelsets import NAME
+from opstrace.promql.mixed import histogram_cells
 from opstrace.promql.numbers import spelled_label, spelled_number
 from opstrace.promql.tree import Node
-from opstrace.promql.values import Floats, Scalar, String, Value, Vector, empty_vector
+from opstrace.promql.values import Bools, Floats, Scalar, String, Value, Vector
+from opstrace.store.histogram import NativeHistogram
 
 _SAME = "vector cannot contain metrics with the same labelset"
 
@@ -19,52 +22,120 @@ _SAME = "vector cannot contain metrics with the same labelset"
 def histogram_quantile(site: Site, quantile: Scalar, operand: Vector) -> Vector:
     """histogram_quantile(q scalar, b instant-vector)."""
     warn_of_quantiles(site, site.node.args[0], quantile.values)
-    warn_of_bounds(site, site.node.args[1], operand)
-    return _quantiles(site, site.node.args[1], quantile.values, operand)
+    separated = _separated(site, site.node.args[1], operand)
+    return _quantiles(site, site.node.args[1], site.node.args[0], quantile.values, separated)
 
 
 def histogram_quantiles(site: Site, operand: Vector, label: String, *wanted: Scalar) -> Vector:
     """histogram_quantiles(b instant-vector, label string, q scalar, …): several, told apart by a label."""
-    warn_of_bounds(site, site.node.args[0], operand)
+    separated = _separated(site, site.node.args[0], operand)
     parts = []
     for position, quantile in enumerate(wanted):
         warn_of_quantiles(site, site.node.args[position + 2], quantile.values)
-        found = _quantiles(site, site.node.args[0], quantile.values, operand)
+        found = _quantiles(site, site.node.args[0], site.node.args[0], quantile.values, separated)
         text = spelled_label(float(quantile.values[0]))
         parts.append(replace(found, labels=[{**labels, label.text: text} for labels in found.labels]))
     return merged(stacked(parts), _SAME)
 
 
-def _quantiles(site: Site, node: Node, wanted: Floats, operand: Vector) -> Vector:
-    histograms = buckets.histograms_of(operand)
-    if not histograms.labels:
-        return empty_vector(operand.steps)
-    shape = (len(histograms.labels), operand.steps)
-    values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
-    for cells in buckets.cells_of(histograms, operand.values, operand.floats):
-        found, forced = buckets.quantiles(cells, wanted[cells.steps])
-        values[cells.histograms, cells.steps] = found
-        present[cells.histograms, cells.steps] = True
-        for histogram in np.unique(cells.histograms[forced]).tolist():
-            name = histograms.labels[histogram].get(NAME, "")
-            message = "input to histogram_quantile needed to be fixed for monotonicity (see docs/promql.md)"
-            site.annotations.info(for_metric(message, name), node)
-    return Vector(histograms.labels, values, present, np.ones(shape[0], dtype=bool))
-
-
 def histogram_fraction(site: Site, lower: Scalar, upper: Scalar, operand: Vector) -> Vector:
     """histogram_fraction(lower scalar, upper scalar, b instant-vector)."""
-    warn_of_bounds(site, site.node.args[2], operand)
-    histograms = buckets.histograms_of(operand)
-    if not histograms.labels:
-        return empty_vector(operand.steps)
-    shape = (len(histograms.labels), operand.steps)
+    separated = _separated(site, site.node.args[2], operand)
+
+    def of_buckets(cells: buckets.Cells) -> Floats:
+        return buckets.fractions(cells, lower.values[cells.steps], upper.values[cells.steps])
+
+    def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
+        if math.isnan(histogram.sum) and histogram.count:
+            message = "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+            site.annotations.info(for_metric(message, name), site.node.args[0])
+        return native.fraction(histogram, float(lower.values[step]), float(upper.values[step]))
+
+    return _computed(separated, of_buckets, of_native)
+
+
+def _quantiles(site: Site, node: Node, native_node: Node, wanted: Floats, separated: "Separated") -> Vector:
+    def of_buckets(cells: buckets.Cells) -> Floats:
+        found, forced = buckets.quantiles(cells, wanted[cells.steps])
+        for row in np.unique(cells.histograms[forced]).tolist():
+            message = "input to histogram_quantile needed to be fixed for monotonicity (see docs/promql.md)"
+            site.annotations.info(for_metric(message, separated.classic.labels[row].get(NAME, "")), node)
+        return found
+
+    def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
+        quantile = native.quantile(histogram, float(wanted[step]))
+        if math.isnan(histogram.sum) and histogram.count and 0 <= wanted[step] <= 1:
+            effect = "result is NaN" if math.isnan(quantile) else "result is skewed higher"
+            message = f"input to histogram_quantile has NaN observations, {effect}"
+            site.annotations.info(for_metric(message, name), native_node)
+        return quantile
+
+    return _computed(separated, of_buckets, of_native)
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """A vector's classic histograms, with where their buckets count, and its native ones."""
+
+    classic: buckets.Histograms
+    vector: Vector
+    present: Bools  # series × steps: buckets that count
+    native: dict[tuple[int, int], NativeHistogram]  # row and step
+
+
+def _separated(site: Site, node: Node, operand: Vector) -> Separated:
+    """Tell classic from native histograms; where labels have both, neither counts."""
+    warn_of_bounds(site, node, operand)
+    classic = buckets.histograms_of(operand)
+    present = operand.floats.copy()
+    cells = {place: operand.sample(*place) for place in histogram_cells(operand)}
+    natives = {place: cell for place, cell in cells.items() if isinstance(cell, NativeHistogram)}
+    if natives:
+        rows_of = {frozenset(labels.items()): rows for labels, rows in zip(classic.labels, classic.rows, strict=True)}
+        for row, step in list(natives):
+            rows = rows_of.get(frozenset(operand.labels[row].items()))
+            if rows is not None and present[rows, step].any():
+                message = "vector contains a mix of classic and native histograms"
+                site.annotations.warn(for_metric(message, operand.labels[row].get(NAME, "")), node)
+                present[rows, step] = False
+                del natives[row, step]
+    return Separated(classic, operand, present, natives)
+
+
+def _computed(
+    separated: Separated,
+    of_buckets: Callable[[buckets.Cells], Floats],
+    of_native: Callable[[NativeHistogram, int, str], float],
+) -> Vector:
+    """Compute one number for each histogram at each step."""
+    classic, vector = separated.classic, separated.vector
+    rows = sorted({row for row, _ in separated.native})
+    shape = (len(classic.labels) + len(rows), vector.steps)
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
-    for cells in buckets.cells_of(histograms, operand.values, operand.floats):
-        found = buckets.fractions(cells, lower.values[cells.steps], upper.values[cells.steps])
-        values[cells.histograms, cells.steps] = found
+    for cells in buckets.cells_of(classic, vector.values, separated.present):
+        values[cells.histograms, cells.steps] = of_buckets(cells)
         present[cells.histograms, cells.steps] = True
-    return Vector(histograms.labels, values, present, np.ones(shape[0], dtype=bool))
+    place = {row: len(classic.labels) + index for index, row in enumerate(rows)}
+    for (row, step), histogram in separated.native.items():
+        values[place[row], step] = of_native(histogram, step, vector.labels[row].get(NAME, ""))
+        present[place[row], step] = True
+    labels = [*classic.labels, *(vector.labels[row] for row in rows)]
+    return merged(Vector(labels, values, present, np.ones(shape[0], dtype=bool)), _SAME)
+
+
+def _of_each(compute: Callable[[NativeHistogram], float], banner: str) -> Callable[[Site, Vector], Vector]:
+    """Return a function of the native histograms of a vector."""
+
+    def computed(_: Site, operand: Vector) -> Vector:
+        values, present = np.zeros(operand.values.shape), np.zeros(operand.values.shape, dtype=bool)
+        for row, step in histogram_cells(operand):
+            sample = operand.sample(row, step)
+            assert isinstance(sample, NativeHistogram)
+            values[row, step], present[row, step] = compute(sample), True
+        return Vector(operand.labels, values, present, np.ones(operand.series, dtype=bool))
+
+    computed.__doc__ = banner
+    return computed
 
 
 def warn_of_quantiles(site: Site, node: Node, wanted: Floats) -> None:
@@ -90,6 +161,13 @@ def for_metric(message: str, name: str) -> str:
 
 
 HISTOGRAM_FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "histogram_avg": _of_each(native.average, "histogram_avg(v instant-vector): mean observation."),
+    "histogram_count": _of_each(lambda one: one.count, "histogram_count(v instant-vector): number of observations."),
+    "histogram_stddev": _of_each(
+        lambda one: math.sqrt(native.variance(one)), "histogram_stddev(v instant-vector): estimated deviation."
+    ),
+    "histogram_stdvar": _of_each(native.variance, "histogram_stdvar(v instant-vector): estimated variance."),
+    "histogram_sum": _of_each(lambda one: one.sum, "histogram_sum(v instant-vector): sum of the observations."),
     "histogram_fraction": histogram_fraction,
     "histogram_quantile": histogram_quantile,
     "histogram_quantiles": histogram_quantiles,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
@@ -62,6 +63,13 @@ def nameless(labels: Labels) -> Labels:
 def sort_key(labels: Labels) -> tuple[tuple[str, str], ...]:
     """Return what label sets sort by: name and value in turn, by ascending name."""
     return tuple(sorted(labels.items()))
+
+
+def place_of(labels: Labels) -> float:
+    """Return a number from 0 up to 1 that depends on nothing but the labels."""
+    text = "\xff".join(f"{name}\xff{value}" for name, value in sort_key(labels))
+    digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def spelled(labels: Labels) -> str:

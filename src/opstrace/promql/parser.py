@@ -33,8 +33,8 @@ from opstrace.promql.tree import (
 )
 from opstrace.store.backend import Matcher, MatchOp
 
-# How tightly operators bind; `^` alone groups to the right.
-_PRECEDENCE = {
+# How tightly operators bind; `^` alone groups to the right. `</` and `>/` trim native histograms.
+PRECEDENCE = {
     **dict.fromkeys(("or",), 1),
     **dict.fromkeys(("and", "unless"), 2),
     **dict.fromkeys(("==", "!=", "<=", "<", ">=", ">"), 3),
@@ -43,7 +43,7 @@ _PRECEDENCE = {
     **dict.fromkeys(("</", ">/"), 5),
     "^": 6,
 }
-_UNARY_BINDS = _PRECEDENCE["^"]
+_UNARY_BINDS = PRECEDENCE["^"]
 SET_OPERATORS = frozenset(("and", "or", "unless"))
 COMPARISONS = frozenset(("==", "!=", "<=", "<", ">=", ">"))
 
@@ -174,7 +174,7 @@ class _Parser:
             self.fail(self.here.start, f"expression nests deeper than {MAX_DEPTH} levels")
         left = self.unary() if self.at_operator("+", "-") else self.postfix()
         chain = 0
-        while (operator := self.operator()) and _PRECEDENCE[operator] >= tightest:
+        while (operator := self.operator()) and PRECEDENCE[operator] >= tightest:
             chain += 1
             if self.depth + chain > MAX_DEPTH:
                 self.fail(self.here.start, f"expression nests deeper than {MAX_DEPTH} levels")
@@ -184,7 +184,7 @@ class _Parser:
 
     def operator(self) -> str:
         text = self.here.text.lower() if self.here.kind in (Kind.OPERATOR, Kind.IDENTIFIER) else ""
-        return text if text in _PRECEDENCE else ""
+        return text if text in PRECEDENCE else ""
 
     def unary(self) -> Node:
         sign = self.take()
@@ -205,7 +205,7 @@ class _Parser:
         if returns_bool:
             self.take()
         matching, clause = self.matching(operator)
-        right = self.expr(_PRECEDENCE[operator] + (operator != "^"))
+        right = self.expr(PRECEDENCE[operator] + (operator != "^"))
         node = Binary(left.start, right.end, operator, left, right, returns_bool, matching)
         return self.checked_binary(node, at, clause)
 
@@ -603,9 +603,9 @@ class _Parser:
         if self.depth > MAX_DEPTH:
             self.fail(self.here.start, f"expression nests deeper than {MAX_DEPTH} levels")
         left = self.duration_unary()
-        while self.at_operator("+", "-", "*", "/", "%", "^") and _PRECEDENCE[self.here.text] >= tightest:
+        while self.at_operator("+", "-", "*", "/", "%", "^") and PRECEDENCE[self.here.text] >= tightest:
             op = self.take().text
-            right = self.duration_expr(_PRECEDENCE[op] + (op != "^"))
+            right = self.duration_expr(PRECEDENCE[op] + (op != "^"))
             left = Binary(left.start, right.end, op, left, right, False, None)
         self.depth -= 1
         return left

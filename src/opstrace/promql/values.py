@@ -5,12 +5,13 @@ Presence is a mask of its own: where `present` is false the value means nothing,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opstrace.store.backend import Block, Labels
+from opstrace.store.histogram import NativeHistogram
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -65,13 +66,18 @@ class Vector:
     @property
     def floats(self) -> Bools:
         """Where the value is a float."""
-        return self.present if self.histograms is None else self.present & (self.histograms == None)  # noqa: E711
+        return self.present if self.histograms is None else self.present & ~filled(self.histograms)
 
     @property
     def inhabited(self) -> Bools:
         """Which series have a sample at any step."""
         there: Bools = np.logical_or.reduce(self.present, axis=1)
         return there
+
+    def sample(self, row: int, step: int) -> float | NativeHistogram:
+        """Return one cell."""
+        histogram = None if self.histograms is None else self.histograms[row, step]
+        return float(self.values[row, step]) if histogram is None else histogram
 
     def rows(self, index: Ints | Bools) -> "Vector":
         """Return these series, in this order."""
@@ -116,6 +122,13 @@ class Matrix:
 
 
 Value: TypeAlias = Vector | Scalar | String | Matrix
+
+
+def filled(objects: Objects) -> Bools:
+    """Return where there is anything but None."""
+    anything: Any = None
+    there: Bools = np.not_equal(objects, anything).astype(np.bool_)
+    return there
 
 
 def empty_vector(steps: int) -> Vector:

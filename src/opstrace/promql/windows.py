@@ -69,7 +69,9 @@ def without(block: Block, unwanted: Bools) -> Block:
         return block
     dropped = np.concatenate(([0], np.cumsum(unwanted)))
     kept = ~unwanted
-    return Block(block.labels, block.offsets - dropped[block.offsets], block.timestamps[kept], block.values[kept])
+    histograms = None if block.histograms is None else block.histograms[kept]
+    offsets = block.offsets - dropped[block.offsets]
+    return Block(block.labels, offsets, block.timestamps[kept], block.values[kept], histograms)
 
 
 def upto(timestamps: Ints, offsets: Ints, grid: Grid) -> Ints:

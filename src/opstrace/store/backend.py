@@ -52,6 +52,7 @@ class Block:
     offsets: NDArray[np.int64]  # series + 1
     timestamps: NDArray[np.int64]  # ms, one a sample
     values: NDArray[np.float64]  # one a sample
+    histograms: NDArray[np.object_] | None = None  # one a sample: a NativeHistogram, or None where the value counts
 
 
 @dataclass(slots=True)
