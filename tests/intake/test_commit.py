@@ -1,0 +1,148 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+import pytest
+
+from opstrace.errors import Overloaded, StoreError
+from opstrace.intake.commit import Commit
+from opstrace.intake.payload import Body, Family, Verdict
+from opstrace.store.backend import Block
+from opstrace.telemetry import Telemetry
+
+BLOCK = Block(labels=[{"__name__": "m"}], offsets=np.array([0, 1]), timestamps=np.array([1]), values=np.array([1.0]))
+
+
+def body(content: bytes = b"x") -> Body:
+    return Body(Family.SERIES_V1, "t", content)
+
+
+class Writer:
+    """What a commit writes with, under the test's control."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[list[bytes], int]] = []
+        self.may_write = threading.Event()
+        self.may_write.set()
+        self.began = threading.Event()
+        self.failures: dict[int, Exception] = {}
+        self._calls = count()
+
+    def __call__(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]]) -> tuple[list[Verdict], int]:
+        call = next(self._calls)
+        self.batches.append(([b.content for b in bodies], len(blocks)))
+        self.began.set()
+        assert self.may_write.wait(30)
+        if call in self.failures:
+            raise self.failures[call]
+        return [Verdict({"stored": len(b.content)}) for b in bodies], 0
+
+
+def started(writer: Writer, max_bodies: int = 100, max_bytes: int = 1000) -> Commit:
+    commit = Commit(writer, Telemetry(), max_bodies=max_bodies, max_bytes=max_bytes)
+    commit.start()
+    return commit
+
+
+def test_bodies_that_arrive_together_are_one_commit_and_each_has_its_own_verdict() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer)
+        verdicts = await asyncio.gather(
+            *(commit.submit(body(b"x" * n)) for n in range(1, 6)), commit.append("t", BLOCK)
+        )
+        assert [v.points["stored"] for v in verdicts[:5] if v] == [1, 2, 3, 4, 5]
+        assert [(len(written), blocks) for written, blocks in writer.batches] == [(5, 1)]
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_full_queue_refuses_and_recovers() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer, max_bodies=3)
+        writer.may_write.clear()
+        under_way = asyncio.create_task(commit.submit(body(b"first")))
+        assert await asyncio.to_thread(writer.began.wait, 30)
+        waiting = [asyncio.create_task(commit.submit(body())) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refusal:
+            await commit.submit(body())
+        assert refusal.value.retry_after_s > 0
+        writer.may_write.set()
+        await asyncio.gather(under_way, *waiting)
+        await commit.submit(body())
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_the_queue_is_bounded_in_bytes_and_takes_one_large_body_all_the_same() -> None:
+    async def scene() -> None:
+        commit = started(Writer(), max_bytes=1000)
+        large = asyncio.create_task(commit.submit(body(b"x" * 5000)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await commit.submit(body())
+        assert (await large).points == {"stored": 5000}
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [StoreError("disk full"), RuntimeError("a bug"), MemoryError()])
+def test_a_failed_commit_is_not_now_for_its_bodies_and_nothing_to_the_next(error: Exception) -> None:
+    async def scene() -> None:
+        writer = Writer()
+        writer.failures[0] = error
+        commit = started(writer)
+        results = await asyncio.gather(commit.submit(body()), commit.append("t", BLOCK), return_exceptions=True)
+        assert all(isinstance(result, Overloaded) for result in results)
+        assert (await commit.submit(body())).points == {"stored": 1}
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_drain_finishes_what_waits_and_refuses_what_comes() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer)
+        waiting = [asyncio.create_task(commit.submit(body())) for _ in range(5)]
+        await asyncio.sleep(0)
+        draining = asyncio.create_task(commit.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="stopping"):
+            await commit.submit(body())
+        await draining
+        assert [(await verdict).points for verdict in waiting] == [{"stored": 1}] * 5
+
+    asyncio.run(scene())
+
+
+def test_a_sender_that_went_away_does_not_disturb_the_others() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer)
+        gone, stays = asyncio.create_task(commit.submit(body())), asyncio.create_task(commit.submit(body()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert (await stays).points == {"stored": 1}
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_batch_ends_at_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer, max_bytes=10_000)
+        monkeypatch.setattr("opstrace.intake.commit.MAX_BATCH_BYTES", 1000)
+        await asyncio.gather(*(commit.submit(body(b"x" * 400)) for _ in range(5)))
+        assert [len(bodies) for bodies, _ in writer.batches] == [2, 2, 1]
+        await commit.drain()
+
+    asyncio.run(scene())
