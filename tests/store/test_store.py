@@ -153,3 +153,10 @@ def test_a_broken_regular_expression_is_a_bad_query(store: Store) -> None:
 def test_nothing_is_a_block_of_nothing(store: Store) -> None:
     found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, 10)
     assert (found.labels, found.offsets.tolist(), len(found.values)) == ((), [0], 0)
+
+
+def test_a_selector_may_match_more_series_than_a_statement_can_list(store: Store) -> None:
+    many = 30_000
+    store.appender("t").append(block([({"__name__": "m", "i": str(i)}, [(1, float(i))]) for i in range(many)]))
+    found = store.querier("t", Budget()).select([matcher("__name__=m"), matcher("i!~.*7")], 0, 10)
+    assert sorted(found.values.tolist()) == [float(i) for i in range(many) if i % 10 != 7]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from opstrace.errors import BadQuery, BudgetExceeded
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
 from opstrace.store.engine import Engine, Parameter, statement
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 # A statement of the engine has 256 KiB at most, and each matcher is part of one.
@@ -25,6 +25,8 @@ MAX_MATCHERS = 1_000
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _MS_PER_DAY = 86_400_000
+# A statement may be 256 KiB long; a longer list of series goes in as a table, which costs some 8 ms.
+_MAX_LISTED_SERIES = 2_000
 _LAST_DAY = 120_529  # 2299-12-31, the last Date32
 _TEMPLATES: dict[MatchOp, str] = {
     MatchOp.EQUAL: "{label} = {{{value}:String}}",
@@ -159,7 +161,7 @@ class StoreQuerier:
 
     def _samples(
         self, metrics: list[int], wanted: Resolved | None, start_ms: int, end_ms: int, *, final: bool
-    ) -> "pa.Table":
+    ) -> pa.Table:
         parameters: dict[str, Parameter] = {
             "tenant": self._tenant,
             "metrics": metrics,
@@ -167,23 +169,31 @@ class StoreQuerier:
             "end_ms": end_ms,
             "limit": max(self._budget.max_samples - self._budget.samples, 0) + 1,
         }
-        if wanted:
-            parameters["series"] = wanted.series.tolist()
+        clause, rows = "1", None
+        if wanted and len(wanted.series) <= _MAX_LISTED_SERIES:
+            clause, parameters["series"] = "series IN {series:Array(UInt64)}", wanted.series.tolist()
+        elif wanted:
+            clause, rows = (
+                "series IN (SELECT assumeNotNull(series) FROM Python(rows))",
+                pa.table({"series": wanted.series}),
+            )
         sql = statement("opstrace.store", "select_samples_final" if final else "select_samples")
-        return self._run(sql.replace("{wanted}", "series IN {series:Array(UInt64)}" if wanted else "1"), parameters)
+        return self._run(sql.replace("{wanted}", clause), parameters, rows)
 
     def _column(self, name: str, where: Condition) -> list[str]:
         column: list[str] = self._read(name, where).column(0).to_pylist()
         return column
 
-    def _read(self, name: str, where: Condition) -> "pa.Table":
+    def _read(self, name: str, where: Condition) -> pa.Table:
         sql = statement("opstrace.store", name).replace("{condition}", where.clause)
         return self._run(f"{sql} SETTINGS max_threads = 2", where.parameters)
 
-    def _run(self, sql: str, parameters: dict[str, Parameter]) -> "pa.Table":
+    def _run(self, sql: str, parameters: dict[str, Parameter], rows: pa.Table | None = None) -> pa.Table:
         self._budget.check()
         with self._engine.reader() as connection:
-            table = connection.read(f"{sql}, max_execution_time = {self._budget.seconds_left:.3f}", **parameters)
+            table = connection.read(
+                f"{sql}, max_execution_time = {self._budget.seconds_left:.3f}", rows, **parameters
+            )
         self._budget.check()
         return table
 
@@ -196,11 +206,11 @@ EMPTY = Block(
 )
 
 
-def _labels(table: "pa.Table") -> list[Labels]:
+def _labels(table: pa.Table) -> list[Labels]:
     return list(_labels_decoder.decode("[" + ",".join(table["label_json"].to_pylist()) + "]"))
 
 
-def _repeats(table: "pa.Table") -> bool:
+def _repeats(table: pa.Table) -> bool:
     """Say whether a series has two samples of one time, as after a payload that was sent twice."""
     series, times = table["series"].to_numpy(), table["time_ms"].to_numpy()
     return bool(np.any((series[1:] == series[:-1]) & (times[1:] == times[:-1])))
@@ -212,7 +222,7 @@ def _starts(keys: "NDArray[np.uint64] | NDArray[np.int64]") -> "NDArray[np.int64
     return np.concatenate([np.zeros(min(len(keys), 1), dtype=np.int64), changes])
 
 
-def _block(table: "pa.Table", resolved: Resolved) -> Block:
+def _block(table: pa.Table, resolved: Resolved) -> Block:
     """Make the block of samples that lie in key order, without repeats."""
     ids = table["series"].to_numpy()
     starts = _starts(ids)
@@ -225,7 +235,7 @@ def _block(table: "pa.Table", resolved: Resolved) -> Block:
     )
 
 
-def _merged_block(table: "pa.Table", resolved: Resolved) -> Block:
+def _merged_block(table: pa.Table, resolved: Resolved) -> Block:
     """Make the block where stored series share labels: of samples of one time that of the latest commit stays."""
     rows = resolved.rows[np.searchsorted(resolved.series, table["series"].to_numpy())]
     times = table["time_ms"].to_numpy()
