@@ -3,16 +3,14 @@
 import ast
 import importlib
 import inspect
-import json
 import re
 import subprocess
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, get_args
 
 import click
 import msgspec
@@ -26,8 +24,8 @@ from opstrace.config import Config, Limits
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
 from opstrace.promql import signatures
-from opstrace.promql.binary import ARITHMETIC, COMPARISON, SET
 from opstrace.promql.engine import Engine
+from opstrace.promql.parser import PRECEDENCE
 from opstrace.store.engine import SCHEMA_VERSION, statement
 from opstrace.telemetry import Telemetry
 from opstrace.web.prometheus import ENDPOINTS as PROMETHEUS
@@ -134,8 +132,10 @@ def constants() -> Iterator[tuple[tuple[str, str], float]]:
     for path in sorted(SOURCES.rglob("*.py")):
         where = str(path.relative_to(SOURCES))
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        targets = [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
-        targets += [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        written = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
+        targets = [
+            one for node in written for one in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        ]
         names = [target.id for target in targets if isinstance(target, ast.Name) and LIMIT.search(target.id)]
         if names:
             module = importlib.import_module(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
@@ -147,9 +147,9 @@ def test_fixed_limits() -> None:
     """limits.md has each number of the code that bounds something, with its value."""
     known = {place: value for place, value in constants() if place[1] not in NOT_LIMITS}
     known |= {
-        ("web/query_pool.py", field.name): field.default
-        for field in fields(QueryLimits)
-        if field.name not in SET_BY_CONFIG
+        ("web/query_pool.py", name): value
+        for name, value in asdict(QueryLimits()).items()
+        if name not in SET_BY_CONFIG
     }
     parameters = inspect.signature(Engine).parameters.values()
     known |= {("promql/engine.py", parameter.name): parameter.default for parameter in parameters}
@@ -233,7 +233,7 @@ def test_self_metrics() -> None:
     """telemetry.md has each metric of the registry with its type and labels."""
     telemetry = Telemetry()
     ours = {metric for metric in vars(telemetry).values() if isinstance(metric, Counter | Gauge | Histogram)}
-    labels = {metric.describe()[0].name: list(metric._labelnames) for metric in ours}
+    labels = {next(iter(metric.describe())).name: list(metric._labelnames) for metric in ours}
     registered = {
         f"{family.name}_total" if family.type == "counter" else family.name: (
             family.type,
@@ -272,7 +272,9 @@ def test_commands() -> None:
     """cli.md has a heading for each command, and none for another."""
     headings = re.findall(r"^#+ `?(opstrace [a-z -]*[a-z])", page("cli"), re.MULTILINE)
     known = [words for words, _ in commands(command, "opstrace")]
-    called = {next((words for words in known if f"{heading} ".startswith(f"{words} ")), heading) for heading in headings}
+    called = {
+        next((words for words in known if f"{heading} ".startswith(f"{words} ")), heading) for heading in headings
+    }
     assert called == set(known)
 
 
@@ -283,8 +285,9 @@ def test_promql() -> None:
     aggregations = {match for row in rows(section(text, "Aggregations")) for match in re.findall(r"`(\w+)\(", row[0])}
     assert functions == signatures.SIGNATURES.keys()
     assert aggregations == signatures.AGGREGATIONS.keys()
-    operators = set(codes(section(text, "Operators")))
-    assert {*ARITHMETIC, *COMPARISON, *SET} - operators == set()
+    named = set(codes(section(text, "Operators")))
+    assert PRECEDENCE.keys() <= named
+    assert {name for name in named if re.fullmatch(r"[-+*/%^<>=!]+", name)} <= PRECEDENCE.keys()
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -384,7 +387,9 @@ def test_version_has_its_entry() -> None:
 
 # What belongs to one machine, or to one way of fetching packages, and to no file of ours.
 FOREIGN = {
-    "an absolute path of a machine": re.compile(rf"(?<![\w.$}}~-])(?:{re.escape(str(ROOT))}|/(?:home|root|Users|work)/\w)"),
+    "an absolute path of a machine": re.compile(
+        rf"(?<![\w.$}}~-])(?:{re.escape(str(ROOT))}|/(?:home|root|Users|work)/\w)"
+    ),
     "the host of a package registry": re.compile(
         r"pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)|yarnpkg[.]com|crates[.]io|golang[.]org"
         r"|rubygems[.]org|debian[.]org|anaconda[.](?:org|com)|jsdelivr[.]net|unpkg[.]com"
