@@ -1,5 +1,6 @@
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from opstrace.promql.testscript import (
     run_script,
     show_labels,
 )
+from opstrace.store.backend import Block
 from opstrace.store.embedded import temporary_store
 from promql.memory_store import MemoryStore
 
@@ -73,18 +75,56 @@ EVALUATIONS = [
     ("eval instant at 0 sum(m)\n  expect warn\n  {} 5", "expected warn"),
     ("what is this", "invalid command"),
     ("eval instant at 0 m\n  m{ 1", "a quoted string is missing"),
-    # What the store cannot hold
-    ("eval instant at 0 h", "native histograms"),
-    ('eval instant at 0 h{a="1"}', 'reads h{a="1"}, but the store cannot hold native histograms'),
+    # Native histograms
+    ('eval instant at 1m h\n  h{a="1"} {{sum:1 count:1}}\n  h{a="2"} 5', None),
+    ('eval instant at 1m h{a="1"}\n  h{a="1"} {{sum:1.0000001 count:1 counter_reset_hint:not_reset}}', None),
+    ('eval instant at 0 h{a="1"}\n  h{a="1"} {{sum:1 count:1 counter_reset_hint:not_reset}}', "expected {{"),
+    ('eval instant at 0 h{a="1"}\n  h{a="1"} {{sum:1.1 count:1}}', "got h"),
+    ('eval instant at 0 h{a="1"}\n  h{a="1"} 1', "expected 1.0@0s, got h"),
+    ('eval instant at 0 h{a="2"}\n  h{a="2"} {{count:5}}', 'got h{a="2"} 5.0@0s'),
+    ('eval range from 0 to 2m step 1m h{a="1"}\n  h{a="1"} {{sum:1 count:1}}x2', None),
+    (
+        'eval instant at 1m h{a="1"}[1m]\n  expect range vector from 1m to 1m step 1m\n  h{a="1"} {{sum:1 count:1}}',
+        None,
+    ),
+    ("eval instant at 0 b\n  b {{schema:-53 count:2 custom_values:[1] buckets:[1 1]}}", None),
+    ("eval instant at 0 b\n  b {{schema:-53 count:2 custom_values:[1] buckets:[2]}}", "expected {{"),
+    ("eval instant at 0 b\n  b {{schema:-53 count:2 custom_values:[2] buckets:[1 1]}}", "expected {{"),
+    ("eval instant at 1m increase(c[2m])", "reads c{}, but the store cannot hold start timestamps"),
+]
+
+
+class FloatsOnly(MemoryStore):
+    """A store that does not know native histograms."""
+
+    def appender(self, tenant: str) -> "FloatsOnly":
+        self.tenant = tenant
+        return self
+
+    def append(self, block: Block) -> None:
+        super().appender(self.tenant).append(replace(block, histograms=None))
+
+
+# What cannot be held must neither pass nor hide what can.
+WITHOUT_HISTOGRAMS = [
+    ("eval instant at 0 h", 'reads h{a="1"}, but the store cannot hold native histograms'),
+    ('eval instant at 0 h{a="1"}', "native histograms"),
     ('eval instant at 0 h{a="2"}\n  h{a="2"} 5', None),
     ('eval instant at 0 {a=~"1"} > 5', "native histograms"),
+    ("eval instant at 0 {a=~1}\n  expect fail", None),
     ("eval instant at 0 late", None),
     ("eval instant at 10m late", "native histograms"),
     ("eval instant at 10m late\n  late {{}}", "native histograms"),
-    ("eval instant at 1m increase(c[2m])", "start timestamps"),
     ("eval instant at 0 b_bucket > 2", None),
-    ("eval instant at 0 b", "native histograms derived from classic ones"),
+    ("eval instant at 0 b", "native histograms"),
+    ('eval instant at 0 m\n  m{a="1"} 1\n  m{a="2"} 4', None),
 ]
+
+
+@pytest.mark.parametrize(("evaluation", "reason"), WITHOUT_HISTOGRAMS)
+def test_a_store_without_histograms(evaluation: str, reason: str | None) -> None:
+    (outcome,) = run_script(f"{DATA}\n\n{evaluation}", FloatsOnly, Engine()).outcomes
+    assert (not outcome.reason) if reason is None else (reason in outcome.reason), outcome.reason
 
 
 @pytest.mark.parametrize(("evaluation", "reason"), EVALUATIONS)

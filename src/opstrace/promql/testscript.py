@@ -6,16 +6,25 @@ every evaluation that reads such a series fail, also one that expects nothing: i
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opstrace.errors import ConfigError, QueryError
 from opstrace.promql import regex
 from opstrace.promql.engine import Result
+from opstrace.promql.testhistogram import (
+    Sample,
+    derived_from_classic,
+    point_of,
+    same_but_rounding,
+    show_histogram,
+    with_hints,
+)
 from opstrace.promql.testlanguage import (
     Clear,
     Eval,
@@ -37,6 +46,7 @@ from opstrace.store.backend import (
     MetricMetadata,
     Querier,
 )
+from opstrace.store.histogram import NativeHistogram
 
 TENANT = "script"
 
@@ -126,19 +136,19 @@ class FreshTenants:
     def __call__(self) -> Backend:
         """Return a view of the backend in which nothing has been written yet."""
         self.made += 1
-        return _Renamed(self.backend, f"{TENANT}-{self.made}")
+        return _Renamed(self.backend, self.made)
 
 
 @dataclass(frozen=True, slots=True)
 class _Renamed:
     backend: Backend
-    tenant: str
+    suffix: int
 
-    def querier(self, tenant: str, budget: Budget) -> Querier:  # noqa: ARG002 (the protocol's)
-        return self.backend.querier(self.tenant, budget)
+    def querier(self, tenant: str, budget: Budget) -> Querier:
+        return self.backend.querier(f"{tenant}-{self.suffix}", budget)
 
-    def appender(self, tenant: str) -> Appender:  # noqa: ARG002 (the protocol's)
-        return self.backend.appender(self.tenant)
+    def appender(self, tenant: str) -> Appender:
+        return self.backend.appender(f"{tenant}-{self.suffix}")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -161,52 +171,83 @@ class _Loaded:
 
     backend: Backend
     withheld: list[Withheld] = field(default_factory=list)
+    takes_histograms: bool | None = None  # once it was asked
 
     def load(self, load: Load) -> None:
-        block = block_of(load)
+        histograms = any(isinstance(point, HistogramPoint) for line in load.series for point in line.points)
+        if self.takes_histograms is None and (histograms or load.with_nhcb):
+            self.takes_histograms = _takes_histograms(self.backend)
+        series = list(_samples(load))
+        kept = [(labels, samples if self.takes_histograms else _floats(samples)) for labels, samples in series]
+        block = _block([(labels, samples) for labels, samples in kept if samples])
         if len(block.labels):
             self.backend.appender(TENANT).append(block)
-        self.withheld.extend(_withheld(load))
+        if not self.takes_histograms:
+            self.withheld.extend(_withheld_histograms(series))
+        self.withheld.extend(_withheld_starts(load))
+
+
+_PROBE = "histogram_probe"
+
+
+def _takes_histograms(backend: Backend) -> bool:
+    """Tell whether the store reads back a native histogram it was given."""
+    histograms = np.array([NativeHistogram(count=1.0)], dtype=object)
+    zero = np.zeros(1, dtype=np.int64)
+    probe = Block([{"__name__": _PROBE}], np.array([0, 1]), zero, np.full(1, math.nan), histograms)
+    backend.appender(_PROBE).append(probe)
+    read = backend.querier(_PROBE, Budget()).select([Matcher("__name__", MatchOp.EQUAL, _PROBE)], 0, 0)
+    return read.histograms is not None and read.histograms.tolist() == histograms.tolist()
 
 
 def block_of(load: Load) -> Block:
-    """Return the float samples of a load command; labels without samples are left out."""
-    series = [(line.labels, *_float_samples(line, load.step_ms)) for line in load.series]
-    filled = [one for one in series if one[1]]
-    lengths = [len(timestamps) for _, timestamps, _ in filled]
+    """Return the samples of a load command; labels without samples are left out."""
+    return _block([(labels, samples) for labels, samples in _samples(load) if samples])
+
+
+_Series = tuple[Labels, dict[int, Sample]]  # samples by their time in ms
+
+
+def _samples(load: Load) -> Iterator[_Series]:
+    for line in load.series:
+        points = {i * load.step_ms: point for i, point in enumerate(line.points) if point is not None}
+        samples = [point_of(point) if isinstance(point, HistogramPoint) else point for point in points.values()]
+        yield line.labels, dict(zip(points, with_hints(samples), strict=True))
+    for labels, histograms in derived_from_classic(load.series) if load.with_nhcb else ():
+        times = [index * load.step_ms for index in histograms]
+        yield labels, dict(zip(times, with_hints(histograms.values()), strict=True))
+
+
+def _floats(samples: dict[int, Sample]) -> dict[int, Sample]:
+    return {at: sample for at, sample in samples.items() if isinstance(sample, float)}
+
+
+def _block(series: Sequence[_Series]) -> Block:
+    samples = [sample for _, samples in series for sample in samples.values()]
+    histograms = np.full(len(samples), None, dtype=object)
+    for index, sample in enumerate(samples):
+        histograms[index] = sample if isinstance(sample, NativeHistogram) else None
     return Block(
-        labels=[labels for labels, _, _ in filled],
-        offsets=np.cumsum([0, *lengths], dtype=np.int64),
-        timestamps=np.array([at for _, timestamps, _ in filled for at in timestamps], dtype=np.int64),
-        values=np.array([value for _, _, values in filled for value in values], dtype=np.float64),
+        labels=[labels for labels, _ in series],
+        offsets=np.cumsum([0, *(len(samples) for _, samples in series)], dtype=np.int64),
+        timestamps=np.array([at for _, samples in series for at in samples], dtype=np.int64),
+        values=np.array([sample if isinstance(sample, float) else math.nan for sample in samples], dtype=np.float64),
+        histograms=histograms if any(isinstance(sample, NativeHistogram) for sample in samples) else None,
     )
 
 
-def _float_samples(line: SeriesLine, step_ms: int) -> tuple[list[int], list[float]]:
-    samples = [(index * step_ms, point) for index, point in enumerate(line.points) if isinstance(point, float)]
-    return [at for at, _ in samples], [value for _, value in samples]
+def _withheld_histograms(series: Sequence[_Series]) -> Iterator[Withheld]:
+    for labels, samples in series:
+        times = [at for at, sample in samples.items() if isinstance(sample, NativeHistogram)]
+        if times:
+            yield Withheld(labels, times[0], times[-1], "native histograms")
 
 
-def _withheld(load: Load) -> Iterator[Withheld]:
+def _withheld_starts(load: Load) -> Iterator[Withheld]:
     for line in load.series:
-        histograms = [i for i, point in enumerate(line.points) if isinstance(point, HistogramPoint)]
-        started = [i for i, start in enumerate(line.starts) if start is not None]
-        for indices, what in ((histograms, "native histograms"), (started, "start timestamps")):
-            if indices:
-                yield Withheld(line.labels, indices[0] * load.step_ms, indices[-1] * load.step_ms, what)
-        if load.with_nhcb and (labels := _nhcb_labels(line.labels)):
-            last_ms = (len(line.points) - 1) * load.step_ms
-            yield Withheld(labels, 0, last_ms, "the native histograms derived from classic ones")
-
-
-def _nhcb_labels(labels: Labels) -> Labels | None:
-    """Return the labels of the native histogram a classic histogram's series belongs to."""
-    for suffix in ("_bucket", "_count", "_sum"):
-        name = labels.get("__name__", "")
-        if name.endswith(suffix):
-            rest = {key: value for key, value in labels.items() if key != "le"}
-            return rest | {"__name__": name.removesuffix(suffix)}
-    return None
+        times = [i * load.step_ms for i, start in enumerate(line.starts) if start is not None]
+        if times:
+            yield Withheld(line.labels, times[0], times[-1], "start timestamps")
 
 
 _TESTS: dict[MatchOp, Callable[[str, str], bool]] = {
@@ -373,29 +414,38 @@ def _judge_in_range(command: Eval, querier: Querier, engine: Evaluator) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One series of a result; its values by their time in ms."""
+    """One series of a result; its samples by their time in ms."""
 
     labels: Labels
-    values: dict[int, float]
+    values: dict[int, Sample]
 
 
 def _rows(result: Result) -> list[_Row]:
     if result.raw is not None:
         return list(_raw_rows(result.raw))
     times = result.timestamps.tolist()
+    cells = _cells(result.values, result.histograms)
     return [
-        _Row(labels, {at: value for at, value, is_there in zip(times, values, present, strict=True) if is_there})
-        for labels, values, present in zip(
-            result.labels, result.values.tolist(), result.present.tolist(), strict=True
-        )
+        _Row(labels, {at: cell for at, cell, is_there in zip(times, row, present, strict=True) if is_there})
+        for labels, row, present in zip(result.labels, cells.tolist(), result.present.tolist(), strict=True)
         if any(present)
     ]
 
 
 def _raw_rows(block: Block) -> Iterator[_Row]:
+    cells = _cells(block.values, block.histograms)
     for index, labels in enumerate(block.labels):
         span = slice(block.offsets[index], block.offsets[index + 1])
-        yield _Row(labels, dict(zip(block.timestamps[span].tolist(), block.values[span].tolist(), strict=True)))
+        yield _Row(labels, dict(zip(block.timestamps[span].tolist(), cells[span].tolist(), strict=True)))
+
+
+def _cells(values: NDArray[np.float64], histograms: NDArray[np.object_] | None) -> NDArray[np.object_]:
+    """Return a histogram where there is one, else the value."""
+    cells: NDArray[np.object_] = values.astype(object)
+    if histograms is not None:
+        filled = np.not_equal(histograms, None).astype(bool)  # type: ignore[call-overload]
+        cells[filled] = histograms[filled]
+    return cells
 
 
 def _judge_value(command: Eval, result: Result) -> None:
@@ -431,19 +481,22 @@ def _judge_rows(command: Eval, rows: list[_Row]) -> None:
 
 def _judge_scalar(expected: float, rows: list[_Row]) -> None:
     values = [value for row in rows for value in row.values.values()]
-    if len(values) != 1 or not almost_equal(expected, values[0]):
+    if len(values) != 1 or not _is_expected(expected, values[0]):
         raise _Failure(f"expected the scalar {expected!r}, got {values}")
 
 
 def _judge_row(command: Eval, line: SeriesLine, row: _Row) -> None:
     expected = _expected_points(command, line)
-    if any(isinstance(point, HistogramPoint) for point in expected.values()):
-        raise _Failure(f"expected native histograms for {show_labels(line.labels)}, got {_show_row(row)}")
-    if expected.keys() != row.values.keys():
+    if expected.keys() != row.values.keys() or not all(
+        _is_expected(point, row.values[at]) for at, point in expected.items()
+    ):
         raise _Failure(f"expected {_show_points(expected)}, got {_show_row(row)}")
-    for at, point in expected.items():
-        if not isinstance(point, float) or not almost_equal(point, row.values[at]):
-            raise _Failure(f"expected {_show_points(expected)}, got {_show_row(row)}")
+
+
+def _is_expected(point: float | HistogramPoint, sample: Sample) -> bool:
+    if isinstance(point, HistogramPoint):
+        return isinstance(sample, NativeHistogram) and same_but_rounding(point, sample, almost_equal)
+    return isinstance(sample, float) and almost_equal(point, sample)
 
 
 def _expected_points(command: Eval, line: SeriesLine) -> dict[int, float | HistogramPoint]:
@@ -494,11 +547,19 @@ def _show_time(at_ms: int) -> str:
     return f"{at_ms / 1000:g}s"
 
 
-def _show_points(points: "dict[int, float | HistogramPoint]") -> str:
-    return " ".join(
-        f"{point if isinstance(point, float) else '{{…}}'}@{_show_time(at)}" for at, point in points.items()
-    )
+def _show_points(points: Mapping[int, Sample | HistogramPoint]) -> str:
+    return " ".join(f"{_show_sample(point)}@{_show_time(at)}" for at, point in points.items())
+
+
+def _show_sample(sample: Sample | HistogramPoint) -> str:
+    match sample:
+        case HistogramPoint():
+            return show_histogram(point_of(sample))
+        case NativeHistogram():
+            return show_histogram(sample)
+        case _:
+            return str(sample)
 
 
 def _show_row(row: _Row) -> str:
-    return f"{show_labels(row.labels)} {_show_points(dict(row.values))}"
+    return f"{show_labels(row.labels)} {_show_points(row.values)}"
