@@ -1,8 +1,10 @@
 """What one commit takes in and gives back."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol, TypeAlias
 
 # What `verdicts.sql` calls a point that is stored.
 STORED = "stored"
@@ -32,3 +34,39 @@ class Verdict:
 
     points: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → points
     fault: str = ""
+
+
+# Bodies by their place in the commit.
+Numbered: TypeAlias = Mapping[int, Body]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What decoding found besides what it staged, by body."""
+
+    faults: dict[int, str] = field(default_factory=dict)  # broken for ever, and why
+    # Points that the staged rows do not show as what they were: the reason of the refusal → points; below zero where
+    # they are staged, and would be counted, under another reason.
+    refused: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+
+
+class Decoder(Protocol):
+    """Decodes the bodies of some families; a commit has one of each kind."""
+
+    families: frozenset[Family]
+
+    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+        """Decode bodies (of this decoder's families, none empty) into the staging tables.
+
+        A body that cannot be decoded leaves nothing staged, and its fault in the findings. Raises StoreError when the
+        engine cannot.
+        """
+        ...
+
+    def store(self, commit: int) -> None:
+        """Make durable what is staged in tables of this decoder's own."""
+        ...
+
+    def clear(self) -> None:
+        """Empty the staging tables of this decoder's own."""
+        ...

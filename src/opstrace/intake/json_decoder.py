@@ -1,0 +1,52 @@
+"""JSON bodies: one statement a family decodes all of them; what it finds nothing in is read again, patiently."""
+
+from opstrace.errors import Undecodable
+from opstrace.intake.payload import Body, Family, Findings, Numbered
+from opstrace.intake.repair import repair
+from opstrace.intake.rows import rows_of
+from opstrace.store.engine import Connection, Parameter, statement
+
+
+class JsonDecoder:
+    """Decodes one family of JSON bodies into `staged`."""
+
+    def __init__(self, connection: Connection, family: Family) -> None:
+        self.families = frozenset({family})
+        self._connection = connection
+        self._decode = statement("opstrace.intake", family.value)
+
+    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+        """Decode bodies into `staged`."""
+        self._insert(bodies, now)
+        repaired = {i: _repaired(body, i, findings) for i, body in self._without_rows(bodies).items()}
+        self._insert({i: body for i, body in repaired.items() if body}, now)
+
+    def store(self, commit: int) -> None:
+        """Nothing: what is in `staged` is everybody's."""
+
+    def clear(self) -> None:
+        """Nothing: what is in `staged` is everybody's."""
+
+    def _insert(self, bodies: Numbered, now: float) -> None:
+        if bodies:
+            uses_now = "{now_ms:Int64}" in self._decode
+            parameters: dict[str, Parameter] = {"now_ms": round(now * 1000)} if uses_now else {}
+            self._connection.execute(self._decode, rows=rows_of(bodies), **parameters)
+
+    def _without_rows(self, bodies: Numbered) -> Numbered:
+        """Return the bodies that left no row in `staged`: empty ones, and ones that the engine cannot parse."""
+        with_rows = set(self._connection.read("SELECT DISTINCT body FROM staged").column(0).to_pylist())
+        return {i: body for i, body in bodies.items() if i not in with_rows}
+
+
+def _repaired(body: Body, i: int, findings: Findings) -> Body | None:
+    try:
+        repaired = repair(body.family, body.content)
+    except Undecodable as error:
+        findings.faults[i] = str(error)
+        return None
+    if repaired is None:
+        return None
+    # A number that is not finite is staged as no value; it is counted as what it was.
+    findings.refused[i] = {"not_finite": repaired.not_finite, "no_value": -repaired.not_finite}
+    return Body(body.family, body.tenant, repaired.content)
