@@ -1,13 +1,13 @@
 """A store as obvious as can be: a dict of label sets to samples. The judge of every cleverer one."""
 
 import math
-import re
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from opstrace.promql import regex
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
 from opstrace.store.histogram import NativeHistogram
 
@@ -100,6 +100,6 @@ def matches(matcher: Matcher, labels: Labels) -> bool:
         case MatchOp.NOT_EQUAL:
             return value != matcher.value
         case MatchOp.REGEX:
-            return re.fullmatch(matcher.value, value, re.DOTALL) is not None
+            return regex.matches(matcher.value, value)
         case MatchOp.NOT_REGEX:
-            return re.fullmatch(matcher.value, value, re.DOTALL) is None
+            return not regex.matches(matcher.value, value)

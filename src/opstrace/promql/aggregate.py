@@ -90,7 +90,10 @@ def min_(groups: Groups) -> Floats:
 def stdvar(groups: Groups) -> Floats:
     """stdvar(v instant-vector): population variance."""
     with np.errstate(all="ignore"):
-        distances = groups.values - avg(groups)[groups.rows_of]
+        # Measured from a member, so that equal values have none.
+        distances = groups.values - max_(groups)[groups.rows_of]
+        means = group_sums(np.where(groups.present, distances, 0.0), groups.starts) / groups.counts
+        distances -= means[groups.rows_of]
         return group_sums(np.where(groups.present, distances * distances, 0.0), groups.starts) / groups.counts
 
 
@@ -203,3 +206,5 @@ FOLDS: dict[str, Callable[..., Floats]] = {
     "sum": sum_,
 }
 CHOICES: dict[str, Callable[[Groups, Ints], Bools]] = {"bottomk": bottomk, "limitk": limitk, "topk": topk}
+# Aggregations that need labels or text: `evaluation` has them.
+SPECIAL = ("count_values", "limit_ratio")

@@ -189,9 +189,8 @@ class _Join:
 
     @property
     def fills(self) -> tuple[float | None, float | None]:
-        """What stands in for the "many" and for the "one" side."""
-        fills = (self.matching.fill_left, self.matching.fill_right)
-        return fills[::-1] if self.swapped else fills
+        """What stands in for the "many" and for the "one" side; with group_right, too, the first is `fill_left`."""
+        return self.matching.fill_left, self.matching.fill_right
 
     def result(self) -> Vector:
         self.check_one_side()
@@ -204,15 +203,16 @@ class _Join:
             parts.append(self.filled_many(fill_many))
         return self.checked(*zip(*parts, strict=True))
 
-    def paired(self, many: Vector, one: Vector, keys: Ints) -> tuple[Vector, Ints]:
-        """Apply the operator row by row; the rows' match groups go along."""
+    def paired(self, many: Vector, one: Vector, keys: Ints) -> tuple[Vector, Ints, Bools]:
+        """Apply the operator row by row; the rows' match groups go along, and where both sides were there."""
         left, right = (one, many) if self.swapped else (many, one)
         values, kept = _applied(self.op, left.values, right.values, left.values, returns_bool=self.returns_bool)
         present = left.floats & right.floats & kept
         labels = self.labels(many.labels, one.labels)
         named = keeps_name(self.op, returns_bool=self.returns_bool)
         unnamed = many.unnamed if named else np.ones(len(labels), dtype=bool)
-        return mixed.with_cells(Vector(labels, values, present, unnamed), self.mixed_cells(left, right)), keys
+        vector = mixed.with_cells(Vector(labels, values, present, unnamed), self.mixed_cells(left, right))
+        return vector, keys, left.present & right.present
 
     def mixed_cells(self, left: Vector, right: Vector) -> dict[tuple[int, int], mixed.Cell]:
         cells: dict[tuple[int, int], mixed.Cell] = {}
@@ -233,13 +233,13 @@ class _Join:
             return list(many)
         return [_including(labels, other, matching.include) for labels, other in zip(many, one, strict=True)]
 
-    def filled_one(self, fill: float) -> tuple[Vector, Ints]:
+    def filled_one(self, fill: float) -> tuple[Vector, Ints, Bools]:
         seen = present_in(self.one.present, self.one_keys, len(self.keys.labels))[self.many_keys]
         return self.paired(
             _restricted(self.many, self.many.present & ~seen), self.stand_in(self.many_keys, fill), self.many_keys
         )
 
-    def filled_many(self, fill: float) -> tuple[Vector, Ints]:
+    def filled_many(self, fill: float) -> tuple[Vector, Ints, Bools]:
         seen = present_in(self.many.present, self.many_keys, len(self.keys.labels))[self.one_keys]
         return self.paired(
             self.stand_in(self.one_keys, fill), _restricted(self.one, self.one.present & ~seen), self.one_keys
@@ -263,10 +263,11 @@ class _Join:
                 f" [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side"
             )
 
-    def checked(self, vectors: Sequence[Vector], keys: Sequence[Ints]) -> Vector:
+    def checked(self, vectors: Sequence[Vector], keys: Sequence[Ints], paired: Sequence[Bools]) -> Vector:
         result, ids = stacked(vectors), np.concatenate(keys)
         if self.matching.card == "one-to-one":
-            if _clash(result.present, ids):
+            # What a comparison filters away was matched all the same.
+            if _clash(np.concatenate(paired), ids):
                 raise ExecutionError(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
                 )

@@ -137,6 +137,7 @@ def _samples(matrix: Matrix, grid: Grid, warnings: tuple[str, ...], infos: tuple
     index = [np.arange(block.offsets[row], block.offsets[row + 1]) for row in kept]
     places = np.concatenate(index) if index else np.empty(0, dtype=np.int64)
     offsets = np.cumsum([0, *map(len, index)], dtype=np.int64)
-    samples = Block(labels, offsets, block.timestamps[places], block.values[places])
+    histograms = None if block.histograms is None else block.histograms[places]
+    samples = Block(labels, offsets, block.timestamps[places], block.values[places], histograms)
     empty = np.empty((0, grid.steps))
     return Result("matrix", labels, grid.times, empty, empty.astype(bool), "", warnings, infos, None, samples)

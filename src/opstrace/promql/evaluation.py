@@ -1,12 +1,12 @@
 """One query being evaluated: walks the tree, reads what the leaves need, and hands arrays to the families."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from opstrace.errors import ExecutionError
-from opstrace.promql import binary, mixed
+from opstrace.promql import binary, extended, info, mixed, native
 from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.functions import INSTANT_FUNCTIONS, Site
@@ -22,6 +22,8 @@ from opstrace.promql.values import (
     Grid,
     Ints,
     Matrix,
+    Objects,
+    Reach,
     Scalar,
     String,
     Value,
@@ -29,12 +31,15 @@ from opstrace.promql.values import (
     empty_vector,
     filled,
 )
-from opstrace.promql.windows import pieces, stale, upto, windows, without
+from opstrace.promql.windows import Windows, pieces, stale, upto, windows, without
 from opstrace.store.backend import Block, Budget, Labels, Matcher, Querier
+from opstrace.store.histogram import ResetHint
 
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 # Those that need more than their arguments' values.
 SPECIAL = ("info", "timestamp")
+_TOTALS = frozenset(("histogram_avg", "histogram_count", "histogram_sum"))
+_OF_HISTOGRAMS = frozenset(HISTOGRAM_FUNCTIONS)
 
 
 @dataclass(slots=True)
@@ -47,6 +52,7 @@ class Evaluation:
     lookback_ms: int
     subquery_step_ms: int
     annotations: Annotations
+    finds_resets: bool = False  # whether samples are told apart by the resets between them
 
     def value(self, node: Node, grid: Grid) -> Value:
         """Return what a node yields on a grid; one that is the same everywhere is computed once."""
@@ -94,11 +100,31 @@ class Evaluation:
     def read(self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Block:
         """Read the samples in [start, end]; labels without a value are no labels."""
         block = self.querier.select(matchers, start_ms, end_ms)
-        return replace(block, labels=[_without_empty(labels) for labels in block.labels])
+        block = replace(block, labels=[_without_empty(labels) for labels in block.labels])
+        return _with_resets(block) if self.finds_resets else block
 
     def selector(self, node: Selector, grid: Grid) -> Vector:
-        """Return the latest sample within the lookback of each step."""
-        return self.latest(node, grid)[0]
+        """Return the latest sample within the lookback of each step, or what a smoothed one is at that very time."""
+        return self.smoothed(node, grid) if node.extension else self.latest(node, grid)[0]
+
+    def smoothed(self, node: Selector, grid: Grid) -> Vector:
+        """Return the values at each step, interpolated between samples."""
+        ends, reach = _ends(node, grid), Reach(smoothed=True, lookback_ms=self.lookback_ms)
+        block = self.read(node.matchers, int(ends[0]) - reach.lookback_ms + 1, int(ends[-1]) + reach.ahead_ms)
+        block = without(block, stale(block.values))
+        matrix = Matrix(block, np.zeros(len(block.labels), dtype=bool), ends, ends, grid.times, reach)
+
+        def at_steps(piece: Windows) -> tuple[Floats, Bools]:
+            return extended.smoothed_values(piece, ends)
+
+        vector = replace(self.in_pieces(matrix, at_steps), unnamed=matrix.unnamed)
+        if block.histograms is not None:
+            cells: dict[tuple[int, int], mixed.Cell] = {}
+            for row, step, window in _mixed_windows(matrix):
+                telling = mixed.Telling(self.annotations, node, mixed.metric_of(block.labels[row]))
+                cells[row, step] = extended.smoothed_cell(window, int(ends[step]), telling)
+            vector = mixed.with_cells(vector, cells)
+        return vector.rows(vector.inhabited)
 
     def latest(self, node: Selector, grid: Grid) -> tuple[Vector, Ints]:
         """Return the latest samples, and when each was taken."""
@@ -124,9 +150,12 @@ class Evaluation:
         ends = _ends(node.selector, grid)
         assert isinstance(node.range, int)
         starts = ends - node.range
-        block = self.read(node.selector.matchers, int(starts[0]) + 1, int(ends[-1]))
+        smoothed = node.selector.extension == "smoothed"
+        reach = Reach(smoothed, self.lookback_ms) if node.selector.extension else None
+        before, ahead = (reach.lookback_ms, reach.ahead_ms) if reach else (0, 0)
+        block = self.read(node.selector.matchers, int(starts[0]) - before + 1, int(ends[-1]) + ahead)
         block = without(block, stale(block.values))
-        return Matrix(block, np.zeros(len(block.labels), dtype=bool), starts, ends, grid.times)
+        return Matrix(block, np.zeros(len(block.labels), dtype=bool), starts, ends, grid.times, reach)
 
     def subquery(self, node: Subquery, grid: Grid) -> Matrix:
         """Evaluate the inner expression on absolute multiples of its step and return it as samples."""
@@ -138,7 +167,7 @@ class Evaluation:
         if not len(times):
             return Matrix(_block(empty_vector(0), times), np.empty(0, dtype=bool), starts, ends, grid.times)
         self.budget.spend(len(times))
-        vector = self.vector(node.expr, Grid(times))
+        vector = replace(self, finds_resets=False).vector(node.expr, Grid(times))
         return Matrix(_block(vector, times), vector.unnamed, starts, ends, grid.times)
 
     # -- calls
@@ -149,12 +178,16 @@ class Evaluation:
             return self.rollup(node, grid)
         if node.function == "timestamp":
             return self.timestamp(node, grid)
+        if node.function == "info":
+            return self.info(node, grid)
         function = FUNCTIONS[node.function]
         if node.function == "absent_over_time":
             matrix = self.matrix(node.args[0], grid)
             blind = replace(matrix, block=replace(matrix.block, histograms=None))
             return function(self.site(node, grid), self.rolled("present_over_time", blind, []))
-        return function(self.site(node, grid), *[self.value(arg, grid) for arg in node.args])
+        # Prometheus reads samples whose buckets nobody asks for in a way of its own, which looks for resets.
+        within = replace(self, finds_resets=node.function in _TOTALS) if node.function in _OF_HISTOGRAMS else self
+        return function(self.site(node, grid), *[within.value(arg, grid) for arg in node.args])
 
     def site(self, node: Call, grid: Grid) -> Site:
         """Return what a function may know of its surroundings."""
@@ -185,29 +218,47 @@ class Evaluation:
     def with_histograms(self, node: Call, matrix: Matrix, floats: Vector) -> Vector:
         """Add what a range function makes of windows that hold histograms."""
         rows = {id(labels): row for row, labels in enumerate(matrix.block.labels)}
-        whole = _spread(floats, [rows[id(labels)] for labels in floats.labels], matrix)
+        whole = _spread(floats, [rows[id(labels)] for labels in floats.labels], matrix, node.function)
         cells: dict[tuple[int, int], mixed.Cell] = {}
         for row, step, window in _mixed_windows(matrix):
             telling = mixed.Telling(self.annotations, node.args[0], mixed.metric_of(whole.labels[row]))
             of_floats = float(whole.values[row, step])
-            cells[row, step] = mixed.ROLLUPS_OF_MIXED[node.function](window, of_floats, telling)
+            if matrix.reach:
+                start, end = int(matrix.starts[step]), int(matrix.ends[step])
+                cell = extended.extended_cell(node.function, window, start, end, matrix.reach, telling)
+            else:
+                cell = mixed.ROLLUPS_OF_MIXED[node.function](window, of_floats, telling)
+            cells[row, step] = cell
         vector = mixed.with_cells(whole, cells)
         return vector.rows(vector.inhabited)
 
     def rolled(self, name: str, matrix: Matrix, scalars: list[Floats | Ints]) -> Vector:
-        """Run a range function over the windows, a piece of the series at a time."""
-        function, block, steps = ROLLUPS[name], _floats_of(matrix.block), len(matrix.times)
+        """Run a range function over the windows of floats."""
+
+        def plain(piece: Windows) -> tuple[Floats, Bools]:
+            return ROLLUPS[name](piece, *scalars)
+
+        def reaching(piece: Windows) -> tuple[Floats, Bools]:
+            assert matrix.reach is not None
+            return extended.EXTENDED[name](piece, matrix.starts, matrix.ends, matrix.reach)
+
+        vector = self.in_pieces(matrix, reaching if matrix.reach else plain)
+        if name in KEEP_NAME:
+            vector = replace(vector, unnamed=matrix.unnamed)
+        kept = vector.inhabited
+        return vector if kept.all() else vector.rows(kept)
+
+    def in_pieces(self, matrix: Matrix, function: Callable[[Windows], tuple[Floats, Bools]]) -> Vector:
+        """Run a function over all windows, some series at a time."""
+        block, steps = _floats_of(matrix.block), len(matrix.times)
         shape = (len(block.labels), steps)
         self.budget.spend(shape[0] * steps)
         values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+        starts, ends = _reached(matrix)
         for start, end in pieces(block, steps):
             self.budget.check()
-            rolled = function(windows(block, start, end, matrix.starts, matrix.ends), *scalars)
-            values[start:end], present[start:end] = rolled
-        unnamed = matrix.unnamed if name in KEEP_NAME else np.ones(shape[0], dtype=bool)
-        vector = Vector(block.labels, values, present, unnamed)
-        kept = vector.inhabited
-        return vector if kept.all() else vector.rows(kept)
+            values[start:end], present[start:end] = function(windows(block, start, end, starts, ends))
+        return Vector(block.labels, values, present, np.ones(shape[0], dtype=bool))
 
     def timestamp(self, node: Call, grid: Grid) -> Vector:
         """timestamp(v instant-vector): when a selector's samples were taken; of anything else, the step's time."""
@@ -220,6 +271,19 @@ class Evaluation:
             vector = self.vector(inner, grid)
             moments = np.broadcast_to(grid.times, vector.values.shape)
         return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
+
+    def info(self, node: Call, grid: Grid) -> Vector:
+        """info(v instant-vector, {matchers}): the labels of the info series that describe each series."""
+        base = self.vector(node.args[0], grid)
+        second = node.args[1] if len(node.args) > 1 else None
+        asked = info.wanted(second.matchers if isinstance(second, Selector) else None)
+        described = asked.described(base)
+        matchers = info.selection(asked, base, described)
+        infos, moments = empty_vector(grid.steps), np.empty((0, grid.steps), dtype=np.int64)
+        if matchers:
+            at, offset = info.moment_of(node.args[0])
+            infos, moments = self.latest(Selector(node.start, node.end, "", matchers, offset, at), grid)
+        return info.enriched(asked, base, described, infos, moments)
 
     def check_quantiles(self, node: Node, quantiles: Floats, used: bool) -> None:
         """Warn of quantiles that are none."""
@@ -291,9 +355,7 @@ class Evaluation:
         """count_values(label string, v instant-vector): how many series have each value."""
         check_label_name_of(label)
         rows, steps = np.nonzero(vector.present)
-        # By their bits, because -0 is printed, and so counted, apart from 0.
-        distinct, which = np.unique(vector.values[rows, steps].view(np.int64), return_inverse=True)
-        texts = [spelled_number(number) for number in distinct.view(np.float64).tolist()]
+        texts, which = _texts(vector, rows, steps)
         pairs, cells = np.unique(rows * len(texts) + which, return_inverse=True) if len(rows) else (rows, rows)
         series = [{**vector.labels[pair // len(texts)], label: texts[pair % len(texts)]} for pair in pairs.tolist()]
         names = node.labels if node.without else (*node.labels, label)
@@ -363,22 +425,29 @@ def _floats_of(block: Block) -> Block:
     return replace(kept, histograms=None)
 
 
-def _spread(vector: Vector, rows: list[int], matrix: Matrix) -> Vector:
+def _spread(vector: Vector, rows: list[int], matrix: Matrix, function: str) -> Vector:
     """Return a vector with a row for every series of the matrix, of which it has some."""
     labels = matrix.block.labels
     shape = (len(labels), vector.steps)
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
     values[rows], present[rows] = vector.values, vector.present
-    named = vector.series and not vector.unnamed.all()
-    unnamed = matrix.unnamed if named else np.ones(shape[0], dtype=bool)
+    unnamed = matrix.unnamed if function in KEEP_NAME else np.ones(shape[0], dtype=bool)
     return Vector(labels, values, present, unnamed)
+
+
+def _reached(matrix: Matrix) -> tuple[Ints, Ints]:
+    """Return the ends of the windows, stretched where a selector looks around them."""
+    if matrix.reach is None:
+        return matrix.starts, matrix.ends
+    return matrix.starts - matrix.reach.lookback_ms, matrix.ends + matrix.reach.ahead_ms
 
 
 def _mixed_windows(matrix: Matrix) -> Iterator[tuple[int, int, mixed.Window]]:
     """Return row, step and samples of every window that holds a histogram."""
     block = matrix.block
     assert block.histograms is not None
-    everything = windows(block, 0, len(block.labels), matrix.starts, matrix.ends)
+    starts, ends = _reached(matrix)
+    everything = windows(block, 0, len(block.labels), starts, ends)
     before = np.append(0, np.cumsum(filled(block.histograms)))
     rows, steps = np.nonzero(before[everything.last] > before[everything.first])
     for row, step in zip(rows.tolist(), steps.tolist(), strict=True):
@@ -400,6 +469,20 @@ def _wanted(param: Floats) -> Ints:
     if (np.abs(param) >= 2.0**63).any():
         raise ExecutionError(f"Scalar value {param[0]} overflows int64")
     return np.clip(param, 0, 2**31).astype(np.int64)
+
+
+def _texts(vector: Vector, rows: Ints, steps: Ints) -> tuple[list[str], Ints]:
+    """Return the distinct values of cells as text, and which each cell has."""
+    # By their bits, because -0 is printed, and so counted, apart from 0.
+    distinct, which = np.unique(vector.values[rows, steps].view(np.int64), return_inverse=True)
+    texts = [spelled_number(number) for number in distinct.view(np.float64).tolist()]
+    if vector.histograms is None:
+        return texts, which
+    places = {text: place for place, text in enumerate(texts)}
+    for cell in np.flatnonzero(filled(vector.histograms[rows, steps])).tolist():
+        text = native.spelled(vector.histograms[rows[cell], steps[cell]])
+        which[cell] = places.setdefault(text, len(places))
+    return list(places), which
 
 
 def _ends(node: Selector | Subquery, grid: Grid) -> Ints:
@@ -438,8 +521,31 @@ def _block(vector: Vector, times: Ints) -> Block:
     counts = vector.present.sum(axis=1)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     moments = np.broadcast_to(times, vector.present.shape)[vector.present]
-    histograms = None if vector.histograms is None else vector.histograms[vector.present]
+    histograms = None if vector.histograms is None else _unhinted(vector.histograms[vector.present])
     return Block(vector.labels, offsets, moments, vector.values[vector.present], histograms)
+
+
+def _with_resets(block: Block) -> Block:
+    """Say of each histogram sample whether the counter was reset before it, where nothing is known yet."""
+    if block.histograms is None:
+        return block
+    histograms = block.histograms.copy()
+    for start, end in zip(block.offsets[:-1].tolist(), block.offsets[1:].tolist(), strict=True):
+        for place in range(start + 1, end):
+            before, one = block.histograms[place - 1], block.histograms[place]
+            if before is not None and one is not None and one.hint is ResetHint.UNKNOWN:
+                reset = native.was_reset(one, before)
+                histograms[place] = replace(one, hint=ResetHint.RESET if reset else ResetHint.NOT_RESET)
+    return replace(block, histograms=histograms)
+
+
+def _unhinted(histograms: Objects) -> Objects:
+    """Forget what is known of resets: between samples of a subquery others were left out."""
+    forgotten = np.full(len(histograms), None, dtype=object)
+    for place in np.flatnonzero(filled(histograms)).tolist():
+        one = histograms[place]
+        forgotten[place] = one if one.hint is ResetHint.GAUGE else replace(one, hint=ResetHint.UNKNOWN)
+    return forgotten
 
 
 def _repeated(value: Value, steps: int) -> Value:

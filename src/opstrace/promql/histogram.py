@@ -23,7 +23,7 @@ def histogram_quantile(site: Site, quantile: Scalar, operand: Vector) -> Vector:
     """histogram_quantile(q scalar, b instant-vector)."""
     warn_of_quantiles(site, site.node.args[0], quantile.values)
     separated = _separated(site, site.node.args[1], operand)
-    return _quantiles(site, site.node.args[1], site.node.args[0], quantile.values, separated)
+    return _quantiles(site, site.node.args[1], quantile.values, separated)
 
 
 def histogram_quantiles(site: Site, operand: Vector, label: String, *wanted: Scalar) -> Vector:
@@ -32,7 +32,7 @@ def histogram_quantiles(site: Site, operand: Vector, label: String, *wanted: Sca
     parts = []
     for position, quantile in enumerate(wanted):
         warn_of_quantiles(site, site.node.args[position + 2], quantile.values)
-        found = _quantiles(site, site.node.args[0], site.node.args[0], quantile.values, separated)
+        found = _quantiles(site, site.node.args[0], quantile.values, separated)
         text = spelled_label(float(quantile.values[0]))
         parts.append(replace(found, labels=[{**labels, label.text: text} for labels in found.labels]))
     return merged(stacked(parts), _SAME)
@@ -48,13 +48,13 @@ def histogram_fraction(site: Site, lower: Scalar, upper: Scalar, operand: Vector
     def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
         if math.isnan(histogram.sum) and histogram.count:
             message = "input to histogram_fraction has NaN observations, which are excluded from all fractions"
-            site.annotations.info(for_metric(message, name), site.node.args[0])
+            site.annotations.info(for_metric(message, name), site.node.args[2])
         return native.fraction(histogram, float(lower.values[step]), float(upper.values[step]))
 
     return _computed(separated, of_buckets, of_native)
 
 
-def _quantiles(site: Site, node: Node, native_node: Node, wanted: Floats, separated: "Separated") -> Vector:
+def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -> Vector:
     def of_buckets(cells: buckets.Cells) -> Floats:
         found, forced = buckets.quantiles(cells, wanted[cells.steps])
         for row in np.unique(cells.histograms[forced]).tolist():
@@ -67,7 +67,7 @@ def _quantiles(site: Site, node: Node, native_node: Node, wanted: Floats, separa
         if math.isnan(histogram.sum) and histogram.count and 0 <= wanted[step] <= 1:
             effect = "result is NaN" if math.isnan(quantile) else "result is skewed higher"
             message = f"input to histogram_quantile has NaN observations, {effect}"
-            site.annotations.info(for_metric(message, name), native_node)
+            site.annotations.info(for_metric(message, name), node)
         return quantile
 
     return _computed(separated, of_buckets, of_native)

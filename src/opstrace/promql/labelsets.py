@@ -10,6 +10,8 @@ from opstrace.promql.values import Ints
 from opstrace.store.backend import Labels
 
 NAME = "__name__"
+# What describes the metric as it was stored, and nothing that is computed from it.
+_METADATA = frozenset((NAME, "__type__", "__unit__"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ def identities(series: Sequence[Labels]) -> Grouping:
 
 
 def nameless(labels: Labels) -> Labels:
-    """Return the labels without the metric name."""
-    return {name: value for name, value in labels.items() if name != NAME} if NAME in labels else labels
+    """Return the labels without the metric name, and without its type and unit where they are labels."""
+    return {name: value for name, value in labels.items() if name not in _METADATA}
 
 
 def sort_key(labels: Labels) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from opstrace.promql.numbers import short
 from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
 
 
@@ -466,3 +467,27 @@ def _middle(bucket: Bucket, *, linear: bool) -> float:
     if bucket.around_zero:
         return 0.0
     return math.copysign(math.sqrt(bucket.upper * bucket.lower), bucket.upper)
+
+
+def spelled(histogram: NativeHistogram) -> str:
+    """Return a histogram as Prometheus prints it, populated buckets only."""
+    parts = [f"count:{short(histogram.count)}", f"sum:{short(histogram.sum)}"]
+    custom = is_custom(histogram)
+    parts += [
+        _bucket_text(negative_bucket(histogram, index), "[", ")")
+        for index in sorted(histogram.negative, reverse=True)
+        if histogram.negative[index]
+    ]
+    if histogram.zero_count:
+        threshold = histogram.zero_threshold
+        parts.append(_bucket_text(Bucket(-threshold, threshold, histogram.zero_count), "[", "]"))
+    parts += [
+        _bucket_text(positive_bucket(histogram, index), "[" if custom and not index else "(", "]")
+        for index in sorted(histogram.positive)
+        if histogram.positive[index]
+    ]
+    return "{" + ", ".join(parts) + "}"
+
+
+def _bucket_text(bucket: Bucket, opening: str, closing: str) -> str:
+    return f"{opening}{short(bucket.lower)},{short(bucket.upper)}{closing}:{short(bucket.count)}"

@@ -18,3 +18,15 @@ def spelled_label(number: float) -> str:
     """Return a number as an OpenMetrics label value: whole numbers keep one decimal."""
     text = spelled_number(number)
     return f"{text}.0" if text.lstrip("-").isdigit() else text
+
+
+def short(number: float) -> str:
+    """Return a number as Go's 'g' format has it: the fewest digits, with an exponent where that is shorter."""
+    if math.isnan(number) or math.isinf(number):
+        return spelled_number(number)
+    exponent = Decimal(repr(float(number))).adjusted() if number else 0
+    if -4 <= exponent < 21:
+        return spelled_number(number)
+    digits = Decimal(repr(float(number))).normalize().as_tuple().digits
+    mantissa = "".join(map(str, digits[:1])) + ("." + "".join(map(str, digits[1:])) if digits[1:] else "")
+    return f"{'-' if number < 0 else ''}{mantissa}e{exponent:+03d}"

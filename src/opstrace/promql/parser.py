@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from opstrace.errors import BadQuery
 from opstrace.promql import regex
-from opstrace.promql.signatures import AGGREGATIONS, SIGNATURES, Signature
+from opstrace.promql.signatures import AGGREGATIONS, EXTENSIONS, SIGNATURES, Signature
 from opstrace.promql.tokens import Kind, Token, parse_error, tokenize, unquote
 from opstrace.promql.tree import (
     Aggregate,
@@ -54,6 +54,11 @@ _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w
 _NOT_A_METRIC = frozenset(("bool", "on", "ignoring", "group_left", "group_right"))
 _MATCH_OPS = {op.value: op for op in MatchOp}
 _FILLS = frozenset(("fill", "fill_left", "fill_right"))
+_UNCLOSED = {
+    "(": "unclosed left parenthesis",
+    "[": "unexpected end of input in duration expression",
+    "{": "unexpected end of input inside braces",
+}
 _DURATION_FUNCTIONS = {"step": 0, "range": 0, "min_of": 2, "max_of": 2}
 
 
@@ -160,8 +165,22 @@ class _Parser:
         return self.take()
 
     def unexpected(self, where: str = "", expected: str = "") -> NoReturn:
+        if self.finished() and (unclosed := self.unclosed()):
+            self.fail(self.here.start, _UNCLOSED[unclosed])
+        if self.at_operator(")"):
+            self.fail(self.here.start, "unexpected right parenthesis ')'")
         message = f"unexpected {self.here}" + (f" in {where}" if where else "")
         self.fail(self.here.start, message + (f", expected {expected}" if expected else ""))
+
+    def unclosed(self) -> str:
+        """Return the innermost bracket that is still open at the end."""
+        opened: list[str] = []
+        for token in self.tokens:
+            if token.kind is Kind.OPERATOR and token.text in _UNCLOSED:
+                opened.append(token.text)
+            elif token.kind is Kind.OPERATOR and token.text in ")]}" and opened:
+                opened.pop()
+        return opened[-1] if opened else ""
 
     def fail(self, offset: int, message: str) -> NoReturn:
         raise parse_error(self.query_text, offset, message)
@@ -439,8 +458,16 @@ class _Parser:
             self.fail(token.start, f"expected at least {least} argument(s) {called}")
         if len(args) > most and not signature.repeats:
             self.fail(token.start, f"expected at most {most} argument(s) {called}")
+        self.check_extension(token, args)
         for index, arg in enumerate(args):
             self.check_type(arg, signature.args[min(index, most - 1)], f'in call to function "{token.text}"')
+
+    def check_extension(self, token: Token, args: list[Node]) -> None:
+        for arg in args:
+            word = arg.selector.extension if isinstance(arg, Range) else ""
+            if word and token.text not in EXTENSIONS[word]:
+                kinds = ", ".join(EXTENSIONS[word])
+                raise BadQuery(f"{word} modifier can only be used with: {kinds} - not with {token.text}")
 
     # -- selectors
 

@@ -23,6 +23,11 @@ def fault(pattern: str) -> str:
     return ""
 
 
+def quoted(text: str) -> str:
+    """Return the pattern that matches this text only."""
+    return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII)
+
+
 @lru_cache(maxsize=1024)
 def matches(pattern: str, value: str) -> bool:
     """Whether a whole value matches; the pattern is valid."""

@@ -248,6 +248,9 @@ def stdvar_over_time(windows: Windows) -> Rolled:
             distance = windows.values[index] - mean[:count]
             squares[:count] += distance * distance
         variances: Floats = walk.restored(squares).reshape(means.shape) / windows.counts
+        # Equal values have none, even where their mean is rounded.
+        low, high = min_over_time(windows)[0], max_over_time(windows)[0]
+        variances = np.where((low == high) & np.isfinite(high) & ~np.isnan(variances), 0.0, variances)
     return variances, windows.counts >= 1
 
 
@@ -264,7 +267,9 @@ def mad_over_time(windows: Windows) -> Rolled:
 def _median_distance(values: Floats, counts: Ints, half: Floats) -> Floats:
     medians = sorted_quantiles(values, counts, half)
     with np.errstate(invalid="ignore"):
-        return sorted_quantiles(np.abs(values - medians[:, None]), counts, half)
+        distances = sorted_quantiles(np.abs(values - medians[:, None]), counts, half)
+    numbers = (~np.isnan(values)).sum(axis=1)
+    return np.where(numbers == counts, distances, np.nan)
 
 
 def _by_rectangle(windows: Windows, quantile: Floats, compute: Callable[[Floats, Ints, Floats], Floats]) -> Rolled:

@@ -71,3 +71,9 @@ AGGREGATIONS: dict[str, Type | None] = {
     **dict.fromkeys(("bottomk", "limit_ratio", "limitk", "quantile", "topk"), _S),
     "count_values": _T,
 }
+
+# Which functions know how to use a range selector's modifier.
+EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "anchored": ("changes", "delta", "increase", "rate", "resets"),
+    "smoothed": ("delta", "increase", "rate"),
+}

@@ -1,10 +1,12 @@
 """A query's text as tokens, and the parse error that points into it."""
 
+import json
 import re
 from dataclasses import dataclass
 from enum import Enum
 
 from opstrace.errors import BadQuery
+from opstrace.promql.signatures import AGGREGATIONS
 
 
 class Kind(Enum):
@@ -32,11 +34,18 @@ class Token:
         return self.start + len(self.text)
 
     def __str__(self) -> str:
+        """Return the token as Prometheus's messages name it (promql/parser/lex.go)."""
+        word = self.text.lower()
         if self.kind is Kind.END:
             return str(self.kind.value)
-        if self.kind is Kind.STRING:
-            return f"string {self.text}"
-        return f'"{self.text}"' if self.kind is Kind.OPERATOR else f'{self.kind.value} "{self.text}"'
+        if word in _OPERATORS:
+            return f"<op:{word}>"
+        if self.kind is Kind.IDENTIFIER and word in AGGREGATIONS:
+            return f"<aggr:{self.text}>"
+        if self.kind is Kind.IDENTIFIER and word in _KEYWORDS:
+            return f"<{self.text}>"
+        quoted = json.dumps(self.text, ensure_ascii=False)
+        return quoted if self.kind is Kind.OPERATOR else f"{self.kind.value} {quoted}"
 
 
 def position(query: str, offset: int) -> str:
@@ -50,6 +59,8 @@ def parse_error(query: str, offset: int, message: str) -> BadQuery:
     return BadQuery(f"{position(query, offset)}: parse error: {message}")
 
 
+_OPERATORS = frozenset((*"+-*/%^<>", "==", "!=", "<=", ">=", "=~", "!~", "</", ">/", "and", "or", "unless", "atan2"))
+_KEYWORDS = frozenset(["offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool"])
 _DIGITS = r"[0-9](?:_?[0-9])*"
 _NUMBER = rf"0[xX][0-9a-fA-F](?:_?[0-9a-fA-F])*|(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?[0-9]+)?"
 _DURATION = r"(?:[0-9]+(?:ms|[smhdwy]))+"
@@ -90,7 +101,7 @@ def _next(query: str, offset: int, inside: bool) -> re.Match[str]:
     )
     if match:
         return match
-    rest = query[offset : offset + 20].split()[0]
+    rest = re.split(r"\s", query[offset : offset + 20])[0]
     if query[offset] in "\"'`":
         raise parse_error(query, offset, "unterminated quoted string")
     if query[offset] in "0123456789.":

@@ -131,3 +131,20 @@ class Binary(Node):
     right: Node
     returns_bool: bool
     matching: Matching | None
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the expressions directly below a node, in the order of the text."""
+    match node:
+        case Paren(expr=expr) | Unary(expr=expr) | Subquery(expr=expr):
+            return (expr,)
+        case Call(args=args):
+            return args
+        case Aggregate(expr=expr, param=param):
+            return (expr,) if param is None else (param, expr)
+        case Binary(left=left, right=right):
+            return (left, right)
+        case Range(selector=selector):
+            return (selector,)
+        case _:
+            return ()

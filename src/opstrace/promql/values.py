@@ -106,6 +106,19 @@ class String:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far an anchored or smoothed selector looks around its windows, and whether it interpolates."""
+
+    smoothed: bool
+    lookback_ms: int
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far behind a window's end samples count."""
+        return self.lookback_ms if self.smoothed else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """A range vector: samples, and which of them each step sees: those within (start, end]."""
 
@@ -114,6 +127,7 @@ class Matrix:
     starts: Ints  # ms, one a step
     ends: Ints  # ms, one a step
     times: Ints  # the moments of evaluation
+    reach: Reach | None = None  # of an anchored or smoothed selector
 
     @property
     def range_s(self) -> float:
