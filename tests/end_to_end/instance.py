@@ -102,7 +102,7 @@ class Instance:
         inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
-        return inherited | {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
+        return inherited | {"HOME": str(home)}
 
     def run(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command with these arguments, where the token files are."""

@@ -74,8 +74,9 @@ foreign = st.recursive(
 def paths(document: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the way to every value inside the document, and to the document itself."""
     yield here
-    items = document.items() if isinstance(document, dict) else enumerate(document)
-    for key, value in items if isinstance(document, dict | list) else ():
+    kind = type(document)
+    items = document.items() if kind is dict else enumerate(document) if kind is list else ()
+    for key, value in items:
         yield from paths(value, (*here, key))
 
 

@@ -132,11 +132,16 @@ def test_nothing_is_written_beside_home_and_tokens(walk: Walk) -> None:
     assert entries == {"home", *(f"tenant-api-token-{name}" for name in (*TENANTS, "system"))}
 
 
-def test_status_agrees_and_create_completes(walk: Walk) -> None:
+def test_status_agrees(walk: Walk) -> None:
     assert walk.instance.run("status", "local", NAME).returncode == 0
+
+
+def test_create_leaves_a_finished_instance_alone(walk: Walk) -> None:
     key = walk.instance.key()
-    again = walk.instance.create()
-    assert f"cluster creation finished: {NAME} (local)" in again.stderr
+    again = walk.instance.run("create", "local", NAME, stdin="tenants: [default]", check=False)
+    (complaint,) = again.stderr.splitlines()
+    assert again.returncode == 1
+    assert re.fullmatch(f"{TIMESTAMP} error: .*{NAME} exists already.*", complaint)
     assert walk.instance.key() == key
 
 
@@ -470,13 +475,18 @@ def flat(series: dict[LabelSet, Samples]) -> set[tuple[LabelSet, int, str]]:
     return {(labels, *sample) for labels, samples in series.items() for sample in samples.items()}
 
 
-def crash_in_the_middle(walk: Walk, traffic: Traffic, payloads: int) -> None:
-    """Send from four threads, and kill the server once so many payloads more were acknowledged."""
+@contextmanager
+def under_way(traffic: Traffic, payloads: int) -> Iterator[None]:
+    """Send from four threads; hand over once so many payloads more were acknowledged; wait for the senders' end."""
     enough = len(traffic.acknowledged) + payloads
     with ThreadPoolExecutor(4) as senders:
         running = [senders.submit(traffic.run, sender) for sender in range(4)]
-        wait_until(lambda: len(traffic.acknowledged) >= enough, 60, "payloads acknowledged")
-        walk.kill()
+        try:
+            wait_until(lambda: len(traffic.acknowledged) >= enough, 60, "payloads acknowledged")
+            yield
+        except BaseException:
+            traffic.stopped = True
+            raise
         for sender in running:
             sender.result()
 
@@ -485,7 +495,8 @@ def test_what_was_acknowledged_survives_kill_9_and_is_there_once(walk: Walk) -> 
     """Three crashes in the middle of traffic; then everything is sent again, as Agents do after a timeout."""
     traffic = Traffic(walk, int(time.time()) - DAY_S)
     for payloads in (40, 50, 60):
-        crash_in_the_middle(walk, traffic, payloads)
+        with under_way(traffic, payloads):
+            walk.kill()
         walk.instance.run("start", NAME)
         stored = flat(traffic.stored())
         assert flat(traffic.expected(traffic.acknowledged)) <= stored
@@ -500,12 +511,8 @@ def test_what_was_acknowledged_survives_kill_9_and_is_there_once(walk: Walk) -> 
 
 def test_stop_drains_and_start_finds_everything(walk: Walk) -> None:
     traffic = Traffic(walk, int(time.time()) - 3 * DAY_S)
-    with ThreadPoolExecutor(4) as senders:
-        running = [senders.submit(traffic.run, sender) for sender in range(4)]
-        wait_until(lambda: len(traffic.acknowledged) >= 40, 60, "payloads acknowledged")
+    with under_way(traffic, 40):
         walk.instance.run("stop", NAME)
-        for sender in running:
-            sender.result()
     assert walk.instance.run("status", "local", NAME, check=False).returncode == 1
     walk.instance.run("start", NAME)
     stored = walk.instance.samples("crash_traffic", traffic.base_s + DAY_S, 2 * DAY_S - 1)
