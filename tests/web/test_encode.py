@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opstrace.promql.engine import Result
-from opstrace.store.backend import Block
+from opstrace.promql.engine import Engine, Result
+from opstrace.promql.testlanguage import Load, parse_script
+from opstrace.promql.testscript import block_of
+from opstrace.store.backend import Block, Budget
 from opstrace.web import encode
+from promql.memory_store import MemoryStore
 
 NAMES = st.text(min_size=1, max_size=5)
 LABELS = st.dictionaries(NAMES, st.text(min_size=1, max_size=5), max_size=3)
@@ -127,6 +130,70 @@ def test_raw_samples(series: list[list[tuple[int, float]]], slice_samples: int) 
         assert [text for _, text in one["values"]] == encode.format_floats(
             np.array([value for _, value in expected])
         ).to_pylist()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Native histograms, from the memory store
+
+HISTOGRAMS = """load 1m
+  h{a="1"} {{count:9 sum:2.5 z_bucket:1 z_bucket_w:0.5 offset:1 buckets:[2 0 3] n_buckets:[3]}} 4 _ {{}}
+  h{a="2"} _ 5 6
+  h{a="3"} {{schema:-53 count:4 sum:NaN custom_values:[1 2] buckets:[1 1 2]}}
+"""
+FIRST = {
+    "count": "9",
+    "sum": "2.5",
+    "buckets": [[1, "-1", "-0.5", "3"], [3, "-0.5", "0.5", "1"], [0, "1", "2", "2"], [0, "4", "8", "3"]],
+}
+CUSTOM = {
+    "count": "4",
+    "sum": "NaN",
+    "buckets": [[3, "-Inf", "1", "1"], [0, "1", "2", "1"], [0, "2", "+Inf", "2"]],
+}
+EMPTY = {"count": "0", "sum": "0"}
+
+
+def encoded(query: str, *grid_ms: int) -> list[dict[str, object]]:
+    store, budget = MemoryStore(), Budget()
+    for load in parse_script(HISTOGRAMS):
+        assert isinstance(load, Load)
+        store.appender("t").append(block_of(load))
+    querier = store.querier("t", budget)
+    if len(grid_ms) == 1:
+        result = Engine().instant(querier, query, grid_ms[0], budget)
+    else:
+        result = Engine().range(querier, query, *grid_ms, budget)
+    found = json.loads(b"".join(encode.result_json(result)))["result"]
+    return [{"a": one["metric"]["a"], **{key: one[key] for key in one.keys() - {"metric"}}} for one in found]
+
+
+def test_histograms_of_an_instant() -> None:
+    assert encoded("h", 0) == [{"a": "1", "histogram": [0, FIRST]}, {"a": "3", "histogram": [0, CUSTOM]}]
+    assert encoded("h", 60_000) == [
+        {"a": "1", "value": [60, "4"]},
+        {"a": "2", "value": [60, "5"]},
+        {"a": "3", "histogram": [60, CUSTOM]},
+    ]
+
+
+@pytest.mark.parametrize("slice_samples", [1, 3, 100])
+def test_histograms_of_a_range_stand_beside_the_floats(slice_samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "SLICE_SAMPLES", slice_samples)
+    assert encoded("h", 0, 180_000, 60_000) == [
+        {"a": "1", "values": [[60, "4"], [120, "4"]], "histograms": [[0, FIRST], [180, EMPTY]]},
+        {"a": "2", "values": [[60, "5"], [120, "6"], [180, "6"]]},
+        {"a": "3", "histograms": [[at, CUSTOM] for at in (0, 60, 120, 180)]},
+    ]
+
+
+@pytest.mark.parametrize("slice_samples", [1, 2, 100])
+def test_raw_histograms(slice_samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "SLICE_SAMPLES", slice_samples)
+    assert encoded("h[10m]", 180_000) == [
+        {"a": "1", "values": [[60, "4"]], "histograms": [[0, FIRST], [180, EMPTY]]},
+        {"a": "2", "values": [[60, "5"], [120, "6"]]},
+        {"a": "3", "histograms": [[0, CUSTOM]]},
+    ]
 
 
 @given(st.lists(st.text(max_size=3)), st.lists(LABELS))

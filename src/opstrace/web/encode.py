@@ -4,11 +4,13 @@ Samples are turned to text and joined by Arrow, a slice of series at a time: Pyt
 10,000 series × 240 steps (2.4 million different values) that takes about a second.
 """
 
+import math
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 
 import msgspec
 import numpy as np
@@ -16,8 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from opstrace.promql import native
 from opstrace.promql.engine import Result
+from opstrace.promql.values import filled
 from opstrace.store.backend import Block, Labels
+from opstrace.store.histogram import NativeHistogram
 
 # Samples turned to text at once; bounds the memory one answer takes beside its result.
 SLICE_SAMPLES = 200_000
@@ -127,17 +132,25 @@ def _string(result: Result) -> Iterator[bytes]:
 
 def _vector(result: Result) -> Iterator[bytes]:
     there = np.flatnonzero(result.present[:, 0])
-    at = format_time(int(result.timestamps[0]))
+    at = format_time(int(result.timestamps[0])).encode()
     for part in _slices(np.arange(len(there) + 1)):
         indices = there[part]
-        texts = format_floats(result.values[indices, 0]).to_pylist()
+        samples = [b'"value":[' + at + b',"' + text + b'"]' for text in _float_texts(result.values[indices, 0])]
+        if result.histograms is not None:
+            for place in np.flatnonzero(filled(result.histograms[indices, 0])).tolist():
+                histogram = result.histograms[indices[place], 0]
+                samples[place] = b'"histogram":[' + at + b"," + histogram_json(histogram) + b"]"
         metrics = (_metric(result.labels[index]) for index in indices)
         rows = (
-            b'{"metric":' + metric + f',"value":[{at},"{text}"]}}'.encode()
-            for metric, text in zip(metrics, texts, strict=True)
+            b'{"metric":' + metric + b"," + sample + b"}" for metric, sample in zip(metrics, samples, strict=True)
         )
         yield _separator(part.start) + b",".join(rows)
     yield b"[]" if not len(there) else b"]"
+
+
+def _float_texts(values: NDArray[np.float64]) -> list[bytes]:
+    texts: list[bytes] = format_floats(values).cast(pa.binary()).to_pylist()
+    return texts
 
 
 def _matrix(result: Result) -> Iterator[bytes]:
@@ -154,17 +167,26 @@ def _grid_matrix(result: Result) -> Iterator[bytes]:
     for part in _slices(offsets):
         rows = there[part]
         present = result.present[rows]
-        times = steps.take(pa.array(np.nonzero(present)[1]))
-        yield _series_slice(part, result.labels, rows, offsets, times, result.values[rows][present])
+        yield _separator(part.start) + _series_json(
+            [result.labels[row] for row in rows.tolist()],
+            offsets[part.start : part.stop + 1] - offsets[part.start],
+            steps.take(pa.array(np.nonzero(present)[1])),
+            result.values[rows][present],
+            None if result.histograms is None else result.histograms[rows][present],
+        )
     yield b"[]" if not len(there) else b"]"
 
 
 def _raw_matrix(block: Block) -> Iterator[bytes]:
     for part in _slices(block.offsets):
-        rows = np.arange(part.start, part.stop)
         span = slice(block.offsets[part.start], block.offsets[part.stop])
-        times = format_times(block.timestamps[span])
-        yield _series_slice(part, block.labels, rows, block.offsets, times, block.values[span])
+        yield _separator(part.start) + _series_json(
+            block.labels[part.start : part.stop],
+            block.offsets[part.start : part.stop + 1] - block.offsets[part.start],
+            format_times(block.timestamps[span]),
+            block.values[span],
+            None if block.histograms is None else block.histograms[span],
+        )
     yield b"[]" if not len(block.labels) else b"]"
 
 
@@ -190,23 +212,74 @@ def _separator(start: int) -> bytes:
     return b"," if start else b"["
 
 
-def _series_slice(
-    part: slice,
+def _series_json(
     labels: Sequence[Labels],
-    rows: NDArray[np.int64],
     offsets: NDArray[np.int64],
     times: pa.StringArray,
     values: NDArray[np.float64],
+    histograms: NDArray[np.object_] | None,
 ) -> bytes:
-    """Return some series of a matrix; `times` and `values` are theirs one after the other."""
+    """Return some series of a matrix; times and samples are theirs one after the other, offset by offset."""
+    parts = [[b'{"metric":' + _metric(one)] for one in labels]
+    is_float = np.ones(len(values), dtype=bool) if histograms is None else ~filled(histograms)
+    points = _points_json(times.filter(pa.array(is_float)), values[is_float], _kept(offsets, is_float))
+    for part, joined in zip(parts, points, strict=True):
+        if joined:
+            part.append(b'"values":[' + joined + b"]")
+    if histograms is not None:
+        for row, joined in _histogram_points(times, histograms, offsets):
+            parts[row].append(b'"histograms":[' + joined + b"]")
+    return b",".join(b",".join(part) + b"}" for part in parts)
+
+
+def _kept(offsets: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the offsets of series after the samples that are not kept are gone."""
+    before: NDArray[np.int64] = np.concatenate(([0], np.cumsum(kept)))
+    return before[offsets]
+
+
+def _points_json(times: pa.StringArray, values: NDArray[np.float64], offsets: NDArray[np.int64]) -> list[bytes]:
+    """Return each series' points, `[1.5,"2"],[3,"4"]`."""
     points = pc.binary_join_element_wise("[", times, ',"', format_floats(values), '"]', "")
-    bounds = pa.array(offsets[part.start : part.stop + 1] - offsets[part.start], pa.int32())
-    joined = pc.binary_join(pa.ListArray.from_arrays(bounds, points), ",").cast(pa.binary()).to_pylist()
-    series = (
-        b'{"metric":' + _metric(labels[row]) + b',"values":[' + points_of + b"]}"
-        for row, points_of in zip(rows, joined, strict=True)
-    )
-    return _separator(part.start) + b",".join(series)
+    ragged = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), points)
+    joined: list[bytes] = pc.binary_join(ragged, ",").cast(pa.binary()).to_pylist()
+    return joined
+
+
+def _histogram_points(
+    times: pa.StringArray, histograms: NDArray[np.object_], offsets: NDArray[np.int64]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the series that have histograms, with their points; these are few enough to look at one by one."""
+    places = np.flatnonzero(filled(histograms))
+    rows = np.searchsorted(offsets, places, side="right") - 1
+    for row, group in groupby(zip(rows.tolist(), places.tolist(), strict=True), key=itemgetter(0)):
+        points = (b"[" + times[at].as_py().encode() + b"," + histogram_json(histograms[at]) + b"]" for _, at in group)
+        yield row, b",".join(points)
+
+
+def histogram_json(histogram: NativeHistogram) -> bytes:
+    """Return a native histogram: totals as text, and its buckets that are not empty, ascending.
+
+    A bucket is `[rule, lower, upper, count]`; the rule says which bounds belong to it: 0 the upper, 1 the lower,
+    2 neither, 3 both (prometheus/prometheus: util/jsonutil/marshal.go, docs/querying/api.md).
+    """
+    found = [bucket for bucket in native.buckets(histogram) if bucket.count]
+    rules = [_rule(bucket, custom=native.is_custom(histogram)) for bucket in found]
+    numbers = [(bucket.lower, bucket.upper, bucket.count) for bucket in found]
+    texts = format_floats(np.array([histogram.count, histogram.sum, *chain.from_iterable(numbers)])).to_pylist()
+    buckets = [[rule, *texts[2 + 3 * i : 5 + 3 * i]] for i, rule in enumerate(rules)]
+    document = {"count": texts[0], "sum": texts[1]}
+    return json_bytes(document | {"buckets": buckets} if buckets else document)
+
+
+def _rule(bucket: native.Bucket, *, custom: bool) -> int:
+    """Return which bounds belong to a bucket; of custom ones only the first has its lower bound."""
+    has_lower = bucket.lower == -math.inf if custom else bucket.lower < 0 or bucket.lower == bucket.upper
+    has_upper = custom or bucket.upper > 0 or bucket.lower == bucket.upper
+    return _RULES[has_lower, has_upper]
+
+
+_RULES = {(False, True): 0, (True, False): 1, (False, False): 2, (True, True): 3}
 
 
 def _metric(labels: Labels) -> bytes:

@@ -307,6 +307,7 @@ def _first(result: Result, limit: int) -> Result:
         labels=[result.labels[index] for index in kept],
         values=result.values[kept],
         present=result.present[kept],
+        histograms=None if result.histograms is None else result.histograms[kept],
     )
 
 
@@ -318,6 +319,7 @@ def _first_raw(block: Block, limit: int) -> Block:
         offsets=block.offsets[: limit + 1],
         timestamps=block.timestamps[:end],
         values=block.values[:end],
+        histograms=None if block.histograms is None else block.histograms[:end],
     )
 
 
