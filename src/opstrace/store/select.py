@@ -92,6 +92,27 @@ class Resolved:
     labels: list[Labels]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of `samples`, those of a series together and in the order of time."""
+
+    series: "NDArray[np.uint64]"
+    times_ms: "NDArray[np.int64]"
+    values: "NDArray[np.float64]"
+    commits: "NDArray[np.uint64] | None"  # only of rows that are each there once
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "Rows":
+        """Take the columns of a query's result; several chunks become one array here, once."""
+        commits = table["commit"].to_numpy() if "commit" in table.column_names else None
+        return cls(table["series"].to_numpy(), table["time_ms"].to_numpy(), table["value"].to_numpy(), commits)
+
+    def repeat(self) -> bool:
+        """Say whether a series has two samples of one time, as after a payload that was sent twice."""
+        same_time = self.times_ms[1:] == self.times_ms[:-1]
+        return bool(same_time.any()) and bool(np.any(same_time & (self.series[1:] == self.series[:-1])))
+
+
 class StoreQuerier:
     """Reads one tenant's series within one query's budget."""
 
@@ -108,12 +129,12 @@ class StoreQuerier:
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
         wanted = resolved if any(m.name != "__name__" for m in matchers) else None
         final = len(resolved.labels) < len(resolved.series)
-        table = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=final)
-        if not final and _repeats(table):
+        rows = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=final)
+        if not final and rows.repeat():
             final = True
-            table = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=True)
-        self._budget.spend(table.num_rows)
-        return (_merged_block if final else _block)(table, resolved)
+            rows = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=True)
+        self._budget.spend(len(rows.values))
+        return (_merged_block if final else _block)(rows, resolved)
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -161,7 +182,7 @@ class StoreQuerier:
 
     def _samples(
         self, metrics: list[int], wanted: Resolved | None, start_ms: int, end_ms: int, *, final: bool
-    ) -> pa.Table:
+    ) -> "Rows":
         parameters: dict[str, Parameter] = {
             "tenant": self._tenant,
             "metrics": metrics,
@@ -178,7 +199,7 @@ class StoreQuerier:
                 pa.table({"series": wanted.series}),
             )
         sql = statement("opstrace.store", "select_samples_final" if final else "select_samples")
-        return self._run(sql.replace("{wanted}", clause), parameters, rows)
+        return Rows.of(self._run(sql.replace("{wanted}", clause), parameters, rows))
 
     def _column(self, name: str, where: Condition) -> list[str]:
         column: list[str] = self._read(name, where).column(0).to_pylist()
@@ -210,43 +231,37 @@ def _labels(table: pa.Table) -> list[Labels]:
     return list(_labels_decoder.decode("[" + ",".join(table["label_json"].to_pylist()) + "]"))
 
 
-def _repeats(table: pa.Table) -> bool:
-    """Say whether a series has two samples of one time, as after a payload that was sent twice."""
-    series, times = table["series"].to_numpy(), table["time_ms"].to_numpy()
-    return bool(np.any((series[1:] == series[:-1]) & (times[1:] == times[:-1])))
-
-
 def _starts(keys: "NDArray[np.uint64] | NDArray[np.int64]") -> "NDArray[np.int64]":
     """Return where runs of equal keys begin."""
     changes = np.flatnonzero(keys[1:] != keys[:-1]) + 1
     return np.concatenate([np.zeros(min(len(keys), 1), dtype=np.int64), changes])
 
 
-def _block(table: pa.Table, resolved: Resolved) -> Block:
+def _block(rows: Rows, resolved: Resolved) -> Block:
     """Make the block of samples that lie in key order, without repeats."""
-    ids = table["series"].to_numpy()
-    starts = _starts(ids)
-    rows = resolved.rows[np.searchsorted(resolved.series, ids[starts])]
+    starts = _starts(rows.series)
+    owners = resolved.rows[np.searchsorted(resolved.series, rows.series[starts])]
     return Block(
-        labels=[resolved.labels[row] for row in rows.tolist()],
-        offsets=np.append(starts, len(ids)),
-        timestamps=table["time_ms"].to_numpy(),
-        values=table["value"].to_numpy(),
+        labels=[resolved.labels[owner] for owner in owners.tolist()],
+        offsets=np.append(starts, len(rows.series)),
+        timestamps=rows.times_ms,
+        values=rows.values,
     )
 
 
-def _merged_block(table: pa.Table, resolved: Resolved) -> Block:
+def _merged_block(rows: Rows, resolved: Resolved) -> Block:
     """Make the block where stored series share labels: of samples of one time that of the latest commit stays."""
-    rows = resolved.rows[np.searchsorted(resolved.series, table["series"].to_numpy())]
-    times = table["time_ms"].to_numpy()
-    order = np.lexsort((table["commit"].to_numpy(), times, rows))
-    rows, times, values = rows[order], times[order], table["value"].to_numpy()[order]
-    last = np.append((rows[1:] != rows[:-1]) | (times[1:] != times[:-1]), np.ones(min(len(rows), 1), dtype=bool))
-    rows = rows[last]
-    starts = _starts(rows)
+    owners = resolved.rows[np.searchsorted(resolved.series, rows.series)]
+    order = np.lexsort((rows.commits, rows.times_ms, owners))
+    owners, times_ms = owners[order], rows.times_ms[order]
+    last = np.append(
+        (owners[1:] != owners[:-1]) | (times_ms[1:] != times_ms[:-1]), np.ones(min(len(owners), 1), dtype=bool)
+    )
+    owners = owners[last]
+    starts = _starts(owners)
     return Block(
-        labels=[resolved.labels[row] for row in rows[starts].tolist()],
-        offsets=np.append(starts, len(rows)),
-        timestamps=times[last],
-        values=values[last],
+        labels=[resolved.labels[owner] for owner in owners[starts].tolist()],
+        offsets=np.append(starts, len(owners)),
+        timestamps=times_ms[last],
+        values=rows.values[order][last],
     )
