@@ -99,12 +99,12 @@ class Rows:
     series: "NDArray[np.uint64]"
     times_ms: "NDArray[np.int64]"
     values: "NDArray[np.float64]"
-    commits: "NDArray[np.uint64] | None"  # only of rows that are each there once
+    commits: "NDArray[np.uint64]"  # empty unless each row is there once
 
     @classmethod
     def of(cls, table: pa.Table) -> "Rows":
         """Take the columns of a query's result; several chunks become one array here, once."""
-        commits = table["commit"].to_numpy() if "commit" in table.column_names else None
+        commits = table["commit"].to_numpy() if "commit" in table.column_names else np.zeros(0, dtype=np.uint64)
         return cls(table["series"].to_numpy(), table["time_ms"].to_numpy(), table["value"].to_numpy(), commits)
 
     def repeat(self) -> bool:
