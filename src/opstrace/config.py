@@ -21,7 +21,7 @@ SYSTEM_TENANT: Final = "system"
 LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # one part of a host name, in lower case
 MIB: Final = 1024 * 1024
 
-TenantName = Annotated[str, msgspec.Meta(pattern=f"^{LABEL}$", max_length=63)]
+TenantName = Annotated[str, msgspec.Meta(pattern=rf"^{LABEL}\Z", max_length=63)]
 Tenants = Annotated[
     tuple[TenantName, ...],
     msgspec.Meta(
@@ -32,7 +32,7 @@ Tenants = Annotated[
 Domain = Annotated[
     str,
     msgspec.Meta(
-        pattern=rf"^{LABEL}(\.{LABEL})*$",
+        pattern=rf"^{LABEL}(\.{LABEL})*\Z",
         max_length=100,
         description="a host name in lower case, such as example.com",
     ),
@@ -44,7 +44,7 @@ PathText = Annotated[Annotated[str, msgspec.Meta(min_length=1)] | None, msgspec.
 LabelPrefix = Annotated[
     str,
     msgspec.Meta(
-        pattern="^([a-zA-Z_][a-zA-Z0-9_]*)?$",
+        pattern=r"^([a-zA-Z_][a-zA-Z0-9_]*)?\Z",
         description="letters, digits and underscores, not beginning with a digit; or empty",
     ),
 ]
