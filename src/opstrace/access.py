@@ -60,7 +60,7 @@ def keys(request: HTTPConnection) -> Iterator[str]:
     for name in ("api_key", "dd-api-key"):
         if query := request.query_params.get(name, "").strip():
             yield query
-    if in_path := _path_key(request.url.path):
+    if in_path := _path_key(request.scope["path"]):
         yield in_path
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":

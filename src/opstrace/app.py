@@ -109,7 +109,7 @@ class Server:
         self.engine.close()
 
     def _reader(self, request: Request) -> Tenant:
-        probe = request.url.path == f"{prometheus.PREFIX}/status/buildinfo"
+        probe = request.scope["path"] == f"{prometheus.PREFIX}/status/buildinfo"
         return self.access.tenant(request, QueryUnauthorized, probe=probe)
 
     async def _trust_anchor(self, _request: Request) -> Response:

@@ -126,7 +126,7 @@ class Intake:
     async def answer(self, request: Request) -> Response:
         """Answer one request, and measure how long that took."""
         started = time.perf_counter()
-        path = endpoint_path(request.url.path)
+        path = endpoint_path(request.scope["path"])
         tenant = ""
         try:
             tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE).name
