@@ -3,7 +3,7 @@ from pathlib import Path
 
 import promql_parser
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opstrace.errors import BadQuery
@@ -108,6 +108,7 @@ def test_a_selector_parameter_is_only_a_selector() -> None:
             parse_selector(query)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_parses_or_is_refused(text: str) -> None:
     with suppress(BadQuery):
@@ -136,6 +137,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(EXPRESSIONS)
 def test_queries_are_accepted_exactly_when_another_parser_accepts_them(query: str) -> None:
     def accepts(parser: object) -> bool:

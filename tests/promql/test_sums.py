@@ -1,7 +1,7 @@
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opstrace.promql.sums import group_fold, group_sums, window_sums
@@ -19,6 +19,7 @@ def windows(values: list[float], bounds: list[tuple[int, int]]) -> Windows:
     return Windows(stamps, np.array(values, dtype=np.float64), offsets, first, last, moments, moments)
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=40), st.data())
 def test_window_sums_are_exact_to_the_last_digits(values: list[float], data: st.DataObject) -> None:
     index = st.integers(0, len(values))
@@ -33,6 +34,7 @@ def test_window_sums_are_exact_to_the_last_digits(values: list[float], data: st.
         assert abs(found - exact) <= 4e-16 * abs(exact) + 1e-31 * magnitude
 
 
+@settings(deadline=None)
 @given(st.lists(ANY, min_size=1, max_size=20), st.data())
 def test_a_window_owes_nothing_to_samples_outside_it(values: list[float], data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(values) - 1))
@@ -42,6 +44,7 @@ def test_a_window_owes_nothing_to_samples_outside_it(values: list[float], data: 
     assert whole == alone or (math.isnan(whole) and math.isnan(alone)) or math.isclose(whole, alone, rel_tol=1e-15)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(FINITE, min_size=1, max_size=9), min_size=1, max_size=6))
 def test_group_sums_are_compensated(groups: list[list[float]]) -> None:
     rows = np.array([[value] for group in groups for value in group])

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opstrace.promql.values import Grid
@@ -9,6 +9,7 @@ from opstrace.store.backend import STALE, Block
 STAMPS = st.lists(st.integers(-50, 200), unique=True, max_size=25).map(sorted)
 
 
+@settings(deadline=None)
 @given(
     st.lists(STAMPS, min_size=1, max_size=5),
     st.integers(-20, 60),
@@ -30,6 +31,7 @@ def test_bounds_are_those_of_a_plain_search(
             assert found == inside
 
 
+@settings(deadline=None)
 @given(STAMPS, st.lists(st.integers(-60, 220), min_size=1, max_size=9).map(sorted))
 def test_uneven_grids_count_the_same(stamps: list[int], moments: list[int]) -> None:
     timestamps = np.array(stamps, dtype=np.int64)
@@ -42,6 +44,7 @@ def test_only_the_one_stale_marker_is_stale() -> None:
     assert stale(np.array([STALE, np.nan, other[0], 1.0])).tolist() == [True, False, False, False]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.booleans(), max_size=5), min_size=1, max_size=4))
 def test_dropping_samples_keeps_series_apart(unwanted: list[list[bool]]) -> None:
     flags = np.array([flag for one in unwanted for flag in one], dtype=bool)
@@ -55,6 +58,7 @@ def test_dropping_samples_keeps_series_apart(unwanted: list[list[bool]]) -> None
         assert kept.timestamps[kept.offsets[row] : kept.offsets[row + 1]].tolist() == wanted.tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 400_000), min_size=1, max_size=12), st.integers(1, 5000))
 def test_pieces_cover_every_series_once(lengths: list[int], steps: int) -> None:
     offsets = np.cumsum([0, *lengths])

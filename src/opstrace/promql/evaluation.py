@@ -580,7 +580,10 @@ def check_label_name_of(label: str) -> None:
 
 def named(vector: Vector) -> Vector:
     """Return a vector as it is handed out: names that were taken away are gone, and equal series are one."""
+    if not vector.unnamed.any():
+        return vector
     labels = [
-        nameless(one) if gone else one for one, gone in zip(vector.labels, vector.unnamed.tolist(), strict=True)
+        nameless(labels) if gone else labels
+        for labels, gone in zip(vector.labels, vector.unnamed.tolist(), strict=True)
     ]
     return binary.merged(replace(vector, labels=labels), "vector cannot contain metrics with the same labelset")

@@ -81,7 +81,11 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
 
 def lost_to_resets(windows: Windows) -> Floats:
     """Return the sum of the values a counter had just before each of its resets in the window."""
-    drops = np.flatnonzero(windows.values[1:] < windows.values[:-1]) + 1
+    fell = windows.values[1:] < windows.values[:-1]
+    # From one series to the next is no fall.
+    edges = windows.offsets[1:-1]
+    fell[edges[(edges > 0) & (edges < len(windows.values))] - 1] = False
+    drops = np.flatnonzero(fell) + 1
     if not len(drops):
         return np.zeros(windows.first.shape)
     first, last, offsets = _among(drops, windows)

@@ -21,9 +21,9 @@ class ResetHint(Enum):
 class NativeHistogram:
     """Observations in buckets, by index; a bucket that is not there is empty.
 
-    Of an exponential schema bucket `i` of the positive side is (2**((i-1) * 2**-schema), 2**(i * 2**-schema)], and the
-    negative side mirrors it. Of the custom schema it ends at `custom_bounds[i]`, the last one at infinity. Never
-    change a mapping in place.
+    Bucket `i` of the positive side of an exponential schema is (2**((i-1) * 2**-schema), 2**(i * 2**-schema)]; the
+    negative side mirrors it. A bucket of the custom schema ends at `custom_bounds[i]`, the last one at infinity.
+    Never change a mapping in place.
     """
 
     schema: int = 0
