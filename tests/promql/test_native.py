@@ -12,13 +12,15 @@ COUNTS = st.dictionaries(st.integers(-12, 12), st.integers(1, 50).map(float), ma
 
 @st.composite
 def exponential(draw: st.DrawFn) -> NativeHistogram:
-    positive, negative = draw(COUNTS), draw(COUNTS)
+    schema, threshold = draw(st.integers(-2, 3)), draw(st.sampled_from([0.0, 0.001, 0.3]))
+    # No bucket lies within the zero bucket.
+    positive, negative = (
+        {place: count for place, count in draw(COUNTS).items() if native.bound(place, schema) > threshold}
+        for _ in range(2)
+    )
     zero = float(draw(st.integers(0, 9)))
     count = zero + sum(positive.values()) + sum(negative.values())
-    threshold = draw(st.sampled_from([0.0, 0.001, 0.3]))
-    return NativeHistogram(
-        draw(st.integers(-2, 3)), count, draw(st.integers(-99, 99)), threshold, zero, positive, negative
-    )
+    return NativeHistogram(schema, count, draw(st.integers(-99, 99)), threshold, zero, positive, negative)
 
 
 @st.composite
