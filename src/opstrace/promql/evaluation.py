@@ -163,10 +163,10 @@ class Evaluation:
         assert isinstance(node.range, int)
         starts = ends - node.range
         step = node.step if isinstance(node.step, int) else self.subquery_step_ms
+        self.budget.spend(_moments(starts, ends, step))
         times = _multiples(starts, ends, step)
         if not len(times):
             return Matrix(_block(empty_vector(0), times), np.empty(0, dtype=bool), starts, ends, grid.times)
-        self.budget.spend(len(times))
         vector = replace(self, finds_resets=False).vector(node.expr, Grid(times))
         return Matrix(_block(vector, times), vector.unnamed, starts, ends, grid.times)
 
@@ -508,12 +508,21 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
     return last + begin, found
 
 
+def _moments(starts: Ints, ends: Ints, step: int) -> int:
+    """Return at most how many moments a subquery is evaluated at."""
+    span, windows_apart = int(ends[-1] - starts[0]), len(ends) * int(ends[0] - starts[0] + step)
+    return min(span, windows_apart) // step + 1
+
+
 def _multiples(starts: Ints, ends: Ints, step: int) -> Ints:
     """Return the multiples of a step in any of the windows (start, end]."""
-    times = np.arange((int(starts[0]) // step + 1) * step, int(ends[-1]) + 1, step, dtype=np.int64)
-    # With windows shorter than their distance most moments are in none.
-    inside = np.searchsorted(ends, times, side="left")
-    return times[times > starts[np.minimum(inside, len(starts) - 1)]]
+    first, last = starts // step + 1, ends // step
+    # Where windows overlap each goes on where the one before has ended.
+    first[1:] = np.maximum(first[1:], last[:-1] + 1)
+    counts = np.maximum(last - first + 1, 0)
+    within = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    times: Ints = (np.repeat(first, counts) + within) * step
+    return times
 
 
 def _block(vector: Vector, times: Ints) -> Block:
