@@ -38,11 +38,11 @@ def test_the_system_tenant_always_exists_and_comes_last() -> None:
 
 
 def test_relative_paths_start_at_the_document_and_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/var/lib/somebody")
     document = "{tenants: [a], cert_issuer: files, cert_file: tls/a.pem, cert_key_file: /b.pem, data_dir: ~/data}"
     parsed = config.parse(document, BASE)
     assert (parsed.cert_file, parsed.cert_key_file) == ("/etc/opstrace/tls/a.pem", "/b.pem")
-    assert parsed.data_dir == "/home/somebody/data"
+    assert parsed.data_dir == "/var/lib/somebody/data"
 
 
 def test_every_limit_can_be_set_and_the_others_keep_their_defaults() -> None:

@@ -197,10 +197,8 @@ def list_instances(provider: str, as_json: bool) -> None:
     if as_json:
         _print_json([{**row, "provider": provider} for row in rows])
     elif rows:
-        columns = ("name", "state", "url", "home")
-        _print_table(
-            [[column.upper() for column in columns], *([str(row[column]) for column in columns] for row in rows)]
-        )
+        cells = [[row["name"], _state(row), row["url"], row["home"]] for row in rows]
+        _print_table([["NAME", "STATE", "ADDRESS", "HOME"], *cells])
 
 
 @main.command()
@@ -333,7 +331,13 @@ def _listed(name: str) -> dict[str, Any]:
         found = instance.load(name)
         return _summary(found, server_process.pid_of(found))
     except OpstraceError as error:
-        return {"name": name, "state": "broken", "url": "", "home": "", "fault": str(error)}
+        return {"name": name, "state": "broken", "finished": True, "url": "-", "home": "-", "fault": str(error)}
+
+
+def _state(summary: dict[str, Any]) -> str:
+    if fault := summary.get("fault"):
+        return f"broken: {fault}"
+    return str(summary["state"]) if summary["finished"] else f"{summary['state']}, creation unfinished"
 
 
 def _summary(instance: "Instance", pid: int | None) -> dict[str, Any]:
@@ -350,8 +354,9 @@ def _summary(instance: "Instance", pid: int | None) -> dict[str, Any]:
 
 
 def _print_status(summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    for key in ("name", "state", "pid", "url", "home", "log"):
-        click.echo(f"{key}: {summary[key] or '-'}")
+    for key, value in {**summary, "state": _state(summary)}.items():
+        if key in ("name", "state", "pid", "url", "home", "log"):
+            click.echo(f"{key}: {value or '-'}")
     if rows:
         click.echo()
         cells = [[row["what"], row["tenant"] or "-", row["url"], _result(row)] for row in rows]

@@ -1,5 +1,6 @@
 """The ports an instance listens on: which they are, whether they are free, and who has them if not."""
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -91,11 +92,17 @@ def _listening_inodes(port: int) -> Iterator[str]:
 def _sockets() -> Iterator[tuple[int, str]]:
     """Yield (pid, inode) of all sockets of the processes we may look into."""
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            targets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        yield from ((int(process.name), target[8:-1]) for target in targets if target.startswith("socket:["))
+        with contextlib.suppress(OSError):  # it may not be looked into, or is gone
+            for entry in (process / "fd").iterdir():
+                if (target := _target(entry)).startswith("socket:["):
+                    yield int(process.name), target[8:-1]
+
+
+def _target(entry: Path) -> str:
+    try:
+        return str(entry.readlink())
+    except OSError:  # closed meanwhile
+        return ""
 
 
 def _command(pid: int) -> str:
