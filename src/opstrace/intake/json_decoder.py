@@ -1,5 +1,7 @@
 """JSON bodies: one statement a family decodes all of them; what it finds nothing in is read again, patiently."""
 
+from collections.abc import Mapping
+
 from opstrace.errors import Undecodable
 from opstrace.intake.payload import Body, Family, Findings, Numbered
 from opstrace.intake.repair import repair
@@ -21,7 +23,7 @@ class JsonDecoder:
         repaired = {i: _repaired(body, i, findings) for i, body in self._without_rows(bodies).items()}
         self._insert({i: body for i, body in repaired.items() if body}, now)
 
-    def store(self, commit: int) -> None:
+    def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Nothing: what is in `staged` is everybody's."""
 
     def clear(self) -> None:

@@ -17,6 +17,10 @@ class Family(Enum):
     SERIES_V2_JSON = "series_v2_json"
     SERIES_V2_PROTOBUF = "series_v2_protobuf"
     CHECK_RUN = "check_run"
+    INTAKE = "intake"  # one document of many parts, each of which has a decoder
+    EVENT_V1 = "event_v1"
+    EVENT_V2 = "event_v2"
+    EVENTS_BATCH = "events_batch"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +48,9 @@ Numbered: TypeAlias = Mapping[int, Body]
 class Findings:
     """What decoding found besides what it staged, by body."""
 
-    faults: dict[int, str] = field(default_factory=dict)  # broken for ever, and why
+    faults: dict[int, str] = field(default_factory=dict)  # broken for ever, and why; later decoders do not see these
+    # Bodies that a decoder made legible, in the place of what was sent: later decoders see these.
+    repaired: dict[int, Body] = field(default_factory=dict)
     # Points that the staged rows do not show as what they were: the reason of the refusal → points; below zero where
     # they are staged, and would be counted, under another reason.
     refused: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
@@ -63,8 +69,11 @@ class Decoder(Protocol):
         """
         ...
 
-    def store(self, commit: int) -> None:
-        """Make durable what is staged in tables of this decoder's own."""
+    def store(self, commit: int, limits: Mapping[str, float]) -> None:
+        """Make durable what is staged in tables of this decoder's own.
+
+        `limits` are the parameters `oldest` and `newest` of a statement: times that are stored, in seconds.
+        """
         ...
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
 """Protobuf bodies: one statement decodes all of them, and where it fails each is tried alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from opstrace.errors import StoreError
@@ -36,7 +36,7 @@ class ProtobufDecoder:
             self._insert({i: body for i, body in bodies.items() if i not in faults})
             findings.faults |= faults
 
-    def store(self, commit: int) -> None:
+    def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Nothing: what is in `staged` is everybody's."""
 
     def clear(self) -> None:

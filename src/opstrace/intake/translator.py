@@ -69,7 +69,7 @@ class Translator:
             added = self._writer.register_unseen()
             self._connection.execute(self._samples, commit=commit, **limits)
             for decoder in self._decoders:
-                decoder.store(commit)
+                decoder.store(commit, limits)
         finally:
             self._clear()
         return [Verdict(points.get(i, {}), findings.faults.get(i, "")) for i in range(len(bodies))], added
@@ -77,7 +77,11 @@ class Translator:
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
         findings = Findings()
         for decoder in self._decoders:
-            own = {i: body for i, body in enumerate(bodies) if body.family in decoder.families and body.content}
+            own = {
+                i: findings.repaired.get(i, body)
+                for i, body in enumerate(bodies)
+                if body.family in decoder.families and body.content and i not in findings.faults
+            }
             if own:
                 decoder.stage(own, now, findings)
         return findings
