@@ -9,8 +9,11 @@ judge that one.
 import itertools
 import math
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 from opstrace.promql.tree import (
     Aggregate,
@@ -543,12 +546,95 @@ def absent_labels(node: Node) -> dict[str, str]:
     }
 
 
+def call_label_replace(query: Query, args: Sequence[Node], at_ms: int) -> Value:
+    """Set a label to a template filled in from another's value, where the whole of that matches."""
+    target, template, source, pattern = (text_of(arg) for arg in args[1:])
+    results = []
+    for one in vector(query, args[0], at_ms):
+        match = re.fullmatch(pattern, one.labels.get(source, ""), re.DOTALL)
+        labels = dict(one.labels)
+        if match:
+            labels[target] = match.expand(re.sub(r"\$(\d)", r"\\\1", template))
+        results.append(Sample(labels, one.value, unnamed=one.unnamed))
+    once(results, "vector cannot contain metrics with the same labelset")
+    return results
+
+
+def call_label_join(query: Query, args: Sequence[Node], at_ms: int) -> Value:
+    target, separator, *sources = (text_of(arg) for arg in args[1:])
+    results = [
+        Sample(one.labels | {target: separator.join(one.labels.get(source, "") for source in sources)}, one.value)
+        for one in vector(query, args[0], at_ms)
+    ]
+    once(results, "vector cannot contain metrics with the same labelset")
+    return results
+
+
+def text_of(node: Node) -> str:
+    assert isinstance(node, Text)
+    return node.value
+
+
+def call_histogram_quantile(query: Query, args: Sequence[Node], at_ms: int) -> Value:
+    """Classic histograms: the series that differ in `le` alone are one."""
+    q = scalar(query, args[0], at_ms)
+    histograms: dict[Key, dict[float, float]] = {}
+    for one in vector(query, args[1], at_ms):
+        rest = key({name: value for name, value in one.labels.items() if name not in ("le", "__name__")})
+        buckets = histograms.setdefault(rest, {})
+        bound = float(one.labels["le"])
+        buckets[bound] = buckets.get(bound, 0.0) + one.value
+    return [Sample(dict(rest), bucket_quantile(q, buckets)) for rest, buckets in histograms.items()]
+
+
+def bucket_quantile(q: float, buckets: dict[float, float]) -> float:
+    """Interpolate within the bucket that holds the rank; counts that fall are lifted to the one before."""
+    if math.isnan(q) or q < 0 or q > 1:
+        return q if math.isnan(q) else math.copysign(math.inf, q)
+    bounds = sorted(buckets)
+    counts = list(accumulate((buckets[bound] for bound in bounds), max))
+    if bounds[-1] != math.inf or len(bounds) < 2 or counts[-1] == 0:
+        return math.nan
+    rank = q * counts[-1]
+    place = next((i for i, count in enumerate(counts[:-1]) if count >= rank), len(bounds) - 1)
+    if place == len(bounds) - 1:
+        return bounds[-2]
+    if place == 0 and bounds[0] <= 0:
+        return bounds[0]
+    lower, before = (bounds[place - 1], counts[place - 1]) if place else (0.0, 0.0)
+    return lower + (bounds[place] - lower) * divided(rank - before, counts[place] - before)
+
+
+def of_date(part: Callable[[datetime], float]) -> Callable[[Query, Sequence[Node], int], Value]:
+    """Return a function of the UTC date that seconds since the epoch stand for; of now without an argument."""
+
+    def call(query: Query, args: Sequence[Node], at_ms: int) -> Value:
+        samples = vector(query, args[0], at_ms) if args else [Sample({}, at_ms / 1000)]
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        return [
+            Sample(one.labels, part(epoch + timedelta(seconds=math.floor(one.value))), unnamed=True)
+            for one in samples
+        ]
+
+    return call
+
+
 CALLS: dict[str, Callable[[Query, Sequence[Node], int], Value]] = {
     "absent": call_absent,
     "absent_over_time": call_absent_over_time,
     "clamp": call_clamp,
     "clamp_max": call_clamp_max,
     "clamp_min": call_clamp_min,
+    "day_of_month": of_date(lambda date: date.day),
+    "day_of_week": of_date(lambda date: date.isoweekday() % 7),
+    "day_of_year": of_date(lambda date: date.timetuple().tm_yday),
+    "days_in_month": of_date(lambda date: monthrange(date.year, date.month)[1]),
+    "histogram_quantile": call_histogram_quantile,
+    "hour": of_date(lambda date: date.hour),
+    "label_join": call_label_join,
+    "label_replace": call_label_replace,
+    "minute": of_date(lambda date: date.minute),
+    "month": of_date(lambda date: date.month),
     "predict_linear": call_predict_linear,
     "quantile_over_time": call_quantile_over_time,
     "round": call_round,
@@ -557,6 +643,7 @@ CALLS: dict[str, Callable[[Query, Sequence[Node], int], Value]] = {
     "sort_desc": lambda query, args, at_ms: evaluate(query, args[0], at_ms),
     "time": lambda _query, _args, at_ms: at_ms / 1000,
     "timestamp": call_timestamp,
+    "year": of_date(lambda date: date.year),
     "vector": lambda query, args, at_ms: [Sample({}, scalar(query, args[0], at_ms))],
 }
 

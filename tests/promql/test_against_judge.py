@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from opstrace.errors import ExecutionError, QueryError
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.parser import parse
+from opstrace.promql.testscript import FreshTenants
 from opstrace.promql.tree import Aggregate, Node, Paren
-from opstrace.store.backend import STALE, Block, Budget
+from opstrace.store.backend import STALE, Backend, Block, Budget, Querier
+from opstrace.store.embedded import temporary_store
 from promql.judge import Data, Key, Unjudgeable, judge, key
 from promql.memory_store import MemoryStore
 
@@ -29,10 +31,10 @@ GAP, STALE_HERE = "gap", "stale"
 
 
 @st.composite
-def points(draw: st.DrawFn) -> list[tuple[int, float | None]]:
+def points(draw: st.DrawFn, kinds: Sequence[str] = ("counter", "gauge", "special")) -> list[tuple[int, float | None]]:
     """A series: a counter with resets, or a gauge; gaps, stale markers, uneven times."""
     jitter = draw(st.sampled_from((0, 0, 1, 7_000)))
-    kind = draw(st.sampled_from(("counter", "gauge", "special")))
+    kind = draw(st.sampled_from(kinds))
     count = draw(st.integers(0, 30))
     series: list[tuple[int, float | None]] = []
     total = 0.0
@@ -57,10 +59,19 @@ SERIES = [
 ]
 
 
+BUCKETS = [key({"__name__": "h_bucket", "a": a, "le": le}) for a in ("1", "2") for le in ("-1", "0.5", "2", "+Inf")]
+
+
 @st.composite
 def datas(draw: st.DrawFn) -> Data:
     chosen = draw(st.lists(st.sampled_from(SERIES), max_size=6, unique=True))
     return {one: draw(points()) for one in chosen}
+
+
+@st.composite
+def histograms(draw: st.DrawFn) -> Data:
+    chosen = draw(st.lists(st.sampled_from(BUCKETS), max_size=6, unique=True))
+    return {one: draw(points(("counter",))) for one in chosen}
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -81,6 +92,7 @@ ELEMENTWISE = (
     *("abs", "ceil", "exp", "floor", "ln", "log10", "log2", "sgn", "sqrt", "deg", "rad", "timestamp", "absent"),
     "sort",
 )
+DATES = ("day_of_month", "day_of_week", "day_of_year", "days_in_month", "hour", "minute", "month", "year")
 GROUPINGS = ("", " by (a)", " by (a, b)", " without (a)", " without ()", " by (c)")
 AGGREGATIONS = ("sum", "avg", "min", "max", "count", "group", "stddev", "stdvar")
 ARITHMETIC = ("+", "-", "*", "/", "%", "^", "atan2")
@@ -154,6 +166,27 @@ def larger(vectors: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             lambda q, group, one: f"quantile{group} ({q}, {one})", numbers, st.sampled_from(GROUPINGS), vectors
         ),
         st.builds(lambda group, one: f'count_values{group} ("v", {one})', st.sampled_from(GROUPINGS), selectors()),
+        st.builds(
+            lambda one, target, template, source, pattern: (
+                f'label_replace({one}, "{target}", "{template}", "{source}", "{pattern}")'
+            ),
+            vectors,
+            st.sampled_from(("a", "b", "c")),
+            st.sampled_from(("", "$1", "x$1y", "fixed", "$0$1")),
+            st.sampled_from(("a", "b", "d", "__name__")),
+            st.sampled_from(("(.*)", "(1|x)", "(.+)", "()", "(z)?")),
+        ),
+        st.builds(
+            lambda one, target, separator: f'label_join({one}, "{target}", "{separator}", "a", "b", "d")',
+            vectors,
+            st.sampled_from(("a", "c")),
+            st.sampled_from(("", "-")),
+        ),
+        st.builds(
+            lambda part, one: f"{part}({one})",
+            st.sampled_from(DATES),
+            selectors().map(lambda m: f"timestamp({m}) * 1e6"),
+        ),
         operations(vectors, numbers, "", ""),
         operations(numbers, vectors, "", ""),
         joined(vectors),
@@ -182,10 +215,9 @@ QUERIES = st.one_of(VECTORS, VECTORS, VECTORS, CHOICES, scalars(VECTORS))
 # Comparing
 
 
-def stored(data: Data) -> MemoryStore:
-    store = MemoryStore()
+def fill(backend: Backend, data: Data) -> None:
     filled = {labels: samples for labels, samples in data.items() if samples}
-    store.appender(TENANT).append(
+    backend.appender(TENANT).append(
         Block(
             [dict(labels) for labels in filled],
             np.cumsum([0, *map(len, filled.values())], dtype=np.int64),
@@ -195,7 +227,6 @@ def stored(data: Data) -> MemoryStore:
             ),
         )
     )
-    return store
 
 
 def told(result: Result) -> dict[Key, dict[int, float]]:
@@ -243,21 +274,33 @@ def agree_on_values(found: dict[Key, dict[int, float]], expected: dict[Key, dict
     )
 
 
-def judged(data: Data, query: str, start_ms: int, end_ms: int, step_ms: int) -> None:
+Ask = Callable[[Querier, str, Budget], Result]
+
+
+def in_range(start_ms: int, end_ms: int, step_ms: int) -> Ask:
+    return lambda querier, query, budget: Engine().range(querier, query, start_ms, end_ms, step_ms, budget)
+
+
+def at_once(at_ms: int) -> Ask:
+    return lambda querier, query, budget: Engine().instant(querier, query, at_ms, budget)
+
+
+def judged(backend: Backend, data: Data, query: str, window: tuple[int, int, int], ask: Ask) -> None:
     """Ask both and compare; where the one fails the other must fail."""
     tree = parse(query)
-    store = stored(data)
+    fill(backend, data)
     budget = Budget()
+    querier = backend.querier(TENANT, budget)
     try:
-        expected = judge(data, tree, start_ms, end_ms, step_ms)
+        expected = judge(data, tree, *window)
     except Unjudgeable:
         event("fails")
         with pytest.raises(ExecutionError):
-            Engine().range(store.querier(TENANT, budget), query, start_ms, end_ms, step_ms, budget)
+            ask(querier, query, budget)
         return
     event("has a result" if expected else "is empty")
     try:
-        found = told(Engine().range(store.querier(TENANT, budget), query, start_ms, end_ms, step_ms, budget))
+        found = told(ask(querier, query, budget))
     except QueryError as failure:
         pytest.fail(f"{query} failed, but the judge has {expected}: {failure}")
     right = agree_on_values if chooses(tree) else agree
@@ -273,10 +316,45 @@ WINDOWS: Sequence[tuple[int, int, int]] = (
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+RANDOM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@settings(RANDOM, max_examples=300)
 @given(datas(), QUERIES, st.sampled_from(WINDOWS))
-def test_the_engine_agrees_with_the_judge(data: Data, query: str, window: tuple[int, int, int]) -> None:
-    judged(data, query, *window)
+def test_ranges(data: Data, query: str, window: tuple[int, int, int]) -> None:
+    judged(MemoryStore(), data, query, window, in_range(*window))
+
+
+@settings(RANDOM, max_examples=150)
+@given(datas(), QUERIES, st.integers(-20_000, 700_000))
+def test_instants(data: Data, query: str, at_ms: int) -> None:
+    judged(MemoryStore(), data, query, (at_ms, at_ms, 1), at_once(at_ms))
+
+
+@settings(RANDOM, max_examples=100)
+@given(
+    histograms(),
+    st.builds(
+        lambda q, one: f"histogram_quantile({q}, {one})",
+        st.sampled_from(("0", "0.5", "0.9", "1", "-1", "2", "NaN")),
+        st.sampled_from(("h_bucket", "sum by (le) (h_bucket)", "rate(h_bucket[1m])", 'h_bucket{le!="0.5"}')),
+    ),
+    st.sampled_from(WINDOWS),
+)
+def test_histogram_quantiles(data: Data, query: str, window: tuple[int, int, int]) -> None:
+    judged(MemoryStore(), data, query, window, in_range(*window))
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[FreshTenants]:
+    with temporary_store() as store:
+        yield FreshTenants(store)
+
+
+@settings(RANDOM, max_examples=50)
+@given(datas(), QUERIES, st.sampled_from(WINDOWS))
+def test_ranges_of_a_real_store(fresh: FreshTenants, data: Data, query: str, window: tuple[int, int, int]) -> None:
+    judged(fresh(), data, query, window, in_range(*window))
 
 
 def test_the_stale_marker_is_the_one_nan_of_its_bits() -> None:
