@@ -8,9 +8,12 @@ from typing import Any
 import zstandard
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-# DataDog/agent-payload: proto/metrics/agent_payload.proto. A field is (number, type); capitals name a message.
-# `unheard_of` is ours: what a newer Agent may send and no server knows.
-MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+# A field is (number, type); a type may be the name of another message.
+Messages = Mapping[str, Mapping[str, tuple[int, str]]]
+
+# DataDog/agent-payload: proto/metrics/agent_payload.proto. `unheard_of` is ours: what a newer Agent may send and
+# no server knows.
+MESSAGES: Messages = {
     "MetricPayload": {"series": (1, "repeated MetricSeries"), "unheard_of": (1000, "string")},
     "MetricSeries": {
         "resources": (1, "repeated Resource"),
@@ -36,28 +39,28 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 }
 
 
-def _message_class(name: str) -> type[Any]:
+def message_class(messages: Messages, name: str) -> type[Any]:
     """Declare the messages in a pool of their own and return the class of one."""
     file = descriptor_pb2.FileDescriptorProto(name="payload.proto", package="wire", syntax="proto3")
-    for message, fields in MESSAGES.items():
+    for message, fields in messages.items():
         declared = file.message_type.add(name=message)
         for field, (number, kind) in fields.items():
-            _declare(declared.field.add(name=field, number=number), kind)
+            _declare(declared.field.add(name=field, number=number), kind, messages)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"wire.{name}"))
 
 
-def _declare(field: descriptor_pb2.FieldDescriptorProto, kind: str) -> None:
+def _declare(field: descriptor_pb2.FieldDescriptorProto, kind: str, messages: Messages) -> None:
     *repeated, type_name = kind.split()
     field.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-    if type_name in MESSAGES:
+    if type_name in messages:
         field.type, field.type_name = field.TYPE_MESSAGE, f".wire.{type_name}"
     else:
         field.type = field.Type.Value(f"TYPE_{type_name.upper()}")
 
 
-METRIC_PAYLOAD = _message_class("MetricPayload")
+METRIC_PAYLOAD = message_class(MESSAGES, "MetricPayload")
 
 
 def metric_payload(document: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,53 @@
+"""`scripts/bench [--json FILE] [--runs N] [row …]`: measure us and the peers in one go, print one table."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from bench import intake, query
+from bench.products import OPSTRACE, PROMETHEUS, VICTORIA, version
+from bench.report import Row, as_json, table
+
+GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
+    "idle": lambda directory, _: intake.idle(directory),
+    "intake": intake.throughput,
+    "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
+    "query": lambda directory, _: query.queries(directory),
+}
+
+
+def main() -> None:
+    """Run the groups that were named, all by default."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="group", help=f"of {', '.join(GROUPS)}; all without one")
+    parser.add_argument("--runs", type=int, default=3, help="runs of the intake rows, of which the median is shown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as JSON, too; - is stdout")
+    chosen = parser.parse_args()
+    for unknown in set(chosen.groups) - GROUPS.keys():
+        parser.error(f"there is no group {unknown}; there are {', '.join(GROUPS)}")
+    rows = measure(chosen.groups or list(GROUPS), chosen.runs)
+    versions = {OPSTRACE: package_version("opstrace"), VICTORIA: version(VICTORIA), PROMETHEUS: version(PROMETHEUS)}
+    if str(chosen.json) == "-":
+        print(as_json(rows, versions))
+        return
+    print(table(rows))
+    print("\n" + ", ".join(f"{name} {number}" for name, number in versions.items()))
+    if chosen.json:
+        chosen.json.write_text(as_json(rows, versions) + "\n")
+
+
+def measure(groups: list[str], runs: int) -> list[Row]:
+    """Return the rows of the groups, each measured in a directory that is gone afterwards."""
+    rows: list[Row] = []
+    for group in groups:
+        print(f"bench: {group} …", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="opstrace-bench-") as directory:
+            rows += GROUPS[group](Path(directory), runs)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
