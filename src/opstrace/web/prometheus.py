@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import promql_parser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -31,6 +30,8 @@ from opstrace.errors import (
 )
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.parser import parse, parse_selector
+from opstrace.promql.printer import printed
+from opstrace.promql.tree import Node
 from opstrace.store.backend import Backend, Block, Budget, Labels, Matcher, MetricMetadata, Querier
 from opstrace.tenants import Tenant
 from opstrace.web import encode
@@ -333,22 +334,16 @@ def _stats(question: Question) -> bytes:
     return encode.json_bytes({"timings": timings, "samples": samples})
 
 
-def _parse(query: str, max_bytes: int) -> None:
-    """Raise BadQuery unless this is PromQL."""
+def _parsed(query: str, max_bytes: int) -> Node:
+    """Return the query's tree; raise BadQuery unless this is PromQL."""
     if len(query) > max_bytes:
         raise BadQuery(f"the query is longer than {max_bytes} bytes")
-    parse(query)
+    return parse(query)
 
 
 def _format_query(question: Question) -> Answer:
-    query = question.parameters.text("query")
     with _parameter("query"):
-        _parse(query, question.engine.max_query_bytes)
-    try:
-        text = promql_parser.parse(query).prettify()
-    except ValueError:  # experimental syntax the library does not know
-        text = query.strip()
-    return _plain(text)
+        return _plain(printed(_parsed(question.parameters.text("query"), question.engine.max_query_bytes)))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -453,7 +448,7 @@ def _constant(data: object) -> Endpoint:
 
 def _exemplars(question: Question) -> Answer:
     with _parameter("query"):
-        _parse(question.parameters.text("query"), question.engine.max_query_bytes)
+        _parsed(question.parameters.text("query"), question.engine.max_query_bytes)
     _selection(question)
     return _plain([])
 
