@@ -1,0 +1,230 @@
+"""An instance on disk, in a directory of its own per test."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from opstrace import instance as instances
+from opstrace.config import DEFAULT, Config
+from opstrace.errors import ConfigError, InstanceError, OpstraceError
+from opstrace.tenants import Tenant, new_key
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where instances of this test live."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path / "opstrace"
+
+
+def config(**changes: object) -> Config:
+    return msgspec.structs.replace(DEFAULT, **changes)
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_what_was_made_is_read_back() -> None:
+    made = instances.make("demo", config(metric_retention_days=7))
+    assert instances.load("demo") == made
+    assert made.config.metric_retention_days == 7
+    assert not made.finished
+
+
+def test_everything_is_for_the_owner_only(home: Path) -> None:
+    instances.make("demo", DEFAULT)
+    modes = {path.is_dir(): set[int]() for path in [home, home / "demo" / "keys.json"]}
+    for path in [home, *home.rglob("*")]:
+        modes[path.is_dir()].add(path.stat().st_mode & 0o777)
+    assert modes == {True: {0o700}, False: {0o600}}
+
+
+def test_making_again_keeps_keys_and_secrets_and_takes_the_new_config(home: Path) -> None:
+    key = new_key()
+    first = instances.add_key(instances.make("demo", DEFAULT), "default", key, home / "token")
+    instances.finish(first)
+    again = instances.make("demo", config(https_port=9000))
+    assert (again.keys, again.probe_secret, again.finished) == (first.keys, first.probe_secret, True)
+    assert again.config.https_port == 9000
+    assert again.keyring.tenant_for(key) == Tenant("default")
+
+
+@pytest.mark.parametrize("missing", ["instance.json", "keys.json", "config.yaml", "probe-secret", "data", "tls"])
+def test_making_again_completes_what_is_missing(home: Path, missing: str) -> None:
+    instances.make("demo", DEFAULT)
+    path = home / "demo" / missing
+    path.rmdir() if path.is_dir() else path.unlink()
+    before = files(home / "demo")
+    made = instances.make("demo", DEFAULT)
+    assert path.exists()
+    assert before.items() <= files(home / "demo").items()
+    assert made == instances.load("demo")
+
+
+def test_a_key_is_kept_as_its_digest_only(home: Path) -> None:
+    key = new_key()
+    instances.add_key(instances.make("demo", DEFAULT), "default", key, home / "token")
+    assert not [name for name, content in files(home).items() if key.encode() in content]
+
+
+def test_a_further_key_leaves_the_first_valid_and_none_twice(home: Path) -> None:
+    first, second = new_key(), new_key()
+    made = instances.make("demo", DEFAULT)
+    for key in (first, second, first):
+        made = instances.add_key(made, "default", key, home / "token")
+    assert instances.load("demo") == made
+    assert len(made.keys["default"].digests) == 2
+    assert [made.keyring.tenant_for(key) for key in (first, second)] == [Tenant("default")] * 2
+
+
+def test_the_key_of_a_tenant_that_left_the_config_opens_nothing(home: Path) -> None:
+    key = new_key()
+    instances.add_key(instances.make("demo", DEFAULT), "default", key, home / "token")
+    assert instances.make("demo", config(tenants=("other",))).keyring.tenant_for(key) is None
+    assert instances.make("demo", DEFAULT).keyring.tenant_for(key) == Tenant("default")
+
+
+def test_probe_keys_differ_by_instance_and_tenant() -> None:
+    one, two = instances.make("one", DEFAULT), instances.make("two", DEFAULT)
+    keys = {one.probe_key("default"), one.probe_key("system"), two.probe_key("default"), two.probe_key("system")}
+    assert len(keys) == 4
+    assert one.keyring.tenant_for(one.probe_key("default"), probe=True) == Tenant("default")
+
+
+def test_addresses() -> None:
+    made = instances.make("demo", config(domain="example.com", https_port=443))
+    assert (made.host, made.url) == ("demo.example.com", "https://demo.example.com")
+    assert instances.make("demo", config(https_port=9443)).url == "https://demo.localhost:9443"
+
+
+def test_names_are_listed_and_strangers_are_not(home: Path) -> None:
+    assert instances.names() == []
+    instances.make("b", DEFAULT)
+    instances.make("a", DEFAULT)
+    (home / "not-an-instance").mkdir()
+    (home / "file").write_text("")
+    assert instances.names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["", "A", "a.b", "../a", "a/b", "-a", "a-", "a\n", "x" * 64])
+def test_a_name_must_be_a_label(name: str) -> None:
+    with pytest.raises(InstanceError, match="cannot be the name of an instance"):
+        instances.make(name, DEFAULT)
+
+
+def test_an_instance_that_is_not_there_is_told() -> None:
+    with pytest.raises(InstanceError, match="there is no instance demo; `opstrace list local` shows"):
+        instances.load("demo")
+
+
+@pytest.mark.parametrize("file", ["instance.json", "keys.json", "config.yaml"])
+def test_a_damaged_file_is_named(home: Path, file: str) -> None:
+    instances.make("demo", DEFAULT)
+    (home / "demo" / file).write_bytes(b"\xff{")
+    with pytest.raises(InstanceError, match=file.replace(".", r"\.")):
+        instances.load("demo")
+
+
+def test_a_place_that_cannot_be_written_is_named(home: Path) -> None:
+    home.write_text("a file where a directory should be")
+    with pytest.raises(
+        InstanceError, match=r"cannot make the instance demo: .*opstrace.*; choose a writable place by"
+    ):
+        instances.make("demo", DEFAULT)
+
+
+def test_a_relative_data_home_is_ignored_as_the_specification_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert instances.instances_directory() == tmp_path / ".local" / "share" / "opstrace"
+
+
+# data_dir
+
+
+def test_data_dir_holds_all_and_is_found_by_name(home: Path, tmp_path: Path) -> None:
+    place = tmp_path / "disk" / "demo"
+    made = instances.make("demo", config(data_dir=str(place)))
+    assert made.home == place
+    assert made.data_directory == place / "data"
+    assert (home / "demo").readlink() == place
+    assert instances.load("demo") == made
+    assert instances.names() == ["demo"]
+
+
+def test_data_dir_is_found_again_on_another_home(home: Path, tmp_path: Path) -> None:
+    made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
+    (home / "demo").unlink()
+    assert instances.make("demo", made.config) == made
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "new"), ("old", "new"), ("old", None)], ids=["set", "changed", "removed"]
+)
+def test_data_dir_cannot_change(tmp_path: Path, before: str | None, after: str | None) -> None:
+    instances.make("demo", config(data_dir=before and str(tmp_path / before)))
+    with pytest.raises(ConfigError, match=r"data_dir: the instance demo lies in .* and stays there"):
+        instances.make("demo", config(data_dir=after and str(tmp_path / after)))
+    assert not (tmp_path / "new").exists()
+
+
+def test_data_dir_is_never_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("Dear")
+    with pytest.raises(ConfigError, match=r"data_dir: .*full is not empty and holds no instance"):
+        instances.make("demo", config(data_dir=str(tmp_path / "full")))
+    instances.make("demo", config(data_dir=str(tmp_path / "mine")))
+    with pytest.raises(ConfigError, match=r"data_dir: .*mine belongs to the instance demo"):
+        instances.make("other", config(data_dir=str(tmp_path / "mine")))
+
+
+def test_the_root_of_a_file_system_is_empty_enough(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "lost+found").mkdir(parents=True)
+    assert instances.make("demo", config(data_dir=str(tmp_path / "disk"))).home == tmp_path / "disk"
+
+
+def test_a_data_dir_that_is_gone_is_told(tmp_path: Path) -> None:
+    instances.make("demo", config(data_dir=str(tmp_path / "disk")))
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    assert instances.names() == ["demo"]
+    with pytest.raises(InstanceError, match=r"the data_dir of instance demo, .*disk, is not there; is it mounted"):
+        instances.load("demo")
+
+
+# Removal
+
+
+def test_what_is_removed_is_gone(home: Path) -> None:
+    assert instances.remove(instances.make("demo", DEFAULT)) == []
+    assert list(home.iterdir()) == []
+
+
+def test_removal_leaves_what_is_not_ours(home: Path, tmp_path: Path) -> None:
+    made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
+    (tmp_path / "disk" / "letter.txt").write_text("Dear")
+    assert instances.remove(made) == [tmp_path / "disk" / "letter.txt"]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["letter.txt"]
+    assert instances.names() == []
+
+
+def test_removal_does_not_follow_links_out(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "a").write_text("a")
+    made = instances.make("demo", DEFAULT)
+    made.data_directory.rmdir()
+    made.data_directory.symlink_to(tmp_path / "precious")
+    instances.remove(made)
+    assert (tmp_path / "precious" / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["demo"])
+def test_after_removal_the_name_is_free(name: str) -> None:
+    first = instances.make(name, DEFAULT)
+    instances.remove(first)
+    with pytest.raises(OpstraceError):
+        instances.load(name)
+    assert instances.make(name, DEFAULT).probe_secret != first.probe_secret
