@@ -62,4 +62,4 @@ def test_data_of_another_format_is_left_alone(tmp_path: Path) -> None:
 
 def test_every_statement_file_can_be_found() -> None:
     assert "FROM samples" in statement("opstrace.store", "select_samples")
-    assert len(script("opstrace.store", "schema")) == 3
+    assert all("CREATE TABLE IF NOT EXISTS" in part for part in script("opstrace.store", "schema"))

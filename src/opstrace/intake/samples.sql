@@ -10,6 +10,7 @@ SELECT
 FROM staged
 ARRAY JOIN points AS point
 WHERE metric_name != ''
+    AND type != 'distribution'
     AND point.1 BETWEEN {oldest:Float64} AND {newest:Float64}
     AND isFinite(point.2)
 SETTINGS max_partitions_per_insert_block = 0

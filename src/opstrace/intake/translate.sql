@@ -59,21 +59,29 @@ WITH
         translate(metric_name, {not_in_names:String}, repeat('_', length({not_in_names:String}))),
         replaceRegexpAll(toValidUTF8(metric_name), '[^a-zA-Z0-9_:]', '_')
     ) AS legal_name,
-    if(legal_name BETWEEN '0' AND ':', concat('_', legal_name), legal_name) AS name
+    -- Sketches are a histogram, and five series of numbers beside it.
+    arrayJoin(
+        if(type = 'distribution', ['sketch', 'count', 'sum', 'min', 'max', 'avg'], ['samples'])
+    ) AS of_points,
+    if(of_points IN ('samples', 'sketch'), '', of_points) AS part,
+    concat(
+        if(legal_name BETWEEN '0' AND ':', '_', ''), legal_name, if(part = '', '', '_'), part
+    ) AS name
 SELECT
     day,
     tenant,
     name,
+    of_points,
     metric,
     series,
     sipHash64(name, all_labels) AS label_set,
     CAST(all_labels, 'Map(LowCardinality(String), String)') AS labels,
-    metric_name,
+    concat(metric_name, if(part = '', '', '.'), part),
     host,
     tags,
     type,
     interval,
-    unit,
+    if(part = 'count', '', unit),
     source_type
 FROM
 (
@@ -89,4 +97,4 @@ FROM
     WHERE metric_name != ''
 )
 WHERE sipHash64(tenant, day, series) NOT IN seen
-LIMIT 1 BY tenant, day, series
+LIMIT 1 BY tenant, day, series, of_points

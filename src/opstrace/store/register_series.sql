@@ -2,5 +2,5 @@
 INSERT INTO series
 SELECT *
 FROM unseen
-LIMIT 1 BY tenant, day, series
+LIMIT 1 BY tenant, day, series, aspect
 SETTINGS max_partitions_per_insert_block = 0, optimize_on_insert = 0

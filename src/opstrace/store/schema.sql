@@ -1,4 +1,4 @@
--- What is on disk: two tables, a partition a day, so that retention is the dropping of partitions.
+-- What is on disk: tables with a partition a day, so that retention is the dropping of partitions.
 -- The tenant leads every key. An INSERT returns once its parts and their directories are synced.
 
 -- One row a point, as it was sent. Of rows with the same key the one of the latest commit counts.
@@ -22,6 +22,9 @@ CREATE TABLE IF NOT EXISTS series
     day         Date32,
     tenant      LowCardinality(String),
     name        String,                                            -- __name__
+    aspect      Enum8('samples' = 0, 'histograms' = 1, 'sketch' = 2, 'count' = 3, 'sum' = 4, 'min' = 5, 'max' = 6, 'avg' = 7),
+                                                                   -- what its points are: rows of samples, of histograms, or
+                                                                   -- this much of rows of sketches
     metric      UInt64,                                            -- as in samples
     series      UInt64,                                            -- as in samples
     label_set   UInt64,                                            -- hash of name and labels: one series in PromQL
@@ -29,7 +32,7 @@ CREATE TABLE IF NOT EXISTS series
     metric_name String,                                            -- Datadog's
     host        String,
     tags        Array(String),                                     -- sorted, unique; devices and resources included
-    type        LowCardinality(String),                            -- gauge, rate, count, service_check; '' when not Datadog's
+    type        LowCardinality(String),                            -- gauge, rate, count, service_check, distribution; '' when not Datadog's
     interval    Float64,                                           -- s; 0 when not said
     unit        LowCardinality(String),
     source_type LowCardinality(String)
@@ -37,6 +40,52 @@ CREATE TABLE IF NOT EXISTS series
 ENGINE = ReplacingMergeTree
 PARTITION BY day
 ORDER BY (tenant, name, series)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- One row a native histogram of a series. Of rows with the same key the one of the latest commit counts.
+CREATE TABLE IF NOT EXISTS histograms
+(
+    tenant          LowCardinality(String),
+    metric          UInt64,                                              -- as in samples
+    series          UInt64,                                              -- as in series; apart from that of the same labels' samples
+    timestamp       DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    schema          Int8,                                                -- -53 when the bounds are custom_bounds
+    count           Float64              CODEC(Gorilla, ZSTD(1)),
+    sum             Float64              CODEC(Gorilla, ZSTD(1)),
+    zero_threshold  Float64              CODEC(Gorilla, ZSTD(1)),
+    zero_count      Float64              CODEC(Gorilla, ZSTD(1)),
+    positive_keys   Array(Int32)         CODEC(Delta(4), ZSTD(1)),       -- indexes of buckets, ascending
+    positive_counts Array(Float64)       CODEC(ZSTD(1)),
+    negative_keys   Array(Int32)         CODEC(Delta(4), ZSTD(1)),
+    negative_counts Array(Float64)       CODEC(ZSTD(1)),
+    custom_bounds   Array(Float64)       CODEC(ZSTD(1)),
+    hint            LowCardinality(String),                              -- of a counter reset: unknown, reset, not_reset, gauge
+    commit          UInt64               CODEC(DoubleDelta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(commit)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, metric, series, timestamp)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- One row a sketch, as it was sent: those of one series and time are merged when they are read.
+CREATE TABLE IF NOT EXISTS sketches
+(
+    tenant    LowCardinality(String),
+    metric    UInt64,                                              -- as in samples
+    series    UInt64,                                              -- as in series
+    timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    source    UInt64,                                              -- hash of the payload and the place in it: a repeat counts once
+    cnt       UInt64               CODEC(ZSTD(1)),
+    sum       Float64              CODEC(Gorilla, ZSTD(1)),
+    min       Float64              CODEC(Gorilla, ZSTD(1)),
+    max       Float64              CODEC(Gorilla, ZSTD(1)),
+    keys      Array(Int16)         CODEC(Delta(2), ZSTD(1)),       -- of bins, ascending, each once
+    counts    Array(UInt64)        CODEC(ZSTD(1)),
+    commit    UInt64               CODEC(DoubleDelta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(commit)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, metric, series, timestamp, source)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Which rows of `series` exist already, in memory; filled at the start from the youngest partitions.

@@ -5,8 +5,8 @@ a day, so series, label names and label values answer for whole days (UTC).
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +16,7 @@ import pyarrow as pa
 from opstrace.errors import BadQuery, BudgetExceeded
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
 from opstrace.store.engine import Engine, Parameter, statement
+from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,14 @@ _TEMPLATES: dict[MatchOp, str] = {
 }
 _REGEX_OPS = (MatchOp.REGEX, MatchOp.NOT_REGEX)
 # Datadog's values are gauges to a Prometheus client: a count is an increase since the last one, not a counter.
-_METADATA_TYPES = {"gauge": "gauge", "rate": "gauge", "count": "gauge", "service_check": "gauge"}
+_METADATA_TYPES = {
+    "gauge": "gauge",
+    "rate": "gauge",
+    "count": "gauge",
+    "service_check": "gauge",
+    "distribution": "gauge",
+    "native": "histogram",
+}
 _labels_decoder = msgspec.json.Decoder(list[dict[str, str]])
 
 
@@ -86,10 +94,26 @@ def _matcher(matcher: Matcher, suffix: str, parameters: dict[str, Parameter]) ->
 class Resolved:
     """The series that matchers select: one row a stored series, of which several may be one in PromQL."""
 
-    series: "NDArray[np.uint64]"  # ascending
+    series: "NDArray[np.uint64]"  # ascending; once for each aspect
     rows: "NDArray[np.int64]"  # index into labels, one a stored series
-    metrics: list[int]
+    metrics: "NDArray[np.uint64]"  # one a stored series
+    aspects: "NDArray[np.int8]"  # one a stored series, of Aspect
     labels: list[Labels]
+
+    def of(self, aspects: Collection[Aspect]) -> "Resolved":
+        """Return those of some aspects, with the same labels."""
+        wanted = np.isin(self.aspects, list(aspects))
+        return replace(
+            self,
+            series=self.series[wanted],
+            rows=self.rows[wanted],
+            metrics=self.metrics[wanted],
+            aspects=self.aspects[wanted],
+        )
+
+    def rows_of(self, series: "NDArray[np.uint64]") -> "NDArray[np.int64]":
+        """Return the index into labels of stored series, all of them among these."""
+        return self.rows[np.searchsorted(self.series, series)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +151,16 @@ class StoreQuerier:
         if not resolved.labels:
             return EMPTY
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
-        wanted = resolved if any(m.name != "__name__" for m in matchers) else None
+        listed = any(m.name != "__name__" for m in matchers)
+        if (resolved.aspects != Aspect.SAMPLES).any():
+            return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
         final = len(resolved.labels) < len(resolved.series)
-        rows = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=final)
+        rows = self._samples(resolved, listed, start_ms, end_ms, final=final)
         if not final and rows.repeat():
             final = True
-            rows = self._samples(resolved.metrics, wanted, start_ms, end_ms, final=True)
+            rows = self._samples(resolved, listed, start_ms, end_ms, final=True)
         self._budget.spend(len(rows.values))
-        return (_merged_block if final else _block)(rows, resolved)
+        return joined([_piece(rows, resolved)], resolved.labels) if final else _block(rows, resolved)
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -176,30 +202,72 @@ class StoreQuerier:
         return Resolved(
             series=table["series"].to_numpy(),
             rows=rows.astype(np.int64),
-            metrics=np.unique(table["metric"].to_numpy()).tolist(),
+            metrics=table["metric"].to_numpy(),
+            aspects=table["aspect_code"].to_numpy(),
             labels=[labels[i] for i in firsts.tolist()],
         )
 
-    def _samples(
-        self, metrics: list[int], wanted: Resolved | None, start_ms: int, end_ms: int, *, final: bool
-    ) -> "Rows":
+    def _pieces(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Iterator[Piece]:
+        """Yield what the tables hold of these series, where not all of it are rows of `samples`."""
+        if len((floats := resolved.of([Aspect.SAMPLES])).series):
+            rows = self._samples(floats, listed, start_ms, end_ms, final=True)
+            self._budget.spend(len(rows.values))
+            yield _piece(rows, floats)
+        if len((histograms := resolved.of([Aspect.HISTOGRAMS])).series):
+            table = self._stored("select_histograms", histograms, listed, start_ms, end_ms)
+            self._budget.spend(table.num_rows)
+            yield Piece.of_histograms(table, histograms.rows_of(table["series"].to_numpy()))
+        for aspects in (SKETCH_NUMBERS, (Aspect.SKETCH,)):
+            if len((sketches := resolved.of(aspects)).series):
+                table = self._sketches(sketches, listed, start_ms, end_ms, bins=Aspect.SKETCH in aspects)
+                for aspect in aspects:
+                    yield from self._of_sketches(table, sketches.of([aspect]), aspect)
+
+    def _of_sketches(self, table: StoredSketches, resolved: Resolved, aspect: Aspect) -> Iterator[Piece]:
+        """Yield one aspect of the sketches of the series that are asked for it."""
+        if len(resolved.series):
+            own = table.of(np.isin(table.series, resolved.series))
+            yield Piece.of_sketches(own, resolved.rows_of(own.series), aspect)
+
+    def _sketches(
+        self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, bins: bool
+    ) -> StoredSketches:
+        if bins:
+            counted = self._stored("count_bins", resolved, listed, start_ms, end_ms)
+            self._budget.spend(counted["bins"][0].as_py() or 0)
+        table = self._stored(
+            "select_sketches", resolved, listed, start_ms, end_ms, bins=", keys, counts" if bins else ""
+        )
+        self._budget.spend(table.num_rows)
+        return StoredSketches.of_table(table)
+
+    def _samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, final: bool) -> Rows:
+        name = "select_samples_final" if final else "select_samples"
+        return Rows.of(self._stored(name, resolved, listed, start_ms, end_ms))
+
+    def _stored(
+        self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, **clauses: str
+    ) -> pa.Table:
+        """Read the rows that a statement finds of these series, or with `listed` false of all of their metrics."""
         parameters: dict[str, Parameter] = {
             "tenant": self._tenant,
-            "metrics": metrics,
+            "metrics": np.unique(resolved.metrics).tolist(),
             "start_ms": start_ms,
             "end_ms": end_ms,
             "limit": max(self._budget.max_samples - self._budget.samples, 0) + 1,
         }
         clause, rows = "1", None
-        if wanted and len(wanted.series) <= _MAX_LISTED_SERIES:
-            clause, parameters["series"] = "series IN {series:Array(UInt64)}", wanted.series.tolist()
-        elif wanted:
+        if listed and len(resolved.series) <= _MAX_LISTED_SERIES:
+            clause, parameters["series"] = "series IN {series:Array(UInt64)}", resolved.series.tolist()
+        elif listed:
             clause, rows = (
                 "series IN (SELECT assumeNotNull(series) FROM Python(rows))",
-                pa.table({"series": wanted.series}),
+                pa.table({"series": resolved.series}),
             )
-        sql = statement("opstrace.store", "select_samples_final" if final else "select_samples")
-        return Rows.of(self._run(sql.replace("{wanted}", clause), parameters, rows))
+        sql = statement("opstrace.store", name)
+        for place, text in {"wanted": clause, **clauses}.items():
+            sql = sql.replace(f"{{{place}}}", text)
+        return self._run(sql, parameters, rows)
 
     def _column(self, name: str, where: Condition) -> list[str]:
         column: list[str] = self._read(name, where).column(0).to_pylist()
@@ -240,7 +308,7 @@ def _starts(keys: "NDArray[np.uint64] | NDArray[np.int64]") -> "NDArray[np.int64
 def _block(rows: Rows, resolved: Resolved) -> Block:
     """Make the block of samples that lie in key order, without repeats."""
     starts = _starts(rows.series)
-    owners = resolved.rows[np.searchsorted(resolved.series, rows.series[starts])]
+    owners = resolved.rows_of(rows.series[starts])
     return Block(
         labels=[resolved.labels[owner] for owner in owners.tolist()],
         offsets=np.append(starts, len(rows.series)),
@@ -249,19 +317,6 @@ def _block(rows: Rows, resolved: Resolved) -> Block:
     )
 
 
-def _merged_block(rows: Rows, resolved: Resolved) -> Block:
-    """Make the block where stored series share labels: of samples of one time that of the latest commit stays."""
-    owners = resolved.rows[np.searchsorted(resolved.series, rows.series)]
-    order = np.lexsort((rows.commits, rows.times_ms, owners))
-    owners, times_ms = owners[order], rows.times_ms[order]
-    last = np.append(
-        (owners[1:] != owners[:-1]) | (times_ms[1:] != times_ms[:-1]), np.ones(min(len(owners), 1), dtype=bool)
-    )
-    owners = owners[last]
-    starts = _starts(owners)
-    return Block(
-        labels=[resolved.labels[owner] for owner in owners[starts].tolist()],
-        offsets=np.append(starts, len(owners)),
-        timestamps=times_ms[last],
-        values=rows.values[order][last],
-    )
+def _piece(rows: Rows, resolved: Resolved) -> Piece:
+    """Make the piece of samples whose series may share labels with others."""
+    return Piece(resolved.rows_of(rows.series), rows.times_ms, rows.commits, rows.values)

@@ -4,23 +4,15 @@ A commit registers its unseen series first and writes its samples last; both are
 statement returns. A crash in between leaves series without samples, which no query shows.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-import pyarrow as pa
 
 from opstrace.store.backend import Block
 from opstrace.store.engine import Engine, script, statement
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from opstrace.store.rows import rows_of_blocks
 
 # Partitions that still grow: late data older than this only costs a repeated series row a restart.
 _GROWING_DAYS = 3
-_MS_PER_DAY = 86_400_000
 
 
 class Writer:
@@ -33,6 +25,7 @@ class Writer:
         self._register_seen = statement("opstrace.store", "register_seen")
         self._append_series = statement("opstrace.store", "append_series")
         self._append_samples = statement("opstrace.store", "append_samples")
+        self._append_histograms = statement("opstrace.store", "append_histograms")
         self._seen_load = statement("opstrace.store", "seen_load")
         for part in script("opstrace.store", "staging"):
             self._connection.execute(part)
@@ -61,60 +54,12 @@ class Writer:
 
         Raises StoreError when the engine cannot.
         """
-        series, samples = _tables(blocks)
-        if not series.num_rows:
+        rows = rows_of_blocks(blocks)
+        if rows is None:
             return 0
-        self._connection.execute(self._append_series, rows=series)
+        self._connection.execute(self._append_series, rows=rows.series)
         count = self.register_unseen()
-        self._connection.execute(self._append_samples, rows=samples, commit=commit)
+        for sql, table in ((self._append_samples, rows.samples), (self._append_histograms, rows.histograms)):
+            if table.num_rows:
+                self._connection.execute(sql, rows=table, commit=commit)
         return count
-
-
-def _tables(blocks: Sequence[tuple[str, Block]]) -> tuple[pa.Table, pa.Table]:
-    pairs = [_block_tables(tenant, block) for tenant, block in blocks if len(block.timestamps)]
-    if not pairs:
-        return pa.table({"series": []}), pa.table({"series": []})
-    return pa.concat_tables([series for series, _ in pairs]), pa.concat_tables([samples for _, samples in pairs])
-
-
-def _block_tables(tenant: str, block: Block) -> tuple[pa.Table, pa.Table]:
-    names = [labels.get("__name__", "") for labels in block.labels]
-    pairs = [sorted((k, v) for k, v in labels.items() if v and k != "__name__") for labels in block.labels]
-    metrics = np.array([_digest(name) for name in names], dtype=np.uint64)
-    ids = np.array([_digest(name, pair) for name, pair in zip(names, pairs, strict=True)], dtype=np.uint64)
-    lengths = np.diff(block.offsets)
-    owners, days = _days(block, lengths)
-    series = pa.table(
-        {
-            "tenant": pa.array([tenant] * len(owners), pa.string()),
-            "day": pa.array(days, pa.date32()),
-            "name": pa.array([names[i] for i in owners], pa.string()),
-            "metric": metrics[owners],
-            "series": ids[owners],
-            "keys": pa.array([[k for k, _ in pairs[i]] for i in owners], pa.list_(pa.string())),
-            "contents": pa.array([[v for _, v in pairs[i]] for i in owners], pa.list_(pa.string())),
-        }
-    )
-    samples = pa.table(
-        {
-            "tenant": pa.array([tenant] * len(block.timestamps), pa.string()),
-            "metric": np.repeat(metrics, lengths),
-            "series": np.repeat(ids, lengths),
-            "timestamp": block.timestamps,
-            "value": pa.array(block.values, from_pandas=False),
-        }
-    )
-    return series, samples
-
-
-def _days(block: Block, lengths: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int32]]":
-    """Return which series (by index) has samples on which day (since the epoch), each pair once."""
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    pairs = np.unique(np.stack([owners, block.timestamps // _MS_PER_DAY], axis=1), axis=0)
-    return pairs[:, 0], pairs[:, 1].astype(np.int32)
-
-
-def _digest(name: str, labels: Sequence[tuple[str, str]] = ()) -> int:
-    parts = (name, *(part for pair in labels for part in pair))
-    text = b"".join(len(raw).to_bytes(4, "little") + raw for raw in (part.encode() for part in parts))
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")

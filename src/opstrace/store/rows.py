@@ -1,0 +1,162 @@
+"""Blocks as the engine takes them in: a table of series, one of float samples, one of native histograms.
+
+A series that has histograms is stored as two: its floats, and its histograms under a number of their own. So nothing
+about series of floats changes, and a query knows from `series` alone whether there are histograms to read.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from opstrace.store.backend import Block
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from opstrace.store.histogram import NativeHistogram
+
+_MS_PER_DAY = 86_400_000
+# Precedes the labels in the hash of a series of histograms; no label has an empty name.
+_HISTOGRAMS = ("", "histograms")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRows:
+    """What blocks become, a table of the store each."""
+
+    series: pa.Table
+    samples: pa.Table
+    histograms: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """The numbers of a block's series, and of their metrics' names."""
+
+    metrics: "NDArray[np.uint64]"
+    series: "NDArray[np.uint64]"
+    owners: "NDArray[np.int64]"  # which series a sample belongs to, one a sample
+
+
+def rows_of_blocks(blocks: Iterable[tuple[str, Block]]) -> BlockRows | None:
+    """Return what blocks of tenants become; nothing without samples."""
+    made = [_rows(tenant, block) for tenant, block in blocks if len(block.timestamps)]
+    if not made:
+        return None
+    return BlockRows(
+        pa.concat_tables([rows.series for rows in made]),
+        pa.concat_tables([rows.samples for rows in made]),
+        pa.concat_tables([rows.histograms for rows in made]),
+    )
+
+
+def _rows(tenant: str, block: Block) -> BlockRows:
+    names = [labels.get("__name__", "") for labels in block.labels]
+    pairs = [sorted((k, v) for k, v in labels.items() if v and k != "__name__") for labels in block.labels]
+    owners = np.repeat(np.arange(len(names)), np.diff(block.offsets))
+    metrics = np.array([_digest(name) for name in names], dtype=np.uint64)
+    parts, series = [], []
+    for aspect, places in _places(block).items():
+        marker = (_HISTOGRAMS,) if aspect == "histograms" else ()
+        numbers = [_digest(name, (*marker, *pair)) for name, pair in zip(names, pairs, strict=True) if len(places)]
+        ids = _Ids(metrics, np.array(numbers, dtype=np.uint64), owners)
+        series.append(_series(tenant, aspect, block, ids, names, pairs, places))
+        parts.append(_COLUMNS[aspect](block, ids, places, tenant))
+    return BlockRows(pa.concat_tables(series), *parts)
+
+
+def _places(block: Block) -> "dict[str, NDArray[np.int64]]":
+    """Return where a block has floats, and where histograms."""
+    if block.histograms is None:
+        return {"samples": np.arange(len(block.timestamps)), "histograms": np.zeros(0, dtype=np.int64)}
+    filled = np.array([one is not None for one in block.histograms], dtype=bool)
+    return {"samples": np.flatnonzero(~filled), "histograms": np.flatnonzero(filled)}
+
+
+def _series(
+    tenant: str,
+    aspect: str,
+    block: Block,
+    ids: _Ids,
+    names: Sequence[str],
+    pairs: Sequence[Sequence[tuple[str, str]]],
+    places: "NDArray[np.int64]",
+) -> pa.Table:
+    """Return a row for each series and day on which it has one of these samples."""
+    days = block.timestamps[places] // _MS_PER_DAY
+    seen = np.unique(np.stack([ids.owners[places], days], axis=1), axis=0)
+    owners = seen[:, 0]
+    return pa.table(
+        {
+            "tenant": pa.array([tenant] * len(owners), pa.string()),
+            "aspect": pa.array([aspect] * len(owners), pa.string()),
+            "day": pa.array(seen[:, 1].astype(np.int32), pa.date32()),
+            "name": pa.array([names[i] for i in owners], pa.string()),
+            "metric": ids.metrics[owners],
+            "series": ids.series[owners],
+            "keys": pa.array([[k for k, _ in pairs[i]] for i in owners], pa.list_(pa.string())),
+            "contents": pa.array([[v for _, v in pairs[i]] for i in owners], pa.list_(pa.string())),
+        }
+    )
+
+
+def _samples(block: Block, ids: _Ids, places: "NDArray[np.int64]", tenant: str) -> pa.Table:
+    owners = ids.owners[places]
+    return pa.table(
+        {
+            "tenant": pa.array([tenant] * len(places), pa.string()),
+            "metric": ids.metrics[owners],
+            "series": ids.series[owners],
+            "timestamp": block.timestamps[places],
+            "value": pa.array(block.values[places], from_pandas=False),
+        }
+    )
+
+
+def _histograms(block: Block, ids: _Ids, places: "NDArray[np.int64]", tenant: str) -> pa.Table:
+    owners = ids.owners[places]
+    found: list[NativeHistogram] = [] if block.histograms is None else block.histograms[places].tolist()
+
+    def floats(values: Iterable[float]) -> pa.Array:
+        return pa.array(values, pa.float64())
+
+    return pa.table(
+        {
+            "tenant": pa.array([tenant] * len(places), pa.string()),
+            "metric": ids.metrics[owners],
+            "series": ids.series[owners],
+            "timestamp": block.timestamps[places],
+            "schema": pa.array([one.schema for one in found], pa.int8()),
+            "count": floats(one.count for one in found),
+            "sum": floats(one.sum for one in found),
+            "zero_threshold": floats(one.zero_threshold for one in found),
+            "zero_count": floats(one.zero_count for one in found),
+            **_buckets("positive", [one.positive for one in found]),
+            **_buckets("negative", [one.negative for one in found]),
+            "custom_bounds": pa.array([one.custom_bounds for one in found], pa.list_(pa.float64())),
+            "hint": pa.array([one.hint.value for one in found], pa.string()),
+        }
+    )
+
+
+def _buckets(side: str, buckets: Sequence[Mapping[int, float]]) -> dict[str, pa.Array]:
+    keys = [sorted(of_one) for of_one in buckets]
+    counts = [[of_one[key] for key in wanted] for of_one, wanted in zip(buckets, keys, strict=True)]
+    return {
+        f"{side}_keys": pa.array(keys, pa.list_(pa.int32())),
+        f"{side}_counts": pa.array(counts, pa.list_(pa.float64())),
+    }
+
+
+# How the samples of an aspect are written, in the order of `BlockRows`.
+_COLUMNS = {"samples": _samples, "histograms": _histograms}
+
+
+def _digest(name: str, labels: Sequence[tuple[str, str]] = ()) -> int:
+    parts = (name, *(part for pair in labels for part in pair))
+    text = b"".join(len(raw).to_bytes(4, "little") + raw for raw in (part.encode() for part in parts))
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
