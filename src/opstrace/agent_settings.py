@@ -5,6 +5,7 @@
 (DataDog/datadog-agent: pkg/config/setup/config.go, apm.go, process.go). The table has a line for each.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -148,7 +149,7 @@ def docker_command(target: Target) -> str:
     words.append(f"--env DD_API_KEY={_shell_key(target)}")
     words.append('--env DD_HOSTNAME="$(hostname)"')
     words += [f"--env {setting.variable}={_text(setting, target)}" for setting in _sent_by_default()]
-    words += [f"--volume {volume}" for volume in _volumes(target)]
+    words += [f"--volume {shlex.quote(volume)}" for volume in _volumes(target)]
     return " \\\n  ".join([*words, IMAGE]) + "\n"
 
 
@@ -183,7 +184,7 @@ def _heading(text: str) -> str:
 def _trust_commands(target: Target) -> str:
     # Debian's and Ubuntu's way; docs/operations.md has the others.
     return (
-        f"sudo install -m 644 {target.trust_anchor} /usr/local/share/ca-certificates/opstrace.crt\n"
+        f"sudo install -m 644 {shlex.quote(str(target.trust_anchor))} /usr/local/share/ca-certificates/opstrace.crt\n"
         "sudo update-ca-certificates\n"
     )
 
@@ -210,7 +211,7 @@ def _text(setting: Setting, target: Target) -> str:
 
 
 def _shell_key(target: Target) -> str:
-    return f'"$(cat {target.token_file})"' if target.key else f'"{target.shown_key}"'
+    return f'"$(cat {shlex.quote(target.token_file)})"' if target.key else shlex.quote(target.shown_key)
 
 
 def _volumes(target: Target) -> list[str]:

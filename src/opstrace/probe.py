@@ -97,8 +97,13 @@ def ask(endpoint: Endpoint, context: ssl.SSLContext, timeout_s: float = TIMEOUT_
     except ssl.SSLCertVerificationError as error:
         fault = f"its certificate is not valid: {error.verify_message}"
     except (OSError, http.client.HTTPException) as error:
-        fault = f"no answer: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        fault = f"no answer: {_one_line(error)}"
     return Outcome(endpoint, fault, (time.monotonic() - started) * 1000)
+
+
+def _one_line(error: OSError | http.client.HTTPException) -> str:
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return " ".join(text.split())[:200]  # an HTTPException quotes what was sent
 
 
 class _Connection(http.client.HTTPConnection):

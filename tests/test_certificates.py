@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from opstrace import certificates, tls
+from opstrace import instance as instances
+from opstrace.config import DEFAULT, Config
+from opstrace.errors import ConfigError
+from opstrace.instance import Instance
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+
+
+def ensured(**changes: object) -> Instance:
+    made = instances.make("demo", msgspec.structs.replace(DEFAULT, **changes))
+    certificates.ensure(made)
+    return made
+
+
+def kept(instance: Instance) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (instance.home / "tls").iterdir()}
+
+
+def test_only_the_certificates_may_be_read_by_others() -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (ensured().home / "tls").iterdir()}
+    assert modes == {"ca.pem": 0o644, "ca-key.pem": 0o600, "server.pem": 0o644, "server-key.pem": 0o600}
+
+
+def test_what_serves_is_kept() -> None:
+    assert kept(ensured()) == kept(ensured())
+
+
+def test_a_new_tenant_renews_the_certificate_below_the_same_anchor() -> None:
+    before, after = kept(ensured()), kept(ensured(tenants=("default", "new")))
+    assert before["ca.pem"] == after["ca.pem"]
+    assert before["server.pem"] != after["server.pem"]
+
+
+def test_another_domain_needs_another_anchor_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    before, after = kept(ensured()), kept(ensured(domain="example.com"))
+    assert before["ca.pem"] != after["ca.pem"]
+    assert "the trust anchor of demo is replaced, clients must trust the new one: it may not vouch for" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["server.pem", "server-key.pem"])
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\n"])
+def test_a_lost_or_broken_certificate_is_made_anew(name: str, content: bytes | None) -> None:
+    made = ensured()
+    before = kept(made)
+    path = made.home / "tls" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    certificates.ensure(made)
+    after = kept(made)
+    assert after["ca.pem"] == before["ca.pem"]
+    assert after.keys() == before.keys()
+    assert after["server.pem"] != before["server.pem"]
+
+
+def test_the_anchor_is_told_with_its_fingerprint() -> None:
+    made = ensured()
+    path = made.home / "tls" / "ca.pem"
+    assert certificates.trust_anchor(made) == (path, tls.fingerprint(path.read_bytes()))
+
+
+def own_files(directory: Path) -> Config:
+    """Return a config whose certificate is the user's: that of another instance with the same names."""
+    made = ensured()
+    for name in ("server.pem", "server-key.pem", "ca.pem"):
+        (directory / name).write_bytes((made.home / "tls" / name).read_bytes())
+    instances.remove(made)
+    return msgspec.structs.replace(
+        DEFAULT,
+        cert_issuer="files",
+        cert_file=str(directory / "server.pem"),
+        cert_key_file=str(directory / "server-key.pem"),
+    )
+
+
+def test_ones_own_files_are_used_where_they_lie(tmp_path: Path) -> None:
+    made = instances.make("demo", own_files(tmp_path))
+    certificates.ensure(made)
+    assert kept(made) == {}
+    assert (made.certificate_file, made.key_file) == (tmp_path / "server.pem", tmp_path / "server-key.pem")
+    assert certificates.trust_anchor(made) is None
+
+
+def test_ones_own_anchor_is_told(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(own_files(tmp_path), cert_ca_file=str(tmp_path / "ca.pem"))
+    made = instances.make("demo", config)
+    anchor = certificates.trust_anchor(made)
+    assert anchor
+    assert anchor[0] == tmp_path / "ca.pem"
+    (tmp_path / "ca.pem").write_text("text")
+    with pytest.raises(ConfigError, match=r"cannot read the trust anchor .*ca\.pem"):
+        certificates.trust_anchor(made)
+
+
+def test_ones_own_files_must_fit_the_instance(tmp_path: Path) -> None:
+    made = instances.make("other", own_files(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"cert_file: .*lacks these names, which the instance has: other\.localhost"
+    ):
+        certificates.ensure(made)
