@@ -363,7 +363,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_files_that_pages_name_are_there(path: Path) -> None:
     """A path of a source file in a page is one, from the root or from the package."""
-    named = re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|sql|proto|md|yaml|sh))`", path.read_text(encoding="utf-8"))
+    named = re.findall(r"`([\w.-][\w./-]*/[\w.-]+\.(?:py|sql|proto|md|yaml|sh))`", path.read_text(encoding="utf-8"))
     places = (ROOT, SOURCES, path.parent)
     assert [name for name in named if not any((place / name).exists() for place in places)] == []
 
