@@ -554,18 +554,28 @@ def call_label_replace(query: Query, args: Sequence[Node], at_ms: int) -> Value:
         match = re.fullmatch(pattern, one.labels.get(source, ""), re.DOTALL)
         labels = dict(one.labels)
         if match:
-            labels[target] = match.expand(re.sub(r"\$(\d)", r"\\\1", template))
+            labels[target] = filled_in(template, match)
         results.append(Sample(labels, one.value, unnamed=one.unnamed))
     once(results, "vector cannot contain metrics with the same labelset")
     return results
 
 
+def filled_in(template: str, match: re.Match[str]) -> str:
+    """Go reads the longest word after `$` as the group's name: `$1y` is no group, and so empty."""
+
+    def group(reference: re.Match[str]) -> str:
+        number = int(reference[1]) if reference[1].isdigit() else -1
+        return (match[number] or "") if 0 <= number <= match.re.groups else ""
+
+    return re.sub(r"\$(\w+)", group, template)
+
+
 def call_label_join(query: Query, args: Sequence[Node], at_ms: int) -> Value:
     target, separator, *sources = (text_of(arg) for arg in args[1:])
-    results = [
-        Sample(one.labels | {target: separator.join(one.labels.get(source, "") for source in sources)}, one.value)
-        for one in vector(query, args[0], at_ms)
-    ]
+    results = []
+    for one in vector(query, args[0], at_ms):
+        joined = separator.join(one.labels.get(source, "") for source in sources)
+        results.append(Sample(one.labels | {target: joined}, one.value, unnamed=one.unnamed))
     once(results, "vector cannot contain metrics with the same labelset")
     return results
 
@@ -612,7 +622,7 @@ def of_date(part: Callable[[datetime], float]) -> Callable[[Query, Sequence[Node
         samples = vector(query, args[0], at_ms) if args else [Sample({}, at_ms / 1000)]
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         return [
-            Sample(one.labels, part(epoch + timedelta(seconds=math.floor(one.value))), unnamed=True)
+            Sample(one.labels, float(part(epoch + timedelta(seconds=math.floor(one.value)))), unnamed=True)
             for one in samples
         ]
 
@@ -843,14 +853,13 @@ def vectors(node: Binary, left: list[Sample], right: list[Sample]) -> list[Sampl
         partner = ones[mark]
         first, second = (partner, sample) if turned else (sample, partner)
         value = outcome(node, first.value, second.value, first.value)
-        if value is None:
-            continue
-        result = paired(node, matching, sample, partner, value)
+        result = paired(node, matching, sample, partner, 0.0 if value is None else value)
         taken = mark if matching.card == "one-to-one" else (mark, key(result.labels))
         if taken in used:
             raise Unjudgeable("multiple matches for labels")
         used.add(taken)
-        results.append(result)
+        if value is not None:  # what a comparison filters away was matched all the same
+            results.append(result)
     return results
 
 
