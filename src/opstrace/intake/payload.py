@@ -17,6 +17,7 @@ class Family(Enum):
     SERIES_V2_JSON = "series_v2_json"
     SERIES_V2_PROTOBUF = "series_v2_protobuf"
     CHECK_RUN = "check_run"
+    SKETCHES = "sketches"
     INTAKE = "intake"  # one document of many parts, each of which has a decoder
     EVENT_V1 = "event_v1"
     EVENT_V2 = "event_v2"

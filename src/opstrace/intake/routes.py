@@ -53,12 +53,12 @@ _METRICS = {
     "/api/v1/series": Endpoint((Family.SERIES_V1,), answer=_STATUS_OK),
     "/api/v2/series": Endpoint((Family.SERIES_V2_JSON, Family.SERIES_V2_PROTOBUF), answer=_NO_ERRORS),
     "/api/v1/check_run": Endpoint((Family.CHECK_RUN,), answer=_STATUS_OK),
+    "/api/beta/sketches": Endpoint((Family.SKETCHES,), answer=_NO_ERRORS),
 }
 # Answered as their senders need it, and counted as not handled yet.
 _ANSWERED = {
     **dict.fromkeys(("/intake", "/intake/metrics", "/intake/metadata"), Endpoint(answer=_STATUS_OK)),
     "/api/v1/distribution_points": Endpoint(answer=_STATUS_OK),
-    "/api/beta/sketches": Endpoint(answer=_NO_ERRORS),
     "/api/intake/metrics/v3/series": Endpoint(answer=_NO_ERRORS),
     "/api/intake/metrics/v3/sketches": Endpoint(answer=_NO_ERRORS),
     "/api/intake/metrics/v3beta/series": Endpoint(answer=_NO_ERRORS),

@@ -14,11 +14,37 @@ CREATE TABLE staged
     unit        LowCardinality(String),
     source_type LowCardinality(String),
     sent_tags   Array(String),                                     -- devices and resources included
-    points      Array(Tuple(Nullable(Float64), Nullable(Float64))), -- s, value
+    points      Array(Tuple(Nullable(Float64), Nullable(Float64))), -- s, value; of a distribution the number of its values
+    -- Of a distribution one a point: place in the body, cnt, sum, min, max, keys, counts.
+    sketches    Array(Tuple(UInt64, UInt64, Float64, Float64, Float64, Array(Int16), Array(UInt64))),
     -- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
     metric_name String        MATERIALIZED if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name),
     tags        Array(String) MATERIALIZED arraySort(arrayDistinct(arrayFilter(tag -> tag != '', sent_tags))),
     metric      UInt64        MATERIALIZED sipHash64(metric_name),
     series      UInt64        MATERIALIZED sipHash64(metric_name, host, type, interval, tags)
+)
+ENGINE = Memory;
+
+DROP TABLE IF EXISTS staged_sketches;
+-- One row a distribution of a payload, as it was sent; staged_sketches.sql brings it to `staged`.
+CREATE TABLE staged_sketches
+(
+    body        UInt32,
+    tenant      LowCardinality(String),
+    place       UInt32,                                            -- in the body
+    sent_name   String,
+    host        String,
+    unit        LowCardinality(String),
+    source_type LowCardinality(String),
+    sent_tags   Array(String),
+    sketches    Array(Tuple(
+        timestamp Float64,                                         -- s
+        cnt       Int64,
+        sum       Float64,
+        min       Float64,
+        max       Float64,
+        keys      Array(Int32),
+        counts    Array(UInt64)
+    ))
 )
 ENGINE = Memory

@@ -11,6 +11,7 @@ from typing import Final
 from opstrace.intake.json_decoder import JsonDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
 from opstrace.intake.protobuf_decoder import ProtobufDecoder
+from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, script, statement
 from opstrace.store.writer import Writer
@@ -29,6 +30,8 @@ def decoders(connection: Connection) -> list[Decoder]:
         JsonDecoder(connection, Family.SERIES_V2_JSON),
         ProtobufDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
         JsonDecoder(connection, Family.CHECK_RUN),
+        ProtobufDecoder(connection, Family.SKETCHES, "SketchPayload", "staged_sketches"),
+        SketchDecoder(connection),
     ]
 
 

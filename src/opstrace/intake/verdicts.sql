@@ -4,6 +4,7 @@ SELECT
     multiIf(
         metric_name = '', 'no_name',
         point.1 IS NULL, 'no_timestamp',
+        point.2 IS NULL AND type = 'distribution', 'bad_sketch',
         point.2 IS NULL, 'no_value',
         NOT isFinite(point.1) OR NOT isFinite(point.2), 'not_finite',
         point.1 > {newest:Float64}, 'future',

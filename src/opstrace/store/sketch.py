@@ -216,7 +216,7 @@ def _native_histogram(total: float, indexes: list[int], counts: list[float], bou
         count=math.fsum(counts[start:end]),
         sum=total,
         zero_threshold=SMALLEST_VALUE,
-        zero_count=sum(counts[zero:positive]),
+        zero_count=math.fsum(counts[zero:positive]),
         positive=dict(zip(indexes[positive:end], counts[positive:end], strict=True)),
         negative=dict(zip(indexes[start:zero], counts[start:zero], strict=True)),
         hint=ResetHint.GAUGE,
