@@ -7,9 +7,9 @@ CREATE TABLE IF NOT EXISTS samples
     tenant    LowCardinality(String),
     metric    UInt64,                                              -- hash of the metric's name: keeps its series together
     series    UInt64,                                              -- hash of all that makes a series one
-    timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    value     Float64              CODEC(Gorilla, ZSTD(1)),        -- unchanged, bit for bit
-    commit    UInt64               CODEC(DoubleDelta, ZSTD(1))     -- grows with every commit
+    timestamp DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    value     Float64              CODEC(ZSTD(1)),        -- unchanged, bit for bit
+    commit    UInt64               CODEC(Delta(8), ZSTD(1))     -- grows with every commit
 )
 ENGINE = ReplacingMergeTree(commit)
 PARTITION BY toDate32(timestamp)
@@ -48,19 +48,19 @@ CREATE TABLE IF NOT EXISTS histograms
     tenant          LowCardinality(String),
     metric          UInt64,                                              -- as in samples
     series          UInt64,                                              -- as in series; apart from that of the same labels' samples
-    timestamp       DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    timestamp       DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     schema          Int8,                                                -- -53 when the bounds are custom_bounds
-    count           Float64              CODEC(Gorilla, ZSTD(1)),
-    sum             Float64              CODEC(Gorilla, ZSTD(1)),
-    zero_threshold  Float64              CODEC(Gorilla, ZSTD(1)),
-    zero_count      Float64              CODEC(Gorilla, ZSTD(1)),
+    count           Float64              CODEC(ZSTD(1)),
+    sum             Float64              CODEC(ZSTD(1)),
+    zero_threshold  Float64              CODEC(ZSTD(1)),
+    zero_count      Float64              CODEC(ZSTD(1)),
     positive_keys   Array(Int32)         CODEC(Delta(4), ZSTD(1)),       -- indexes of buckets, ascending
     positive_counts Array(Float64)       CODEC(ZSTD(1)),
     negative_keys   Array(Int32)         CODEC(Delta(4), ZSTD(1)),
     negative_counts Array(Float64)       CODEC(ZSTD(1)),
     custom_bounds   Array(Float64)       CODEC(ZSTD(1)),
     hint            LowCardinality(String),                              -- of a counter reset: unknown, reset, not_reset, gauge
-    commit          UInt64               CODEC(DoubleDelta, ZSTD(1))
+    commit          UInt64               CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(commit)
 PARTITION BY toDate32(timestamp)
@@ -73,15 +73,15 @@ CREATE TABLE IF NOT EXISTS sketches
     tenant    LowCardinality(String),
     metric    UInt64,                                              -- as in samples
     series    UInt64,                                              -- as in series
-    timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    timestamp DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     source    UInt64,                                              -- hash of the payload and the place in it: a repeat counts once
     cnt       UInt64               CODEC(ZSTD(1)),
-    sum       Float64              CODEC(Gorilla, ZSTD(1)),
-    min       Float64              CODEC(Gorilla, ZSTD(1)),
-    max       Float64              CODEC(Gorilla, ZSTD(1)),
+    sum       Float64              CODEC(ZSTD(1)),
+    min       Float64              CODEC(ZSTD(1)),
+    max       Float64              CODEC(ZSTD(1)),
     keys      Array(Int16)         CODEC(Delta(2), ZSTD(1)),       -- of bins, ascending, each once
     counts    Array(UInt64)        CODEC(ZSTD(1)),
-    commit    UInt64               CODEC(DoubleDelta, ZSTD(1))
+    commit    UInt64               CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(commit)
 PARTITION BY toDate32(timestamp)
