@@ -429,9 +429,13 @@ def test_lock_files_name_no_address() -> None:
 # The moment that stands in examples for a minute ago.
 EXAMPLE_S = 1795521600
 WINDOW_S = 600
-EXAMPLE = re.compile(r"^```http\nPOST (\S+)\n\n(.*?)^```\n+^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+POST = r"^```http\nPOST (\S+)\n\n((?:(?!^```).)*)^```\n+"
+EXAMPLE = re.compile(rf"((?:{POST})+)^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RESULT = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+) @ (?P<time>\S+)")
-EXAMPLES = EXAMPLE.findall(page("translation"))
+EXAMPLES = [
+    (re.findall(POST, posts, re.MULTILINE | re.DOTALL), results)
+    for posts, *_, results in EXAMPLE.findall(page("translation"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -452,14 +456,15 @@ def written(results: str, shift_s: int) -> Mapping[LabelSet, Mapping[int, str]]:
     return found
 
 
-@pytest.mark.parametrize(("route", "body", "results"), EXAMPLES, ids=[str(n) for n in range(len(EXAMPLES))])
-def test_translation_examples(route: str, body: str, results: str, instance: Instance) -> None:
+@pytest.mark.parametrize(("posts", "results"), EXAMPLES, ids=[str(n) for n in range(len(EXAMPLES))])
+def test_translation_examples(posts: list[tuple[str, str]], results: str, instance: Instance) -> None:
     """What translation.md sends becomes what it says, all of it and nothing else."""
     now_s = int(time.time())
     shift_s = now_s - 60 - EXAMPLE_S
-    content = re.sub(r"\b17955216\d\d\b", lambda match: str(int(match[0]) + shift_s), body)
     headers = {"DD-API-KEY": instance.key(), "Content-Type": "application/json"}
-    assert instance.send("POST", route, content.encode(), headers).status == 202
+    for route, body in posts:
+        content = re.sub(r"\b17955216\d\d\b", lambda match: str(int(match[0]) + shift_s), body)
+        assert instance.send("POST", route, content.encode(), headers).status == 202
     expected = written(results, shift_s)
     names = {dict(labels)["__name__"] for labels in expected}
     found = instance.samples(f'{{__name__=~"{"|".join(names)}"}}', now_s, WINDOW_S)
@@ -468,4 +473,4 @@ def test_translation_examples(route: str, body: str, results: str, instance: Ins
 
 def test_most_sections_of_the_translation_have_an_example() -> None:
     """The examples were found: one that loses its form would not be run any more."""
-    assert len(EXAMPLES) == page("translation").count("```http")
+    assert sum(len(posts) for posts, _ in EXAMPLES) == page("translation").count("```http")

@@ -88,5 +88,33 @@ PARTITION BY toDate32(timestamp)
 ORDER BY (tenant, metric, series, timestamp, source)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- One row a change of what a host is tagged with by a source: its tags from that moment on, until the next row.
+CREATE TABLE IF NOT EXISTS host_tags
+(
+    tenant LowCardinality(String),
+    host   String,
+    source LowCardinality(String),                                 -- as sent: system, otel …; users for those given by hand
+    since  DateTime64(3, 'UTC'),                                   -- when they came
+    tags   Array(String),                                          -- sorted, unique
+    commit UInt64
+)
+ENGINE = ReplacingMergeTree(commit)
+ORDER BY (tenant, host, source, since)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- What a host last said of itself: one row a subject.
+CREATE TABLE IF NOT EXISTS hosts
+(
+    tenant   LowCardinality(String),
+    host     String,
+    subject  LowCardinality(String),                               -- a key of its metadata, or a kind of inventory
+    seen     DateTime64(3, 'UTC'),                                 -- when it came
+    document String CODEC(ZSTD(3)),                                -- JSON
+    commit   UInt64
+)
+ENGINE = ReplacingMergeTree(commit)
+ORDER BY (tenant, host, subject)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 -- Which rows of `series` exist already, in memory; filled at the start from the youngest partitions.
 CREATE TABLE IF NOT EXISTS seen (key UInt64) ENGINE = Set SETTINGS persistent = 0;

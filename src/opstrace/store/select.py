@@ -16,6 +16,8 @@ import pyarrow as pa
 from opstrace.errors import BadQuery, BudgetExceeded
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
 from opstrace.store.engine import Engine, Parameter, statement
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_tags import HostView, Room, Spell
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 
 if TYPE_CHECKING:
@@ -56,13 +58,21 @@ class Condition:
     parameters: dict[str, Parameter] = field(default_factory=dict)
 
 
-def condition(tenant: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> Condition:
-    """Return the condition that holds for series of the tenant, seen in the range, matched by any selector."""
+def condition(
+    tenant: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int, view: HostView | None = None
+) -> Condition:
+    """Return the condition that holds for series of the tenant, seen in the range, matched by any selector.
+
+    With a view of hosts' tags it also holds for others: a join says which of them match.
+    """
     if sum(map(len, selectors)) > MAX_MATCHERS:
         raise BadQuery(f"a query may have {MAX_MATCHERS} matchers at most, this one has more")
     result = Condition("tenant = {tenant:String} AND day BETWEEN toDate32({first:Int32}) AND toDate32({last:Int32})")
     result.parameters.update(tenant=tenant, first=_day(start_ms), last=_day(end_ms))
-    alternatives = [_selector(matchers, index, result.parameters) for index, matchers in enumerate(selectors)]
+    room = Room()
+    alternatives = [
+        _selector(matchers, index, result.parameters, view, room) for index, matchers in enumerate(selectors)
+    ]
     if alternatives:
         result.clause += f" AND ({' OR '.join(alternatives)})"
     return result
@@ -72,8 +82,13 @@ def _day(time_ms: int) -> int:
     return min(max(time_ms // _MS_PER_DAY, -25_567), _LAST_DAY)
 
 
-def _selector(matchers: Sequence[Matcher], index: int, parameters: dict[str, Parameter]) -> str:
-    clauses = [_matcher(matcher, f"{index}_{i}", parameters) for i, matcher in enumerate(matchers)]
+def _selector(
+    matchers: Sequence[Matcher], index: int, parameters: dict[str, Parameter], view: HostView | None, room: Room
+) -> str:
+    clauses = []
+    for i, matcher in enumerate(matchers):
+        clause = _matcher(matcher, f"{index}_{i}", parameters)
+        clauses.append(view.widened(clause, matcher, f"{index}_{i}", parameters, room) if view else clause)
     return f"({' AND '.join(clauses)})" if clauses else "1"
 
 
@@ -111,6 +126,17 @@ class Resolved:
             aspects=self.aspects[wanted],
         )
 
+    def under(self, wanted: "NDArray[np.bool_]") -> "Resolved":
+        """Return those under some of the labels, and these labels."""
+        kept, renumbered = wanted[self.rows], np.cumsum(wanted) - 1
+        return Resolved(
+            series=self.series[kept],
+            rows=renumbered[self.rows[kept]],
+            metrics=self.metrics[kept],
+            aspects=self.aspects[kept],
+            labels=[labels for labels, keep in zip(self.labels, wanted.tolist(), strict=True) if keep],
+        )
+
     def rows_of(self, series: "NDArray[np.uint64]") -> "NDArray[np.int64]":
         """Return the index into labels of stored series, all of them among these."""
         return self.rows[np.searchsorted(self.series, series)]
@@ -140,18 +166,27 @@ class Rows:
 class StoreQuerier:
     """Reads one tenant's series within one query's budget."""
 
-    def __init__(self, engine: Engine, tenant: str, budget: Budget) -> None:
+    def __init__(self, engine: Engine, tenant: str, budget: Budget, host_tags: HostTagTable | None = None) -> None:
         self._engine = engine
         self._tenant = tenant
         self._budget = budget
+        self._host_tags = host_tags
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
         """Return the matching series that have samples in the range, with these samples."""
-        resolved = self._resolve(matchers, start_ms, end_ms)
-        if not resolved.labels:
-            return EMPTY
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
         listed = any(m.name != "__name__" for m in matchers)
+        view = self._view(start_ms, end_ms)
+        resolved = self._resolve(matchers, start_ms, end_ms, view)
+        if view is None:
+            return self._own_block(resolved, listed, start_ms, end_ms)
+        join = view.join(resolved.labels, matchers)
+        return join.apply(self._own_block(resolved.under(join.left), listed, start_ms, end_ms))
+
+    def _own_block(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Block:
+        """Return the series with their samples, under their own labels: the same objects."""
+        if not resolved.labels:
+            return EMPTY
         if (resolved.aspects != Aspect.SAMPLES).any():
             return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
         final = len(resolved.labels) < len(resolved.series)
@@ -164,22 +199,70 @@ class StoreQuerier:
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
-        table = self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms))
-        return _labels(table)
+        view = self._view(start_ms, end_ms)
+        if view is None:
+            return _labels(self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms)))
+        found: dict[bytes, Labels] = {}
+        for matchers in selectors or [[]]:
+            where = condition(self._tenant, [matchers], start_ms, end_ms, view)
+            found |= view.join(_labels(self._read("select_labels", where)), matchers).labels()
+        return list(found.values())
 
     def label_names(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[str]:
         """Return the sorted names of the labels of these series; of all series without selectors."""
-        return self._column("label_names", condition(self._tenant, selectors, start_ms, end_ms))
+        view = self._view(start_ms, end_ms)
+        if view is None:
+            return self._column("label_names", condition(self._tenant, selectors, start_ms, end_ms))
+        names: set[str] = set()
+        for own, spells in self._by_host(selectors, "groupUniqArrayArray(mapKeys(labels))", start_ms, end_ms, view):
+            names = names.union(own if spells else (), *(spell.labels for spell in spells))
+        return sorted({"__name__", *names} if names else names)
 
     def label_values(
         self, name: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
     ) -> list[str]:
         """Return the sorted values of one label among these series; among all series without selectors."""
+        view = self._view(start_ms, end_ms)
+        if view and (name in view.keys or any(view.on_hosts(matchers) for matchers in selectors)):
+            return self._joined_values(name, selectors, start_ms, end_ms, view)
         where = condition(self._tenant, selectors, start_ms, end_ms)
         if name == "__name__":
             return self._column("metric_names", where)
         where.parameters["label"] = name
         return self._column("label_values", where)
+
+    def _joined_values(
+        self, name: str, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int, view: HostView
+    ) -> list[str]:
+        wanted = "groupUniqArray(name)" if name == "__name__" else "[]"
+        found: set[str] = set()
+        for own, spells in self._by_host(selectors, wanted, start_ms, end_ms, view, name):
+            found = found.union(own if spells else (), (spell.labels.get(name, "") for spell in spells))
+        return sorted(found - {""})
+
+    def _by_host(
+        self,
+        selectors: Sequence[Sequence[Matcher]],
+        wanted: str,
+        start_ms: int,
+        end_ms: int,
+        view: HostView,
+        *names: str,
+    ) -> Iterator[tuple[list[str], list[Spell]]]:
+        """Yield, for series of one host that agree in some labels, what is wanted of them, and these labels joined.
+
+        The labels are those with the given names and those that selectors look at.
+        """
+        for matchers in selectors or [[]]:
+            where = condition(self._tenant, [matchers], start_ms, end_ms, view)
+            keys = sorted({"instance", "job", *names, *(matcher.name for matcher in view.on_hosts(matchers))})
+            where.parameters["keys"] = keys
+            table = self._read("labels_by_host", where, wanted=wanted)
+            own = [
+                {key: content for key, content in zip(keys, contents, strict=True) if content}
+                for contents in table["contents"].to_pylist()
+            ]
+            yield from zip(table["wanted"].to_pylist(), view.spells(own, matchers), strict=True)
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
         """Return what is known of one metric, or of all."""
@@ -192,8 +275,14 @@ class StoreQuerier:
             for row in table.to_pylist()
         ]
 
-    def _resolve(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Resolved:
-        table = self._read("select_series", condition(self._tenant, [matchers], start_ms, end_ms))
+    def _view(self, start_ms: int, end_ms: int) -> HostView | None:
+        """Return the tags of hosts in the range; None for a tenant without any."""
+        return self._host_tags.view(self._tenant, start_ms, end_ms) if self._host_tags else None
+
+    def _resolve(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, view: HostView | None = None
+    ) -> Resolved:
+        table = self._read("select_series", condition(self._tenant, [matchers], start_ms, end_ms, view))
         label_sets = table["label_set"].to_numpy()
         _, firsts, rows = np.unique(label_sets, return_index=True, return_inverse=True)
         labels = _labels(table)
@@ -273,8 +362,10 @@ class StoreQuerier:
         column: list[str] = self._read(name, where).column(0).to_pylist()
         return column
 
-    def _read(self, name: str, where: Condition) -> pa.Table:
-        sql = statement("opstrace.store", name).replace("{condition}", where.clause)
+    def _read(self, name: str, where: Condition, **clauses: str) -> pa.Table:
+        sql = statement("opstrace.store", name)
+        for place, text in {"condition": where.clause, **clauses}.items():
+            sql = sql.replace(f"{{{place}}}", text)
         return self._run(f"{sql} SETTINGS max_threads = 2", where.parameters)
 
     def _run(self, sql: str, parameters: dict[str, Parameter], rows: pa.Table | None = None) -> pa.Table:

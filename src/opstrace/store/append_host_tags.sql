@@ -1,0 +1,21 @@
+-- Sets of tags that differ from what is known of their host and source. Of an unknown one nothing is known: no tags.
+INSERT INTO host_tags
+SELECT sent.tenant, sent.host, sent.source, fromUnixTimestamp64Milli(sent.since_ms, 'UTC'), sent.tags, {commit:UInt64}
+FROM
+(
+    SELECT
+        assumeNotNull(tenant) AS tenant,
+        assumeNotNull(host) AS host,
+        assumeNotNull(source) AS source,
+        assumeNotNull(since_ms) AS since_ms,
+        arrayMap(tag -> assumeNotNull(tag), tags) AS tags
+    FROM Python(rows)
+) AS sent
+LEFT JOIN
+(
+    SELECT tenant, host, source, argMax(tags, (since, commit)) AS tags
+    FROM host_tags
+    WHERE (tenant, host) IN (SELECT assumeNotNull(tenant), assumeNotNull(host) FROM Python(rows))
+    GROUP BY tenant, host, source
+) AS known ON sent.tenant = known.tenant AND sent.host = known.host AND sent.source = known.source
+WHERE sent.tags != known.tags

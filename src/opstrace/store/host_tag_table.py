@@ -1,0 +1,101 @@
+"""The table of what hosts were tagged with, and since when; what it says of a tenant's hosts stays in memory.
+
+Rows are few: one for each change of the tags of a host's source. A tenant is read again after a change, or when
+others needed the room.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from threading import Lock
+from typing import Final
+
+import pyarrow as pa
+
+from opstrace.store.engine import Connection, Engine, statement
+from opstrace.store.host_tags import Host, HostView, TenantTags
+from opstrace.store.host_versions import TagSet, versions
+
+# Versions in memory, over all tenants; those of the tenant that asked last may be more.
+MAX_CACHED_VERSIONS: Final = 200_000
+
+
+class HostTagTable:
+    """The tags of all tenants' hosts."""
+
+    def __init__(self, engine: Engine, tag_label_prefix: str = "") -> None:
+        self._engine = engine
+        self._prefix = tag_label_prefix
+        self._append = statement("opstrace.store", "append_host_tags")
+        self._select = statement("opstrace.store", "select_host_tags")
+        self._cached: OrderedDict[str, tuple[int, TenantTags]] = OrderedDict()  # after how many changes
+        self._changes: dict[str, int] = {}
+        self._lock = Lock()
+
+    def view(self, tenant: str, start_ms: int, end_ms: int) -> HostView | None:
+        """Return what holds in a range; None for a tenant whose hosts have no tags.
+
+        Raises StoreError when the engine cannot read them.
+        """
+        tags = self._of_tenant(tenant)
+        return HostView(tags, start_ms, end_ms) if tags.size else None
+
+    def record(self, connection: Connection, sets: Sequence[tuple[str, TagSet]], commit: int) -> int:
+        """Make tenants' sets durable where they differ from what is known; return how many did.
+
+        Needs the writer for itself. There is one set at most of a tenant, host and source. Raises StoreError when the
+        engine cannot.
+        """
+        changed = connection.execute(self._append, rows=_table(sets), commit=commit) if sets else 0
+        if changed:
+            self.forget({tenant for tenant, _ in sets})
+        return changed
+
+    def sets(self, tenant: str) -> list[TagSet]:
+        """Return all that was ever known of a tenant's hosts, in the order of hosts and time."""
+        return [tag_set for _, tag_set in self._read(tenant)]
+
+    def forget(self, tenants: Iterable[str]) -> None:
+        """Have what is known of tenants read again."""
+        with self._lock:
+            for tenant in tenants:
+                self._changes[tenant] = self._changes.get(tenant, 0) + 1
+
+    def _of_tenant(self, tenant: str) -> TenantTags:
+        with self._lock:
+            changes = self._changes.get(tenant, 0)
+            cached = self._cached.get(tenant)
+        if cached is None or cached[0] != changes:
+            # Counted before it is read: what changes meanwhile is read the next time.
+            cached = (changes, self._load(tenant))
+        with self._lock:
+            self._cached[tenant] = cached
+            self._cached.move_to_end(tenant)
+            while len(self._cached) > 1 and sum(tags.size for _, tags in self._cached.values()) > MAX_CACHED_VERSIONS:
+                self._cached.popitem(last=False)
+        return cached[1]
+
+    def _load(self, tenant: str) -> TenantTags:
+        found = {}
+        for (host, code), rows in groupby(self._read(tenant), key=lambda row: (row[1].host, row[0])):
+            found[host] = Host(code, tuple(versions((tag_set for _, tag_set in rows), self._prefix)))
+        return TenantTags(found)
+
+    def _read(self, tenant: str) -> list[tuple[int, TagSet]]:
+        with self._engine.reader() as connection:
+            rows = connection.read(self._select, tenant=tenant).to_pylist()
+        return [
+            (row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"]))) for row in rows
+        ]
+
+
+def _table(sets: Sequence[tuple[str, TagSet]]) -> pa.Table:
+    return pa.table(
+        {
+            "tenant": pa.array([tenant for tenant, _ in sets], pa.string()),
+            "host": pa.array([one.host for _, one in sets], pa.string()),
+            "source": pa.array([one.source for _, one in sets], pa.string()),
+            "since_ms": pa.array([one.since_ms for _, one in sets], pa.int64()),
+            "tags": pa.array([sorted(set(one.tags) - {""}) for _, one in sets], pa.list_(pa.string())),
+        }
+    )

@@ -1,0 +1,75 @@
+"""What the tags of a host say at which time: from sets of tags, as they came, to labels that hold for a while.
+
+The first set of a host also covers what came before it: an Agent sends its tags up to half an hour after its first
+samples (datadog-intake.md, section 2.8). Rules of keys and values are those of `intake/translate.sql`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Final
+
+# Times, ms, before and after every sample's.
+BEGINNING: Final = -(1 << 62)
+END: Final = 1 << 62
+
+# What labels of ours are called: a tag of such a name is prefixed.
+_OURS: Final = frozenset({"__name__", "instance", "job", "type"})
+_NOT_IN_KEYS: Final = re.compile(r"[^a-zA-Z0-9_]")
+
+
+@dataclass(frozen=True, slots=True)
+class TagSet:
+    """The tags a host has from one source, from a moment on."""
+
+    host: str
+    source: str
+    since_ms: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The labels a host's tags are, from one moment until another (exclusive)."""
+
+    from_ms: int
+    until_ms: int
+    labels: Mapping[str, str]
+
+
+def versions(sets: Iterable[TagSet], prefix: str = "") -> Iterator[Version]:
+    """Yield the versions of one host, whose sets come in the order of time; of a source the latest set holds."""
+    current: dict[str, tuple[str, ...]] = {}
+    states: list[tuple[int, dict[str, str]]] = []
+    for since_ms, at_once in groupby(sets, key=lambda one: one.since_ms):
+        current |= {one.source: one.tags for one in at_once}
+        labels = labels_of((tag for tags in current.values() for tag in tags), prefix)
+        if not states or labels != states[-1][1]:
+            states.append((since_ms, labels))
+    bounds = [BEGINNING, *(since_ms for since_ms, _ in states[1:]), END]
+    for (_, labels), from_ms, until_ms in zip(states, bounds, bounds[1:], strict=False):
+        yield Version(from_ms, until_ms, labels)
+
+
+def labels_of(tags: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """Return the labels of tags: a key that comes several times has its values sorted, unique, joined by commas."""
+    values: dict[str, set[str]] = {}
+    for tag in tags:
+        if tag:
+            key, value = _pair(tag, prefix)
+            values.setdefault(key, set()).add(value)
+    return {key: joined for key, found in sorted(values.items()) if (joined := ",".join(sorted(found)))}
+
+
+@lru_cache(maxsize=50_000)
+def _pair(tag: str, prefix: str) -> tuple[str, str]:
+    key, colon, value = tag.partition(":")
+    key = _NOT_IN_KEYS.sub("_", key)
+    value = value if colon else "true"
+    if key == "device" or prefix:
+        return (key if key == "device" else prefix + key), value
+    if not key or key[0] in "0123456789":
+        return f"_{key}", value
+    return (f"tag_{key}" if key in _OURS else key), value

@@ -1,0 +1,305 @@
+"""Tags of hosts against a slow judge: every sample on its own, under the tags that were true at its time."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from opstrace.errors import BadQuery
+from opstrace.store import host_tags
+from opstrace.store.backend import Budget, Labels, Matcher, MatchOp
+from opstrace.store.embedded import Store
+from opstrace.store.engine import Engine
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_versions import TagSet, labels_of, versions
+from opstrace.store.writer import Writer
+from promql.memory_store import MemoryStore, matches
+from store.test_store import block, content, matcher
+
+TENANT = "t"
+HOUR_MS = 3_600_000
+START_MS = 20_000 * 24 * HOUR_MS
+RANGE = (START_MS, START_MS + 100)
+
+Own = Mapping[tuple[tuple[str, str], ...], Mapping[int, float]]
+
+# ---------------------------------------------------------------------------------------------------------------
+# The judge
+
+
+def tags_at(sets: Sequence[TagSet], host: str, time_ms: int) -> set[str]:
+    """Return the tags of a host at a time: of each source the latest set; the first ones hold before, too."""
+    of_host = [one for one in sets if one.host == host]
+    known = [one for one in of_host if one.tags]
+    first_ms = min((one.since_ms for one in known), default=0)
+    current: dict[str, tuple[str, ...]] = {}
+    for one in sorted(of_host, key=lambda one: one.since_ms):
+        if one.since_ms <= max(time_ms, first_ms):
+            current[one.source] = one.tags
+    return {tag for tags in current.values() for tag in tags}
+
+
+def labels_at(sets: Sequence[TagSet], own: Labels, time_ms: int) -> dict[str, str]:
+    """Return the labels of a series at a time."""
+    if own.get("job") != "ddagent" or not own.get("instance"):
+        return dict(own)
+    found = dict(own)
+    for key, value in labels_of(tags_at(sets, own["instance"], time_ms)).items():
+        values = {*value.split(","), *(own[key].split(",") if key in own else ())}
+        found[key] = ",".join(sorted(values))
+    return found
+
+
+def precedence(key: tuple[tuple[str, str], ...]) -> tuple[int, object]:
+    """Order series as they take precedence where two become one: more labels first, then by what they are."""
+    return len(key), str(sorted(key))
+
+
+def judged(own: Own, sets: Sequence[TagSet]) -> MemoryStore:
+    """Return a store into which every sample was written under the labels of its time."""
+    store = MemoryStore()
+    for key in sorted(own, key=precedence):
+        for time_ms, value in own[key].items():
+            labels = labels_at(sets, dict(key), time_ms)
+            store.appender(TENANT).append(block([(labels, [(time_ms, value)])]))
+    return store
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The store under test
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with tempfile.TemporaryDirectory() as directory:
+        engine = Engine(Path(directory), readers=1)
+        yield engine
+        engine.close()
+
+
+class Tagged:
+    """A store of one tenant, with the table of its hosts' tags."""
+
+    def __init__(self, engine: Engine, own: Own, sets: Sequence[TagSet] = ()) -> None:
+        for table in ("samples", "series", "host_tags"):
+            engine.writer.execute(f"TRUNCATE TABLE {table}")
+        self.engine, self.writer = engine, Writer(engine)
+        self.table = HostTagTable(engine)
+        self.store = Store(engine, self.writer, self.table)
+        self.store.appender(TENANT).append(block([(dict(key), sorted(own[key].items())) for key in own]))
+        for one in sets:
+            self.record(one)
+
+    def record(self, *sets: TagSet, tenant: str = TENANT) -> int:
+        return self.table.record(self.engine.writer, [(tenant, one) for one in sets], self.writer.next_commit())
+
+    def select(self, *matchers: Matcher, between: tuple[int, int] = RANGE) -> object:
+        return content(self.store.querier(TENANT, Budget()).select(matchers, *between))
+
+
+HOSTS = st.sampled_from(["web-1", "web-2"])
+TIMES = st.integers(0, 100).map(lambda ms: START_MS + ms)
+OWN = st.builds(
+    lambda host, job, rest: tuple(sorted({"__name__": "m", "instance": host, "job": job, **rest}.items())),
+    HOSTS,
+    st.sampled_from(["ddagent", "ddagent", "ddagent", "node"]),
+    st.dictionaries(st.sampled_from(["env", "team", "path"]), st.sampled_from(["prod", "a,b", "é"]), max_size=2),
+)
+SERIES = st.dictionaries(
+    OWN, st.dictionaries(TIMES, st.floats(allow_nan=False), min_size=1, max_size=5), min_size=1, max_size=5
+)
+TAGS = st.lists(
+    st.sampled_from(["env:prod", "env:dev", "env:", "team:é", "team:b", "canary", "type:t3", "9x:y", "zone:z:1"]),
+    max_size=4,
+    unique=True,
+).map(tuple)
+SETS = st.lists(st.builds(TagSet, HOSTS, st.sampled_from(["system", "users"]), TIMES, TAGS), max_size=6).map(
+    lambda sets: sorted(
+        {(one.host, one.source, one.since_ms): one for one in sets}.values(), key=lambda one: one.since_ms
+    )
+)
+MATCHERS = st.lists(
+    st.sampled_from(
+        ["env=prod", "env=", "env!=prod", "env!=", "env=~prod|dev", "env!~d.*", "env=~.*prod.*", "team=a,b,é",
+         "team=", "canary=true", "canary!=true", "tag_type=t3", "_9x=y", "zone=~z.*", "path=prod", "path=",
+         "job=node", "instance=web-1", "none=", "none!="]
+    ).map(matcher),
+    max_size=3,
+)  # fmt: skip
+
+SEARCH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(
+    own=SERIES, sets=SETS, matchers=MATCHERS, start=TIMES, length=st.integers(0, 100), room=st.sampled_from([0, 2000])
+)
+@SEARCH
+def test_samples_have_the_tags_of_their_time(
+    engine: Engine,
+    own: Own,
+    sets: list[TagSet],
+    matchers: list[Matcher],
+    start: int,
+    length: int,
+    room: int,
+) -> None:
+    """Whatever came when, and whether the hosts find room in the statement or not."""
+    tagged = Tagged(engine, own, sets)
+    wanted = [matcher("__name__=m"), *matchers]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host_tags, "MAX_LISTED_HOSTS", room)
+        found = tagged.select(*wanted, between=(start, start + length))
+    expected = judged(own, sets).querier(TENANT, Budget()).select(wanted, start, start + length)
+    assert found == content(expected)
+
+
+@given(own=SERIES, sets=SETS, matchers=MATCHERS, others=MATCHERS, start=TIMES, length=st.integers(0, 100))
+@SEARCH
+def test_labels_are_those_of_a_moment_in_the_range(
+    engine: Engine,
+    own: Own,
+    sets: list[TagSet],
+    matchers: list[Matcher],
+    others: list[Matcher],
+    start: int,
+    length: int,
+) -> None:
+    """Series, names and values: of the series of the day, with the tags of any moment in the range."""
+    querier = Tagged(engine, own, sets).store.querier(TENANT, Budget())
+    selectors = [[matcher("__name__=m"), *matchers], [matcher("__name__=m"), *others]]
+    moments = range(start, start + length + 1)
+    sets_of_labels = {tuple(sorted(labels_at(sets, dict(key), at).items())) for key in own for at in moments}
+    expected = {
+        labels
+        for labels in sets_of_labels
+        if any(all(matches(one, dict(labels)) for one in selector) for selector in selectors)
+    }
+    series = querier.series(selectors, start, start + length)
+    assert sorted(tuple(sorted(labels.items())) for labels in series) == sorted(expected)
+    names = sorted({name for labels in expected for name, _ in labels})
+    assert querier.label_names(selectors, start, start + length) == names
+    for name in ("env", "team", "path", "tag_type", "instance", "__name__", "none"):
+        values = sorted({dict(labels)[name] for labels in expected if name in dict(labels)})
+        assert querier.label_values(name, selectors, start, start + length) == values
+
+
+@given(own=SERIES, sets=SETS)
+@SEARCH
+def test_without_selectors_everything_is_listed(engine: Engine, own: Own, sets: list[TagSet]) -> None:
+    querier = Tagged(engine, own, sets).store.querier(TENANT, Budget())
+    everything = [labels_at(sets, dict(key), at) for key in own for at in range(RANGE[0], RANGE[1] + 1)]
+    assert querier.label_names([], *RANGE) == sorted({name for labels in everything for name in labels})
+    assert querier.label_values("env", [], *RANGE) == sorted({one["env"] for one in everything if "env" in one})
+    found = {tuple(sorted(labels.items())) for labels in querier.series([], *RANGE)}
+    assert found == {tuple(sorted(labels.items())) for labels in everything}
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Rules one by one
+
+SERIES_OF_WEB_1 = (("__name__", "m"), ("instance", "web-1"), ("job", "ddagent"))
+NOON_MS = START_MS + 50
+
+
+def tags_of(found: object) -> list[tuple[dict[str, str], list[int]]]:
+    assert isinstance(found, dict)
+    plain = {"__name__", "instance", "job"}
+    return [
+        ({name: value for name, value in key if name not in plain}, [time_ms for time_ms, _ in samples])
+        for key, samples in sorted(found.items())
+    ]
+
+
+def test_a_tag_that_changed_at_noon_is_the_old_one_before_noon(engine: Engine) -> None:
+    own = {SERIES_OF_WEB_1: {START_MS: 1.0, NOON_MS - 1: 2.0, NOON_MS: 3.0, NOON_MS + 1: 4.0}}
+    sets = [
+        TagSet("web-1", "system", START_MS + 10, ("env:blue",)),
+        TagSet("web-1", "system", NOON_MS, ("env:green",)),
+    ]
+    tagged = Tagged(engine, own, sets)
+    everything = [matcher("__name__=m")]
+    assert tags_of(tagged.select(*everything)) == [
+        ({"env": "blue"}, [START_MS, NOON_MS - 1]),
+        ({"env": "green"}, [NOON_MS, NOON_MS + 1]),
+    ]
+    assert tags_of(tagged.select(*everything, matcher("env=green"))) == [({"env": "green"}, [NOON_MS, NOON_MS + 1])]
+
+
+def test_a_change_is_seen_by_the_next_query(engine: Engine) -> None:
+    tagged = Tagged(engine, {SERIES_OF_WEB_1: {START_MS: 1.0}})
+    assert tags_of(tagged.select(matcher("__name__=m"))) == [({}, [START_MS])]
+    assert tagged.record(TagSet("web-1", "system", NOON_MS, ("env:prod",))) == 1
+    assert tags_of(tagged.select(matcher("env=prod"))) == [({"env": "prod"}, [START_MS])]
+    assert tagged.record(TagSet("web-1", "system", NOON_MS + 1, ("env:dev",)), tenant="another") == 1
+    assert tags_of(tagged.select(matcher("env=prod"))) == [({"env": "prod"}, [START_MS])]
+
+
+def test_what_is_known_already_is_not_written_again(engine: Engine) -> None:
+    tagged = Tagged(engine, {})
+    first, again = (TagSet("h", "system", at, ("b", "a", "b", "")) for at in (START_MS, START_MS + 1))
+    assert [tagged.record(first), tagged.record(again)] == [1, 0]
+    assert tagged.record(TagSet("h", "system", START_MS + 2, ())) == 1
+    assert tagged.record(TagSet("never tagged", "system", START_MS, ())) == 0
+    assert [(one.since_ms, one.tags) for one in tagged.table.sets(TENANT)] == [
+        (START_MS, ("a", "b")),
+        (START_MS + 2, ()),
+    ]
+
+
+def test_a_regular_expression_that_does_not_compile_is_a_bad_query(engine: Engine) -> None:
+    tagged = Tagged(engine, {SERIES_OF_WEB_1: {START_MS: 1.0}}, [TagSet("web-1", "system", START_MS, ("env:prod",))])
+    with pytest.raises(BadQuery, match="does not compile"):
+        tagged.select(matcher("env=~("))
+
+
+def test_many_matchers_on_tags_of_many_hosts_fit_into_a_statement(engine: Engine) -> None:
+    sets = [TagSet(f"host-{i}", "system", START_MS, ("env:prod", f"shard:{i % 7}")) for i in range(1500)]
+    tagged = Tagged(engine, {SERIES_OF_WEB_1: {START_MS: 1.0}})
+    tagged.record(*sets)
+    matchers = [Matcher("env", MatchOp.REGEX, f"prod|{i}") for i in range(900)]
+    assert tags_of(tagged.select(matcher("__name__=m"), *matchers)) == []
+    assert tags_of(tagged.select(matcher("__name__=m"), matcher("shard!=3"), matcher("env="))) == [({}, [START_MS])]
+
+
+def test_the_cache_keeps_the_tenant_that_asks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstrace.store.host_tag_table.MAX_CACHED_VERSIONS", 1)
+    tagged = Tagged(engine, {})
+    for tenant in ("one", "two"):
+        tagged.record(*(TagSet(host, "system", START_MS, ("env:prod",)) for host in ("a", "b")), tenant=tenant)
+    for tenant in ("one", "two", "one"):
+        view = tagged.table.view(tenant, *RANGE)
+        assert view is not None
+        assert view.keys == {"env"}
+    assert len(tagged.table._cached) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Versions
+
+
+def test_versions_end_where_the_next_begins() -> None:
+    found = list(
+        versions(
+            [
+                TagSet("h", "system", 10, ("env:a",)),
+                TagSet("h", "users", 20, ("env:a",)),  # says nothing new
+                TagSet("h", "users", 30, ("team:x",)),
+                TagSet("h", "system", 40, ()),
+            ]
+        )
+    )
+    assert [version.labels for version in found] == [{"env": "a"}, {"env": "a", "team": "x"}, {"team": "x"}]
+    assert [version.from_ms for version in found][1:] == [30, 40]
+    assert [version.until_ms for version in found][:-1] == [30, 40]
+    assert found[0].from_ms < 0 < START_MS < found[-1].until_ms
+
+
+def test_labels_with_a_prefix() -> None:
+    assert labels_of(["env:prod", "device:sda", "type:x"], "ddtag_") == {
+        "ddtag_env": "prod",
+        "ddtag_type": "x",
+        "device": "sda",
+    }
