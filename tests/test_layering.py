@@ -19,7 +19,7 @@ ROWS = (
     ("certificates", "probe", "server_process", "token_files"),
     ("app",),
     ("intake", "web"),
-    ("promql",),
+    ("datadog", "promql"),
     ("store",),
     ("access", "instance", "ports", "tls"),
     ("config", "telemetry", "tenants"),

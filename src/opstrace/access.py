@@ -27,13 +27,16 @@ class Access:
         self._tenants = {tenant.name: tenant for tenant in keyring.tenants}
         self._host = host
 
-    def tenant(self, request: HTTPConnection, refusal: Refusal, *, probe: bool = False) -> Tenant:
+    def tenant(
+        self, request: HTTPConnection, refusal: Refusal, *, probe: bool = False, last_resort: str = ""
+    ) -> Tenant:
         """Return the tenant of a request, or raise a refusal.
 
-        `probe=True` also accepts the instance's own probe key: for routes that reveal nothing.
+        `probe=True` also accepts the instance's own probe key: for routes that reveal nothing. `last_resort`
+        is the key of a request that has none where keys are.
         """
         named = self._named(request)
-        key = next(keys(request), "")
+        key = next(keys(request), last_resort)
         if not key:
             if self._open:
                 return named or self._keyring.tenants[0]

@@ -57,6 +57,15 @@ class Telemetry:
             ("tenant", "reason"),
             registry=self.registry,
         )
+        self.stored_events = Counter(
+            "dd_api_stored_events_total", "Events that were stored.", ("tenant",), registry=self.registry
+        )
+        self.refused_events = Counter(
+            "dd_api_refused_events_total",
+            "Events that were refused, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
         self.refused_bodies = Counter(
             "dd_api_refused_bodies_total",
             "Bodies of the Datadog API that were refused as a whole, by reason.",

@@ -1,5 +1,5 @@
 -- POST /api/v1/check_run: a service check is a series of its status. A check without a time is of now.
-INSERT INTO staged (body, tenant, sent_name, host, type, interval, unit, source_type, sent_tags, points)
+INSERT INTO staged (body, tenant, sent_name, host, type, interval, unit, source_type, sent_tags, points, message)
 SELECT
     body,
     tenant,
@@ -13,7 +13,8 @@ SELECT
     [(
         if(coalesce(c.timestamp, 0) = 0, toFloat64({now_ms:Int64}) / 1000, c.timestamp),
         if(c.status IN (0, 1, 2, 3), c.status, NULL)
-    )]
+    )],
+    c.message
 FROM
 (
     SELECT
@@ -26,6 +27,7 @@ FROM
             host      String,
             timestamp Nullable(Float64),
             status    Nullable(Float64),
+            message   String,
             tags      Array(String)
         ))')) AS c
     FROM Python(rows)

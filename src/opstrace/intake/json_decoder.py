@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from opstrace.errors import Undecodable
+from opstrace.intake.json_statement import JsonStatement
 from opstrace.intake.payload import Body, Family, Findings, Numbered
 from opstrace.intake.repair import repair
-from opstrace.intake.rows import rows_of
-from opstrace.store.engine import Connection, Parameter, statement
+from opstrace.store.engine import Connection
 
 
 class JsonDecoder:
@@ -15,25 +15,19 @@ class JsonDecoder:
     def __init__(self, connection: Connection, family: Family) -> None:
         self.families = frozenset({family})
         self._connection = connection
-        self._decode = statement("opstrace.intake", family.value)
+        self._decode = JsonStatement(connection, family.value)
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into `staged`."""
-        self._insert(bodies, now)
+        self._decode.insert(bodies, now)
         repaired = {i: _repaired(body, i, findings) for i, body in self._without_rows(bodies).items()}
-        self._insert({i: body for i, body in repaired.items() if body}, now)
+        self._decode.insert({i: body for i, body in repaired.items() if body}, now)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Nothing: what is in `staged` is everybody's."""
 
     def clear(self) -> None:
         """Nothing: what is in `staged` is everybody's."""
-
-    def _insert(self, bodies: Numbered, now: float) -> None:
-        if bodies:
-            uses_now = "{now_ms:Int64}" in self._decode
-            parameters: dict[str, Parameter] = {"now_ms": round(now * 1000)} if uses_now else {}
-            self._connection.execute(self._decode, rows=rows_of(bodies), **parameters)
 
     def _without_rows(self, bodies: Numbered) -> Numbered:
         """Return the bodies that left no row in `staged`: empty ones, and ones that the engine cannot parse."""

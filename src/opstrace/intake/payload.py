@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from opstrace.store.events import Event
+
 # What `verdicts.sql` calls a point that is stored.
 STORED = "stored"
 
@@ -39,6 +41,8 @@ class Verdict:
 
     points: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → points
     fault: str = ""
+    events: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → events
+    told: Event | None = None  # what the body became, where its answer says so
 
 
 # Bodies by their place in the commit.
@@ -55,6 +59,8 @@ class Findings:
     # Points that the staged rows do not show as what they were: the reason of the refusal → points; below zero where
     # they are staged, and would be counted, under another reason.
     refused: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    events: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))  # as in Verdict
+    told: dict[int, Event] = field(default_factory=dict)  # as in Verdict
 
 
 class Decoder(Protocol):

@@ -16,6 +16,7 @@ from opstrace.intake.payload import Family
 
 # A document costs some ten times its size while Python holds it.
 MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
+_DOCUMENTS: Final = frozenset({Family.INTAKE, Family.EVENT_V1, Family.EVENT_V2})
 _NAMES: Final = {
     dict: "an object",
     list: "an array",
@@ -78,7 +79,9 @@ def _parse(text: str, not_finite: Callable[[str], None]) -> Any:
 
 
 def _elements(family: Family, document: Any) -> list[Any]:
-    """Return the series or checks of a document."""
+    """Return the series or checks of a document, or the keys of one that is more than a list."""
+    if family in _DOCUMENTS:
+        return _keys(document)
     if family is Family.CHECK_RUN:
         if not isinstance(document, dict | list):
             raise Undecodable(f"expected an array of service checks, got {_name(document)}")
@@ -91,6 +94,14 @@ def _elements(family: Family, document: Any) -> list[Any]:
     if series is not None and not isinstance(series, list):
         raise Undecodable(f"series: expected an array, got {_name(series)}")
     return series or []
+
+
+def _keys(document: Any) -> list[str]:
+    if document is None or document == []:
+        return []
+    if not isinstance(document, dict):
+        raise Undecodable(f"expected an object, got {_name(document)}")
+    return list(document)
 
 
 def _name(document: Any) -> str:

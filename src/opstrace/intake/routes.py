@@ -6,7 +6,9 @@ Statuses are verdicts (`errors.INTAKE_STATUS`). Answers are those of datadog-int
 import asyncio
 import json
 import logging
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +16,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from opstrace.access import KEY_REQUIRED, Access
+from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
+from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
 from opstrace.intake.body import inflate
 from opstrace.intake.commit import Commit
 from opstrace.intake.payload import STORED, Body, Family, Verdict
+from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ logger = logging.getLogger(__name__)
 _VALIDATE: Final = "/api/v1/validate"
 _JSON: Final = "application/json"
 _PROTOBUF: Final = "application/x-protobuf"
+# Found also in documents that no parser takes: their sender should hear that, not that the key is missing.
+_INNER_KEY: Final = re.compile(rb'"apiKey"\s*:\s*"([0-9a-fA-F]{32})"')
 # Bodies from here on are inflated off the event loop.
 _LARGE_BYTES: Final = 64 * 1024
 
@@ -47,6 +53,8 @@ class Endpoint:
     status: int = 202
     answer: bytes = _EMPTY
     media_type: str = _JSON
+    tell: Callable[[Event, str], Document] | None = None  # the answer to a body that became an event, with our URL
+    key_inside: bool = False  # the body itself may hold the key
 
 
 _METRICS = {
@@ -55,9 +63,17 @@ _METRICS = {
     "/api/v1/check_run": Endpoint((Family.CHECK_RUN,), answer=_STATUS_OK),
     "/api/beta/sketches": Endpoint((Family.SKETCHES,), answer=_NO_ERRORS),
 }
+_DOCUMENTS = {
+    **dict.fromkeys(
+        ("/intake", "/intake/metrics", "/intake/metadata"),
+        Endpoint((Family.INTAKE,), answer=_STATUS_OK, key_inside=True),
+    ),
+    "/api/v1/events": Endpoint((Family.EVENT_V1,), answer=_STATUS_OK, tell=created),
+    "/api/v2/events": Endpoint((Family.EVENT_V2,), tell=created_v2),
+    "/api/v1/events_batch": Endpoint((Family.INTAKE, Family.EVENTS_BATCH)),
+}
 # Answered as their senders need it, and counted as not handled yet.
 _ANSWERED = {
-    **dict.fromkeys(("/intake", "/intake/metrics", "/intake/metadata"), Endpoint(answer=_STATUS_OK)),
     "/api/v1/distribution_points": Endpoint(answer=_STATUS_OK),
     "/api/intake/metrics/v3/series": Endpoint(answer=_NO_ERRORS),
     "/api/intake/metrics/v3/sketches": Endpoint(answer=_NO_ERRORS),
@@ -69,11 +85,9 @@ _ANSWERED = {
     ),
     **dict.fromkeys(
         (
-            "/api/v1/events",
             "/api/v1/metadata",
             "/api/v1/orchestrator",
             "/api/v2/apmtelemetry",
-            "/api/v2/events",
             "/api/v2/logs",
             "/api/v2/orch",
             "/api/v2/orchmanif",
@@ -91,7 +105,7 @@ _ASKED = {
         Endpoint(asked=True, status=403, answer=b'{"errors":["remote configuration is not served here"]}'),
     ),
 }
-ENDPOINTS: Final = _METRICS | _ANSWERED | _ASKED
+ENDPOINTS: Final = _METRICS | _DOCUMENTS | _ANSWERED | _ASKED
 _UNKNOWN: Final = Endpoint()
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
@@ -129,7 +143,8 @@ class Intake:
         path = endpoint_path(request.scope["path"])
         tenant = ""
         try:
-            tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE).name
+            inner = await self._inner_key(request, path)
+            tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE, last_resort=inner).name
             response = await self._answer(request, path, tenant)
         except IntakeError as error:
             response = self._refuse(error, path, tenant)
@@ -150,24 +165,48 @@ class Intake:
             return _errors(404, f"there is nothing to read at {path[:200]}")
         raw = await self._read(request)
         if endpoint.families:
-            await self._store(request, endpoint, path, tenant, raw)
+            event = await self._store(request, endpoint, path, tenant, raw)
+            if event and endpoint.tell:
+                told = endpoint.tell(event, str(request.base_url).rstrip("/"))
+                return Response(json.dumps(told), endpoint.status, media_type=_JSON)
         else:
             self._count_unhandled(path, tenant)
         return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
 
-    async def _store(self, request: Request, endpoint: Endpoint, path: str, tenant: str, raw: bytes) -> None:
-        encoding = request.headers.get("content-encoding", "")
-        limit = self._limits.max_inflated_bytes
-        if len(raw) > _LARGE_BYTES:
-            content = await asyncio.to_thread(inflate, raw, encoding, limit)
-        else:
-            content = inflate(raw, encoding, limit)
+    async def _store(self, request: Request, endpoint: Endpoint, path: str, tenant: str, raw: bytes) -> Event | None:
+        """Make a body durable; return the event it became, if it is one's own."""
+        content = await self._inflated(request, raw)
         self._telemetry.request_bytes.labels(route_name(path), tenant, "received").inc(len(raw))
         self._telemetry.request_bytes.labels(route_name(path), tenant, "inflated").inc(len(content))
         family = _family(endpoint, request.headers.get("content-type", ""), content)
-        self._judge(await self._commit.submit(Body(family, tenant, content)), tenant)
+        verdict = await self._commit.submit(Body(family, tenant, content))
+        self._judge(verdict, tenant)
+        return verdict.told
+
+    async def _inflated(self, request: Request, raw: bytes) -> bytes:
+        encoding = request.headers.get("content-encoding", "")
+        limit = self._limits.max_inflated_bytes
+        if len(raw) > _LARGE_BYTES:
+            return await asyncio.to_thread(inflate, raw, encoding, limit)
+        return inflate(raw, encoding, limit)
+
+    async def _inner_key(self, request: Request, path: str) -> str:
+        """Return the key in the body of a request that has none elsewhere (datadog-intake.md, section 2.1)."""
+        if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
+            return ""
+        try:
+            content = await self._inflated(request, await self._read(request))
+        except Undecodable:
+            return ""
+        found = _INNER_KEY.search(content)
+        return found[1].decode() if found else ""
 
     def _judge(self, verdict: Verdict, tenant: str) -> None:
+        for reason, events in verdict.events.items():
+            if reason == STORED:
+                self._telemetry.stored_events.labels(tenant).inc(events)
+            else:
+                self._telemetry.refused_events.labels(tenant, reason).inc(events)
         if verdict.fault:
             raise Undecodable(verdict.fault)
         for reason, points in verdict.points.items():
@@ -177,7 +216,9 @@ class Intake:
                 self._telemetry.refused_points.labels(tenant, reason).inc(points)
 
     async def _read(self, request: Request) -> bytes:
-        """Return the request's body as it was sent; raise PayloadTooLarge and Undecodable."""
+        """Return the request's body as it was sent, also when asked again; raise PayloadTooLarge and Overloaded."""
+        if (read := getattr(request.state, "raw", None)) is not None:
+            return bytes(read)
         limit = self._limits.max_body_bytes
         if int(request.headers.get("content-length", "0")) > limit:
             raise PayloadTooLarge("payload too large")
@@ -191,7 +232,8 @@ class Intake:
                     chunks.append(chunk)
         except TimeoutError:
             raise Overloaded(f"the body did not arrive within {self._limits.body_timeout_s:g} s") from None
-        return b"".join(chunks)
+        request.state.raw = b"".join(chunks)
+        return bytes(request.state.raw)
 
     def _refuse(self, error: IntakeError, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()

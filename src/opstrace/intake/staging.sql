@@ -17,6 +17,7 @@ CREATE TABLE staged
     points      Array(Tuple(Nullable(Float64), Nullable(Float64))), -- s, value; of a distribution the number of its values
     -- Of a distribution one a point: place in the body, cnt, sum, min, max, keys, counts.
     sketches    Array(Tuple(UInt64, UInt64, Float64, Float64, Float64, Array(Int16), Array(UInt64))),
+    message     String,                                            -- of a service check
     -- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
     metric_name String        MATERIALIZED if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name),
     tags        Array(String) MATERIALIZED arraySort(arrayDistinct(arrayFilter(tag -> tag != '', sent_tags))),
@@ -46,5 +47,33 @@ CREATE TABLE staged_sketches
         keys      Array(Int32),
         counts    Array(UInt64)
     ))
+)
+ENGINE = Memory;
+
+DROP TABLE IF EXISTS staged_events;
+-- One row an event of a payload.
+CREATE TABLE staged_events
+(
+    body             UInt32,
+    tenant           LowCardinality(String),
+    time             Float64,                                      -- s
+    title            String,
+    text             String,
+    host             String,
+    source           LowCardinality(String),
+    priority         LowCardinality(String),
+    alert_type       LowCardinality(String),
+    aggregation_key  String,
+    sent_tags        Array(String),
+    device_name      String,
+    event_type       LowCardinality(String),
+    related_event_id UInt64,                                       -- 0: none
+    attributes       String,                                       -- JSON: what only the second API version says
+    tags             Array(String) MATERIALIZED arraySort(arrayDistinct(arrayFilter(tag -> tag != '', sent_tags))),
+    -- All that an event says makes it one: a repeat is the same. Clients read ids as signed 64 bits.
+    id               UInt64        MATERIALIZED bitShiftRight(sipHash64(
+        time, title, text, host, source, priority, alert_type, aggregation_key, tags, device_name, event_type,
+        related_event_id, attributes
+    ), 1)
 )
 ENGINE = Memory

@@ -8,7 +8,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from opstrace.intake.check_decoder import CheckDecoder
+from opstrace.intake.document_decoder import DocumentDecoder
+from opstrace.intake.event_decoder import EventDecoder
 from opstrace.intake.json_decoder import JsonDecoder
+from opstrace.intake.part_decoder import PartDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
 from opstrace.intake.protobuf_decoder import ProtobufDecoder
 from opstrace.intake.sketch_decoder import SketchDecoder
@@ -29,9 +33,12 @@ def decoders(connection: Connection) -> list[Decoder]:
         JsonDecoder(connection, Family.SERIES_V1),
         JsonDecoder(connection, Family.SERIES_V2_JSON),
         ProtobufDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
-        JsonDecoder(connection, Family.CHECK_RUN),
         ProtobufDecoder(connection, Family.SKETCHES, "SketchPayload", "staged_sketches"),
         SketchDecoder(connection),
+        DocumentDecoder(connection),
+        PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
+        CheckDecoder(connection),
+        EventDecoder(connection),
     ]
 
 
@@ -75,7 +82,11 @@ class Translator:
                 decoder.store(commit, limits)
         finally:
             self._clear()
-        return [Verdict(points.get(i, {}), findings.faults.get(i, "")) for i in range(len(bodies))], added
+        verdicts = [
+            Verdict(points.get(i, {}), findings.faults.get(i, ""), findings.events.get(i, {}), findings.told.get(i))
+            for i in range(len(bodies))
+        ]
+        return verdicts, added
 
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
         findings = Findings()

@@ -1,5 +1,8 @@
 -- Partitions of days before the oldest that is kept.
 SELECT DISTINCT table, partition, partition_id
 FROM system.parts
-WHERE database = currentDatabase() AND table IN ('samples', 'series', 'histograms', 'sketches') AND active AND partition < {oldest:String}
+WHERE database = currentDatabase()
+    AND table IN ('samples', 'series', 'histograms', 'sketches', 'checks', 'check_messages', 'events')
+    AND active
+    AND partition < {oldest:String}
 ORDER BY table, partition

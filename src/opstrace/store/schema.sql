@@ -116,5 +116,61 @@ ENGINE = ReplacingMergeTree(commit)
 ORDER BY (tenant, host, subject)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- One row a service check and day: its latest run of that day. Of rows with the same key the one of the latest time counts.
+CREATE TABLE IF NOT EXISTS checks
+(
+    tenant    LowCardinality(String),
+    name      String,                                              -- of the check, as it was sent
+    host      String,
+    series    UInt64,                                              -- as in samples, where every run's status is
+    metric    UInt64,                                              -- as in samples
+    tags      Array(String),                                       -- sorted, unique
+    timestamp DateTime64(3, 'UTC'),
+    status    UInt8,                                               -- 0 OK, 1 warning, 2 critical, 3 unknown
+    message   String
+)
+ENGINE = ReplacingMergeTree(timestamp)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, name, host, series)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- One row a run of a service check that had something to say.
+CREATE TABLE IF NOT EXISTS check_messages
+(
+    tenant    LowCardinality(String),
+    series    UInt64,                                              -- as in samples
+    timestamp DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    message   String               CODEC(ZSTD(1)),
+    commit    UInt64               CODEC(DoubleDelta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(commit)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, series, timestamp)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- One row an event. A repeat has the same id, and counts once.
+CREATE TABLE IF NOT EXISTS events
+(
+    tenant           LowCardinality(String),
+    timestamp        DateTime64(3, 'UTC'),
+    id               UInt64,                                       -- hash of all that an event says
+    title            String,
+    text             String               CODEC(ZSTD(1)),
+    host             String,
+    source           LowCardinality(String),
+    priority         LowCardinality(String),                       -- normal, low
+    alert_type       LowCardinality(String),                       -- error, warning, info, success …
+    aggregation_key  String,
+    tags             Array(String),                                -- sorted, unique
+    device_name      String,
+    event_type       LowCardinality(String),
+    related_event_id UInt64,                                       -- 0: none
+    attributes       String               CODEC(ZSTD(1))           -- JSON: what only the second API version says; else empty
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, timestamp, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 -- Which rows of `series` exist already, in memory; filled at the start from the youngest partitions.
 CREATE TABLE IF NOT EXISTS seen (key UInt64) ENGINE = Set SETTINGS persistent = 0;

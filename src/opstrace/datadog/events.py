@@ -1,0 +1,98 @@
+"""Events as Datadog's API writes them.
+
+The shapes are those of DataDog/datadog-api-client-python: .generator/schemas/{v1,v2}/openapi.yaml.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from opstrace.store.events import Event
+
+Document: TypeAlias = dict[str, Any]
+
+
+def created(event: Event, base_url: str) -> Document:
+    """Return what the sender of an event to the first API version is told."""
+    told = {
+        "id": event.id,
+        "id_str": str(event.id),
+        "title": event.title,
+        "text": event.text,
+        "date_happened": event.time_ms // 1000,
+        "handle": None,
+        "priority": event.priority,
+        "related_event_id": event.related_event_id or None,
+        "tags": event.tags,
+        "url": _url(event, base_url),
+    }
+    return {"status": "ok", "event": told}
+
+
+def created_v2(event: Event, base_url: str) -> Document:
+    """Return what the sender of an event to the second API version is told."""
+    evt = {"id": str(event.id), "uid": str(event.id)}
+    return {
+        "data": {"id": str(event.id), "type": "event", "attributes": {"attributes": {"evt": evt}}},
+        "links": {"self": f"{base_url}/api/v2/events/{event.id}"},
+    }
+
+
+def shown(event: Event, base_url: str) -> Document:
+    """Return an event as the first API version shows it."""
+    path = f"/api/v1/events/{event.id}"
+    return {
+        "id": event.id,
+        "id_str": str(event.id),
+        "title": event.title,
+        "text": event.text,
+        "date_happened": event.time_ms // 1000,
+        "alert_type": event.alert_type,
+        "priority": event.priority,
+        "source": event.source,
+        "host": event.host,
+        "device_name": event.device_name or None,
+        "tags": event.tags,
+        "resource": path,
+        "url": _url(event, base_url),
+        "is_aggregate": False,
+        "children": [],
+        "comments": [],
+    }
+
+
+def shown_v2(event: Event) -> Document:
+    """Return an event as the second API version shows it."""
+    sent = json.loads(event.attributes) if event.attributes else {}
+    own = sent.get("attributes")
+    attributes = {
+        **(own if isinstance(own, dict) else {}),
+        "title": event.title,
+        "status": _STATUSES.get(event.alert_type, event.alert_type),
+        "hostname": event.host,
+        "service": _tag(event, "service"),
+        "priority": event.priority,
+        "aggregation_key": event.aggregation_key,
+        "source_type_name": event.source,
+        "timestamp": event.time_ms,
+        "tags": event.tags,
+        "evt": {"id": str(event.id), "name": event.title, "type": sent.get("category") or event.event_type},
+    }
+    moment = datetime.fromtimestamp(event.time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return {
+        "id": str(event.id),
+        "type": "event",
+        "attributes": {"message": event.text, "tags": event.tags, "timestamp": moment, "attributes": attributes},
+    }
+
+
+# The types of the first version in the second one's words.
+_STATUSES = {"warning": "warn", "success": "ok"}
+
+
+def _tag(event: Event, key: str) -> str:
+    return next((tag.removeprefix(f"{key}:") for tag in event.tags if tag.startswith(f"{key}:")), "")
+
+
+def _url(event: Event, base_url: str) -> str:
+    return f"{base_url}/event/event?id={event.id}"

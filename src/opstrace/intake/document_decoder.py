@@ -1,0 +1,44 @@
+"""Bodies that are one JSON object each: made legible, or found broken, before their parts are read."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from opstrace.errors import Undecodable
+from opstrace.intake.payload import Body, Family, Findings, Numbered
+from opstrace.intake.repair import repair
+from opstrace.intake.rows import rows_of
+from opstrace.store.engine import Connection
+
+_OBJECTS: Final = """
+SELECT assumeNotNull(body) AS number FROM Python(rows) WHERE JSONType(assumeNotNull(content)) = 'Object'
+"""
+_NOTHING: Final = b"{}"
+
+
+class DocumentDecoder:
+    """Stages nothing; goes before all that read the same families."""
+
+    families = frozenset({Family.INTAKE, Family.EVENT_V1, Family.EVENT_V2})
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (no time is read)
+        """Note the faults of broken bodies, and put what the engine can read in the place of others it cannot."""
+        objects = set(self._connection.read(_OBJECTS, rows=rows_of(bodies)).column(0).to_pylist())
+        for i in bodies.keys() - objects:
+            try:
+                findings.repaired[i] = _repaired(bodies[i])
+            except Undecodable as error:
+                findings.faults[i] = str(error)
+
+    def store(self, commit: int, limits: Mapping[str, float]) -> None:
+        """Nothing: no table is this decoder's own."""
+
+    def clear(self) -> None:
+        """Nothing: no table is this decoder's own."""
+
+
+def _repaired(body: Body) -> Body:
+    repaired = repair(body.family, body.content)
+    return Body(body.family, body.tenant, repaired.content if repaired else _NOTHING)

@@ -1,0 +1,41 @@
+-- POST /api/v2/events: one event a body, as a JSON:API document. What this version alone can say stays JSON. An alert's
+-- status is its type in the words of the first version.
+INSERT INTO staged_events (body, tenant, time, title, text, host, source, priority, alert_type, aggregation_key, sent_tags, attributes)
+SELECT
+    body,
+    tenant,
+    if(
+        time_text = '',
+        toFloat64(intDiv({now_ms:Int64}, 1000)),
+        toFloat64(coalesce(parseDateTime64BestEffortOrNull(time_text, 3, 'UTC'), fromUnixTimestamp64Milli({now_ms:Int64}, 'UTC')))
+    ),
+    e.title,
+    e.message,
+    e.host,
+    if(e.integration_id = '', 'api', e.integration_id),
+    'normal',
+    transform(e.attributes.status, ['warn', 'error', 'ok'], ['warning', 'error', 'success'], 'info'),
+    e.aggregation_key,
+    e.tags,
+    concat('{"category":', toJSONString(e.category), ',"attributes":', if(raw = '', 'null', raw), '}')
+FROM
+(
+    SELECT
+        assumeNotNull(body) AS body,
+        assumeNotNull(tenant) AS tenant,
+        JSONExtract(assumeNotNull(content), 'data', 'attributes', 'Tuple(
+            title           String,
+            message         String,
+            timestamp       String,
+            host            String,
+            category        String,
+            integration_id  String,
+            aggregation_key String,
+            tags            Array(String),
+            attributes      Tuple(status String)
+        )') AS e,
+        e.timestamp AS time_text,
+        JSONExtractRaw(assumeNotNull(content), 'data', 'attributes', 'attributes') AS raw
+    FROM Python(rows)
+    WHERE JSONLength(assumeNotNull(content)) > 0
+)

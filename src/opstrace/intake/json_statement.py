@@ -1,0 +1,27 @@
+"""A statement that decodes JSON bodies."""
+
+from opstrace.intake.payload import Numbered
+from opstrace.intake.rows import rows_of
+from opstrace.store.engine import Connection, Parameter, statement
+
+
+class JsonStatement:
+    """An INSERT from the rows of `rows_of`; it may use the parameter `now_ms`."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        """Take the statement `name`.sql of this package."""
+        self._connection = connection
+        self._sql = statement("opstrace.intake", name)
+        self._uses_now = "{now_ms:Int64}" in self._sql
+
+    def insert(self, bodies: Numbered, now: float) -> None:
+        """Run the statement over bodies; raises StoreError when the engine cannot."""
+        if bodies:
+            parameters: dict[str, Parameter] = {"now_ms": round(now * 1000)} if self._uses_now else {}
+            self._connection.execute(self._sql, rows=rows_of(bodies), **parameters)
+
+
+def with_key(bodies: Numbered, *keys: str) -> Numbered:
+    """Return the bodies in which one of these keys may be, anywhere: senders write keys of letters as they are."""
+    quoted = [f'"{key}"'.encode() for key in keys]
+    return {i: body for i, body in bodies.items() if any(key in body.content for key in quoted)}
