@@ -20,6 +20,7 @@ class Family(Enum):
     SERIES_V2_PROTOBUF = "series_v2_protobuf"
     CHECK_RUN = "check_run"
     SKETCHES = "sketches"
+    COLUMNAR = "columnar"  # metrics v3: series and sketches
     INTAKE = "intake"  # one document of many parts, each of which has a decoder
     EVENT_V1 = "event_v1"
     EVENT_V2 = "event_v2"

@@ -62,6 +62,9 @@ _METRICS = {
     "/api/v2/series": Endpoint((Family.SERIES_V2_JSON, Family.SERIES_V2_PROTOBUF), answer=_NO_ERRORS),
     "/api/v1/check_run": Endpoint((Family.CHECK_RUN,), answer=_STATUS_OK),
     "/api/beta/sketches": Endpoint((Family.SKETCHES,), answer=_NO_ERRORS),
+    "/api/intake/metrics/v3/series": Endpoint((Family.COLUMNAR,), answer=_NO_ERRORS),
+    "/api/intake/metrics/v3/sketches": Endpoint((Family.COLUMNAR,), answer=_NO_ERRORS),
+    "/api/intake/metrics/v3beta/series": Endpoint((Family.COLUMNAR,), answer=_NO_ERRORS),
 }
 _DOCUMENTS = {
     **dict.fromkeys(
@@ -75,9 +78,6 @@ _DOCUMENTS = {
 # Answered as their senders need it, and counted as not handled yet.
 _ANSWERED = {
     "/api/v1/distribution_points": Endpoint(answer=_STATUS_OK),
-    "/api/intake/metrics/v3/series": Endpoint(answer=_NO_ERRORS),
-    "/api/intake/metrics/v3/sketches": Endpoint(answer=_NO_ERRORS),
-    "/api/intake/metrics/v3beta/series": Endpoint(answer=_NO_ERRORS),
     "/v1/input": Endpoint(status=200),
     **dict.fromkeys(
         ("/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"),

@@ -16,7 +16,7 @@ class SketchDecoder:
     values each. So that a payload which is sent again does not count twice, a row carries a hash of its payload.
     """
 
-    families = frozenset({Family.SKETCHES})
+    families = frozenset({Family.SKETCHES, Family.COLUMNAR})
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -26,8 +26,8 @@ class SketchDecoder:
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the wire has the time)
         """Bring what was decoded to `staged`."""
-        self._digests = {i: _digest(body.content) for i, body in bodies.items()}
-        self._connection.execute(self._stage)
+        if self._connection.execute(self._stage):
+            self._digests = {i: _digest(body.content) for i, body in bodies.items()}
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Make sketches durable."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.check_decoder import CheckDecoder
 from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
@@ -34,6 +35,7 @@ def decoders(connection: Connection) -> list[Decoder]:
         JsonDecoder(connection, Family.SERIES_V2_JSON),
         ProtobufDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
         ProtobufDecoder(connection, Family.SKETCHES, "SketchPayload", "staged_sketches"),
+        ColumnarDecoder(connection),
         SketchDecoder(connection),
         DocumentDecoder(connection),
         PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
