@@ -128,7 +128,7 @@ def strings(table: bytes) -> list[bytes]:
 
 def running(differences: "Ints", lengths: "Ints | None" = None) -> "Ints":
     """Undo differences: over the whole column, or starting again at each run of these lengths."""
-    totals = np.append(0, np.cumsum(differences))
+    totals: Ints = np.append(0, np.cumsum(differences))
     if lengths is None:
         return totals[1:]
     starts = np.cumsum(lengths) - lengths
