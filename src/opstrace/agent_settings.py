@@ -39,7 +39,7 @@ class Setting:
 
     path: str
     value: str | bool  # `{url}` stands for the address
-    product: str  # in words; empty if the setting is about no product
+    product: str  # in words
     fate: Fate
     default_on: bool = True  # sends in an Agent whose owner configured nothing but the key
 
@@ -85,9 +85,7 @@ _REDIRECTS: Final = (
     ("software_inventory.forwarder.logs_dd_url", "software inventory"),
 )
 SETTINGS: Final = (
-    Setting("dd_url", "{url}", "metrics, service checks, events, host metadata", Fate.STORED),
-    # Agent 7.81.0 alone speaks the v3 protocol to every address; "false" keeps it at v2, others at their default.
-    Setting("use_v3_api.series.enabled", "false", "", Fate.STORED),
+    Setting("dd_url", "{url}", "metrics of every kind, service checks, events, host metadata", Fate.STORED),
     *(Setting(path, value, product, Fate.OFF, on) for path, value, product, on in _SWITCHES),
     *(Setting(path, "{url}", product, Fate.HERE, default_on=False) for path, product in _REDIRECTS),
 )
@@ -192,7 +190,7 @@ def _trust_commands(target: Target) -> str:
 def _fates() -> list[str]:
     sections = []
     for fate in Fate:
-        products = [setting.product for setting in SETTINGS if setting.fate is fate and setting.product]
+        products = [setting.product for setting in SETTINGS if setting.fate is fate]
         sections.append(f"# {fate.value}:\n" + "".join(f"#   {product}\n" for product in products))
     return sections
 
