@@ -21,7 +21,7 @@ class ColumnarDecoder:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._series = statement(_PACKAGE, "columnar")
-        self._sketches = statement(_PACKAGE, "columnar_sketches")
+        self._sketches = statement(_PACKAGE, "decoded_sketches")
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the wire has the time)
         """Decode bodies into the staging tables."""

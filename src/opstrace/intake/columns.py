@@ -132,7 +132,8 @@ def running(differences: "Ints", lengths: "Ints | None" = None) -> "Ints":
     if lengths is None:
         return totals[1:]
     starts = np.cumsum(lengths) - lengths
-    return totals[1:] - np.repeat(totals[starts], lengths)
+    bases: Ints = np.repeat(totals[starts], lengths)
+    return totals[1:] - bases
 
 
 def places(lengths: "Ints") -> "Ints":

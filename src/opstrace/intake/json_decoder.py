@@ -20,7 +20,7 @@ class JsonDecoder:
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into `staged`."""
         self._decode.insert(bodies, now)
-        repaired = {i: _repaired(body, i, findings) for i, body in self._without_rows(bodies).items()}
+        repaired = {i: repaired_body(body, i, findings) for i, body in self._without_rows(bodies).items()}
         self._decode.insert({i: body for i, body in repaired.items() if body}, now)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
@@ -35,7 +35,8 @@ class JsonDecoder:
         return {i: body for i, body in bodies.items() if i not in with_rows}
 
 
-def _repaired(body: Body, i: int, findings: Findings) -> Body | None:
+def repaired_body(body: Body, i: int, findings: Findings) -> Body | None:
+    """Return a body that the engine found nothing in as one it can read; nothing when it is empty, or a fault."""
     try:
         repaired = repair(body.family, body.content)
     except Undecodable as error:

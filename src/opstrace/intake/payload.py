@@ -20,11 +20,15 @@ class Family(Enum):
     SERIES_V2_PROTOBUF = "series_v2_protobuf"
     CHECK_RUN = "check_run"
     SKETCHES = "sketches"
+    DISTRIBUTION_POINTS = "distribution_points"
     COLUMNAR = "columnar"  # metrics v3: series and sketches
     INTAKE = "intake"  # one document of many parts, each of which has a decoder
     EVENT_V1 = "event_v1"
     EVENT_V2 = "event_v2"
     EVENTS_BATCH = "events_batch"
+    LOGS = "logs"
+    LOGS_TEXT = "logs_text"
+    KEPT = "kept"  # not understood: a record of the request as it came
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +38,7 @@ class Body:
     family: Family
     tenant: str
     content: bytes
+    facts: Mapping[str, str] = field(default_factory=dict)  # what the request said beside its body
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,11 @@ class Verdict:
     fault: str = ""
     events: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → events
     told: Event | None = None  # what the body became, where its answer says so
+    series: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → series
+    logs: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → logs
+    late: int = 0  # stored points whose time is more than a minute past
+    timed: bool = True  # nothing in it got the server's time for one that was not sent
+    host: str = ""  # which the body speaks of, most of the time
 
 
 # Bodies by their place in the commit.
@@ -62,6 +72,9 @@ class Findings:
     refused: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     events: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))  # as in Verdict
     told: dict[int, Event] = field(default_factory=dict)  # as in Verdict
+    logs: dict[int, dict[str, int]] = field(default_factory=dict)  # as in Verdict
+    hosts: dict[int, str] = field(default_factory=dict)  # as in Verdict
+    untimed: set[int] = field(default_factory=set)  # bodies in which something got the server's time
 
 
 class Decoder(Protocol):

@@ -61,6 +61,7 @@ _METRICS = {
     "/api/v1/series": Endpoint((Family.SERIES_V1,), answer=_STATUS_OK),
     "/api/v2/series": Endpoint((Family.SERIES_V2_JSON, Family.SERIES_V2_PROTOBUF), answer=_NO_ERRORS),
     "/api/v1/check_run": Endpoint((Family.CHECK_RUN,), answer=_STATUS_OK),
+    "/api/v1/distribution_points": Endpoint((Family.DISTRIBUTION_POINTS,), answer=_STATUS_OK),
     "/api/beta/sketches": Endpoint((Family.SKETCHES,), answer=_NO_ERRORS),
     "/api/intake/metrics/v3/series": Endpoint((Family.COLUMNAR,), answer=_NO_ERRORS),
     "/api/intake/metrics/v3/sketches": Endpoint((Family.COLUMNAR,), answer=_NO_ERRORS),
@@ -77,7 +78,6 @@ _DOCUMENTS = {
 }
 # Answered as their senders need it, and counted as not handled yet.
 _ANSWERED = {
-    "/api/v1/distribution_points": Endpoint(answer=_STATUS_OK),
     "/v1/input": Endpoint(status=200),
     **dict.fromkeys(
         ("/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"),

@@ -16,7 +16,7 @@ class SketchDecoder:
     values each. So that a payload which is sent again does not count twice, a row carries a hash of its payload.
     """
 
-    families = frozenset({Family.SKETCHES, Family.COLUMNAR})
+    families = frozenset({Family.SKETCHES, Family.COLUMNAR, Family.DISTRIBUTION_POINTS})
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -10,7 +10,7 @@ SELECT
     '',
     '',
     s.tags,
-    arrayMap(d -> (toFloat64(d.ts), d.cnt, d.sum, d.min, d.max, d.k, d.n), s.dogsketches)
+    arrayMap(d -> (toNullable(toFloat64(d.ts)), d.cnt, d.sum, d.min, d.max, d.k, d.n), s.dogsketches)
 FROM
 (
     SELECT _row_number AS message, sketches

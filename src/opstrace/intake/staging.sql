@@ -39,7 +39,7 @@ CREATE TABLE staged_sketches
     source_type LowCardinality(String),
     sent_tags   Array(String),
     sketches    Array(Tuple(
-        timestamp Float64,                                         -- s
+        timestamp Nullable(Float64),                               -- s
         cnt       Int64,
         sum       Float64,
         min       Float64,

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.check_decoder import CheckDecoder
+from opstrace.intake.columnar_decoder import ColumnarDecoder
+from opstrace.intake.distribution_decoder import DistributionDecoder
 from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
 from opstrace.intake.json_decoder import JsonDecoder
@@ -36,6 +37,7 @@ def decoders(connection: Connection) -> list[Decoder]:
         ProtobufDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
         ProtobufDecoder(connection, Family.SKETCHES, "SketchPayload", "staged_sketches"),
         ColumnarDecoder(connection),
+        DistributionDecoder(connection),
         SketchDecoder(connection),
         DocumentDecoder(connection),
         PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),

@@ -122,7 +122,10 @@ def merged(sketches: Sketches, groups: "Ints") -> Sketches:
 
 
 def _reduced(function: np.ufunc, values: "NDArray[Any]", starts: "Ints") -> "NDArray[Any]":
-    return function.reduceat(values, starts) if len(starts) else values[:0]
+    if not len(starts):
+        return values[:0]
+    with np.errstate(over="ignore"):  # a sum beyond all doubles is infinite
+        return function.reduceat(values, starts)
 
 
 def _binned(

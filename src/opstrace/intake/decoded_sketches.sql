@@ -1,4 +1,4 @@
--- The same payloads' distributions, a row each.
+-- Distributions whose sketches were decoded, or made, outside of the engine: a row each.
 INSERT INTO staged_sketches
 SELECT
     assumeNotNull(body),
@@ -10,7 +10,7 @@ SELECT
     assumeNotNull(source_type),
     arrayConcat(CAST(tags, 'Array(String)'), CAST(resource_tags, 'Array(String)')),
     arrayZip(
-        CAST(times, 'Array(Float64)'),
+        times,
         CAST(cnts, 'Array(Int64)'),
         CAST(sums, 'Array(Float64)'),
         CAST(minima, 'Array(Float64)'),
