@@ -59,6 +59,8 @@ def test_corpus(case: Case, instance_of: InstanceOf) -> None:
         request.judge(request.send(instance))
     answered = range(started_ms, int((time.time() + 1) * SECOND_MS))
     judge_series(case, instance, moment, answered)
+    for query, vector in case.asks(moment):
+        assert instance.vector(query, moment.now_s, case.tenant) == vector, query
     after = refusals(instance) if "counted" in case.said else {}
     for reason, times in case.said.get("counted", {}).items():
         assert after.get(reason, 0.0) - before.get(reason, 0.0) == times, reason

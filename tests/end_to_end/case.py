@@ -10,12 +10,25 @@ from typing import Any
 
 import yaml
 
-from end_to_end import wire
+from end_to_end import columnar, wire
 from end_to_end.instance import Answer, Instance, LabelSet, Samples, label_set
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-CASE_KEYS = {"about", "config", "tenant", "send", "series", "absent", "counted"}
-REQUEST_KEYS = {"headers", "json", "text", "hex", "protobuf", "encode", "cut", "chunked", "keyless", "answer"}
+CASE_KEYS = {"about", "config", "tenant", "send", "series", "absent", "counted", "asks"}
+REQUEST_KEYS = {
+    "headers",
+    "json",
+    "text",
+    "hex",
+    "protobuf",
+    "sketches",
+    "columnar",
+    "encode",
+    "cut",
+    "chunked",
+    "keyless",
+    "answer",
+}
 METHODS = {"get", "post", "put", "delete", "head"}
 CHUNK = 1000
 LONGEST_COMPLAINT = 400  # a refusal lands in the sender's log
@@ -162,6 +175,8 @@ BODIES: dict[str, tuple[str | None, Callable[[Any, Moment], bytes]]] = {
     "text": ("application/json", lambda said, moment: moment.fill(said).encode("utf-8", "surrogateescape")),
     "hex": (None, lambda said, _: bytes.fromhex(said)),
     "protobuf": ("application/x-protobuf", lambda said, moment: wire.metric_payload(moment.resolve(said))),
+    "sketches": ("application/x-protobuf", lambda said, moment: wire.sketch_payload(moment.resolve(said))),
+    "columnar": ("application/x-protobuf", lambda said, moment: columnar.payload(moment.resolve(said))),
 }
 
 
@@ -217,6 +232,12 @@ class Case:
     def series(self, moment: Moment) -> dict[LabelSet, Mapping[str, str]]:
         """Return the expected label sets with their samples as the case writes them."""
         return {label_set(moment.resolve(row["labels"])): row["samples"] for row in self.said.get("series", [])}
+
+    def asks(self, moment: Moment) -> Iterator[tuple[str, dict[LabelSet, str]]]:
+        """Yield queries with the instant vector each must answer, values as Prometheus writes them."""
+        for said in self.said.get("asks", []):
+            rows = ((label_set(moment.resolve(row.get("labels", {}))), row["value"]) for row in said["vector"])
+            yield said["query"], dict(rows)
 
     def names(self, moment: Moment) -> list[str]:
         """Return every metric name the case speaks of, also those that must not be there."""

@@ -11,8 +11,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format, messag
 # A field is (number, type); a type may be the name of another message.
 Messages = Mapping[str, Mapping[str, tuple[int, str]]]
 
-# DataDog/agent-payload: proto/metrics/agent_payload.proto. `unheard_of` is ours: what a newer Agent may send and
-# no server knows.
+# DataDog/agent-payload: proto/metrics/agent_payload.proto and, from `Payload` on, proto/metrics/intake_v3.proto.
+# `unheard_of` is ours: what a newer Agent may send and no server knows.
 MESSAGES: Messages = {
     "MetricPayload": {"series": (1, "repeated MetricSeries"), "unheard_of": (1000, "string")},
     "MetricSeries": {
@@ -35,6 +35,59 @@ MESSAGES: Messages = {
         "origin_product": (4, "uint32"),
         "origin_category": (5, "uint32"),
         "origin_service": (6, "uint32"),
+    },
+    "SketchPayload": {"sketches": (1, "repeated Sketch"), "unheard_of": (1000, "string")},
+    "Sketch": {
+        "metric": (1, "string"),
+        "host": (2, "string"),
+        "tags": (4, "repeated string"),
+        "dogsketches": (7, "repeated Dogsketch"),
+        "metadata": (8, "Metadata"),
+    },
+    "Dogsketch": {
+        "ts": (1, "int64"),
+        "cnt": (2, "int64"),
+        "min": (3, "double"),
+        "max": (4, "double"),
+        "avg": (5, "double"),
+        "sum": (6, "double"),
+        "k": (7, "repeated sint32"),
+        "n": (8, "repeated uint32"),
+    },
+    "Payload": {
+        "metadata": (2, "CommonParts"),
+        "metric_data": (3, "MetricData"),
+        "unheard_of": (1000, "string"),
+    },
+    "CommonParts": {"tags": (1, "repeated string"), "resources": (2, "repeated string")},
+    "MetricData": {
+        "dict_name_str": (1, "bytes"),
+        "dict_tag_str": (2, "bytes"),
+        "dict_tagsets": (3, "repeated sint64"),
+        "dict_resource_str": (4, "bytes"),
+        "dict_resource_len": (5, "repeated int64"),
+        "dict_resource_type": (6, "repeated sint64"),
+        "dict_resource_name": (7, "repeated sint64"),
+        "dict_source_type_name": (8, "bytes"),
+        "dict_origin_info": (9, "repeated int32"),
+        "types": (10, "repeated uint64"),
+        "name_refs": (11, "repeated sint64"),
+        "tagset_refs": (12, "repeated sint64"),
+        "resources_refs": (13, "repeated sint64"),
+        "intervals": (14, "repeated uint64"),
+        "num_points": (15, "repeated uint64"),
+        "timestamps": (16, "repeated sint64"),
+        "vals_sint64": (17, "repeated sint64"),
+        "vals_float32": (18, "repeated float"),
+        "vals_float64": (19, "repeated double"),
+        "sketch_num_bins": (20, "repeated uint64"),
+        "sketch_bin_keys": (21, "repeated sint32"),
+        "sketch_bin_cnts": (22, "repeated uint32"),
+        "source_type_name_refs": (23, "repeated sint64"),
+        "origin_info_refs": (24, "repeated sint64"),
+        "dict_unit_str": (25, "bytes"),
+        "unit_refs": (26, "repeated sint64"),
+        "unheard_of": (1000, "string"),
     },
 }
 
@@ -66,6 +119,15 @@ METRIC_PAYLOAD = message_class(MESSAGES, "MetricPayload")
 def metric_payload(document: Mapping[str, Any]) -> bytes:
     """Return the protobuf body of a payload written as a document with the schema's field names."""
     return bytes(json_format.ParseDict(dict(document), METRIC_PAYLOAD()).SerializeToString())
+
+
+SKETCH_PAYLOAD = message_class(MESSAGES, "SketchPayload")
+COLUMNAR_PAYLOAD = message_class(MESSAGES, "Payload")
+
+
+def sketch_payload(document: Mapping[str, Any]) -> bytes:
+    """Return the protobuf body of sketches written as a document with the schema's field names."""
+    return bytes(json_format.ParseDict(dict(document), SKETCH_PAYLOAD()).SerializeToString())
 
 
 def parse_metric_payload(body: bytes) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The embedded store against a dict: whatever is appended, queries and restarts in between, both say the same."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,30 +15,43 @@ from opstrace.errors import BadQuery, BudgetExceeded
 from opstrace.store.backend import STALE, Block, Budget, Labels, Matcher, MatchOp
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore
 
 DAY_MS = 86_400_000
-Samples = dict[tuple[tuple[str, str], ...], list[tuple[int, int]]]
+# A sample is a histogram, or a float.
+Sample = float | NativeHistogram
+Samples = dict[tuple[tuple[str, str], ...], list[tuple[int, int | NativeHistogram]]]
 
 
-def block(series: Sequence[tuple[Labels, Sequence[tuple[int, float]]]]) -> Block:
+def block(series: Sequence[tuple[Labels, Sequence[tuple[int, Sample]]]]) -> Block:
     lengths = [len(samples) for _, samples in series]
     flat = [sample for _, samples in series for sample in samples]
     return Block(
         labels=[labels for labels, _ in series],
         offsets=np.cumsum([0, *lengths]),
         timestamps=np.array([time_ms for time_ms, _ in flat], dtype=np.int64),
-        values=np.array([value for _, value in flat], dtype=np.float64),
+        values=np.array([math.nan if isinstance(value, NativeHistogram) else value for _, value in flat]),
+        histograms=histograms([value for _, value in flat]),
     )
+
+
+def histograms(samples: Sequence[Sample]) -> "np.ndarray[tuple[int], np.dtype[np.object_]] | None":
+    """Most blocks have none, and say so."""
+    found = np.full(len(samples), None, dtype=object)
+    for index, sample in enumerate(samples):
+        found[index] = sample if isinstance(sample, NativeHistogram) else None
+    return found if any(one is not None for one in found) else None
 
 
 def content(found: Block) -> Samples:
     """Values as bits: a stale marker is not any NaN."""
-    bits = found.values.view(np.int64)
+    bits = found.values.view(np.int64).tolist()
+    cells = bits if found.histograms is None else [h or b for h, b in zip(found.histograms, bits, strict=True)]
     return {
         tuple(sorted(labels.items())): [
-            (int(found.timestamps[i]), int(bits[i])) for i in range(found.offsets[row], found.offsets[row + 1])
+            (int(found.timestamps[i]), cells[i]) for i in range(found.offsets[row], found.offsets[row + 1])
         ]
         for row, labels in enumerate(found.labels)
     }
@@ -51,7 +65,25 @@ def matcher(text: str) -> Matcher:
     raise AssertionError(text)
 
 
-VALUES = st.one_of(st.floats(width=64), st.just(STALE))
+COUNTS = st.floats(allow_nan=False)
+BUCKETS = st.dictionaries(st.integers(-(2**31), 2**31 - 1), COUNTS, max_size=3)
+HISTOGRAMS = st.builds(
+    NativeHistogram,
+    schema=st.integers(-4, 8),
+    count=COUNTS,
+    sum=COUNTS,
+    zero_threshold=COUNTS,
+    zero_count=COUNTS,
+    positive=BUCKETS,
+    negative=BUCKETS,
+    hint=st.sampled_from(ResetHint),
+) | st.builds(
+    NativeHistogram,
+    schema=st.just(CUSTOM_BOUNDS),
+    positive=st.dictionaries(st.integers(0, 3), COUNTS, max_size=3),
+    custom_bounds=st.lists(COUNTS, max_size=3).map(tuple),
+)
+VALUES = st.floats(width=64) | st.just(STALE) | HISTOGRAMS
 TIMES = st.integers(-DAY_MS, 4 * DAY_MS).map(lambda t: t // 7 * 7)
 LABELS = st.builds(
     lambda name, rest: {"__name__": name, **rest},
@@ -86,7 +118,7 @@ class StoreIsADict(RuleBasedStateMachine):
         self.store = Store(self.engine, Writer(self.engine))
 
     @rule(tenant=st.sampled_from(["one", "two"]), series=SERIES, times=st.integers(1, 2))
-    def append(self, tenant: str, series: list[tuple[Labels, dict[int, float]]], times: int) -> None:
+    def append(self, tenant: str, series: list[tuple[Labels, dict[int, Sample]]], times: int) -> None:
         made = block([(labels, sorted(samples.items())) for labels, samples in series])
         for _ in range(times):
             self.store.appender(tenant).append(made)
@@ -113,7 +145,8 @@ class StoreIsADict(RuleBasedStateMachine):
 
     @rule()
     def merge(self) -> None:
-        self.engine.writer.execute("OPTIMIZE TABLE samples FINAL")
+        for table in ("samples", "histograms"):
+            self.engine.writer.execute(f"OPTIMIZE TABLE {table} FINAL")
 
     def teardown(self) -> None:
         self.engine.close()
@@ -133,6 +166,23 @@ def test_the_latest_commit_wins_before_and_after_a_merge(store: Store, engine: E
         found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, 2000)
         assert found.values.tolist() == [3.0]
         engine.writer.execute("OPTIMIZE TABLE samples FINAL")
+
+
+def test_floats_and_histograms_of_one_series_are_one_series_in_the_order_of_time(store: Store) -> None:
+    one, two = NativeHistogram(count=1, positive={0: 1}), NativeHistogram(count=2, negative={-3: 2.5})
+    store.appender("t").append(block([({"__name__": "m"}, [(1, 1.0), (2, one), (3, 3.0), (4, one)])]))
+    store.appender("t").append(block([({"__name__": "m"}, [(3, two), (4, 4.0)]), ({"__name__": "n"}, [(1, 5.0)])]))
+    found = store.querier("t", Budget()).select([matcher("__name__=~m|n")], 0, 10)
+    m, n = ((("__name__", name),) for name in "mn")
+    bits = {value: np.float64(value).view(np.int64) for value in (1.0, 4.0, 5.0)}
+    assert content(found) == {m: [(1, bits[1.0]), (2, one), (3, two), (4, bits[4.0])], n: [(1, bits[5.0])]}
+
+
+def test_a_tenant_without_histograms_gets_none(store: Store) -> None:
+    store.appender("t").append(block([({"__name__": "m"}, [(1, 1.0)])]))
+    store.appender("u").append(block([({"__name__": "m"}, [(1, NativeHistogram())])]))
+    assert store.querier("t", Budget()).select([matcher("__name__=m")], 0, 10).histograms is None
+    assert store.querier("u", Budget()).select([matcher("__name__=m")], 0, 10).histograms is not None
 
 
 def test_a_query_over_its_budget_ends(store: Store) -> None:
