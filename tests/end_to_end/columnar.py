@@ -64,8 +64,12 @@ def source_of(values: Sequence[float]) -> int:
         return 0
     if all(abs(value) < 2**53 and value == int(value) for value in values):
         return 1
-    single = all(struct.unpack("<f", struct.pack("<f", value))[0] == value for value in values)
-    return 2 if single else 3
+    return 2 if all(abs(value) < 2**127 and as_single(value) == value for value in values) else 3
+
+
+def as_single(value: float) -> float:
+    single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return single
 
 
 def payload(document: Mapping[str, Any]) -> bytes:
