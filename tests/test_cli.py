@@ -198,6 +198,7 @@ def test_an_interrupted_creation_is_completed_by_a_second(instance: Instance, mo
         _, said = process.communicate(timeout=WAIT_S)
     assert process.returncode == 130
     assert messages(said)[-1] == ("error", "interrupted; the same command, run again, completes what it began")
+    assert status(instance)["state"] == "stopped"
     key = instance.key()
     authority = _content(home(instance) / "tls" / "ca.pem")
     instance.run(*command)

@@ -90,8 +90,20 @@ def test_a_server_that_has_not_told_its_pid_is_waited_for(instance: Instance) ->
     with holder():
         (instance.home / "server.pid").unlink()
         assert server_process.pid_of(instance) == 0
-        with pytest.raises(InstanceError, match="the server of demo is just starting or ending; repeat the command"):
+        with pytest.raises(
+            InstanceError, match="the server of demo runs, but its pid file is gone; end it by its pid"
+        ):
             server_process.stop(instance)
+
+
+def test_a_stale_pid_is_not_taken_for_that_of_a_server_that_has_not_told_its_own(instance: Instance) -> None:
+    with holder(), subprocess.Popen(["sleep", "60"]) as bystander:
+        (instance.home / "server.pid").write_text(str(bystander.pid))
+        assert server_process.pid_of(instance) == 0
+        with pytest.raises(InstanceError, match="its pid file is gone"):
+            server_process.stop(instance)
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_a_server_that_drains_for_long_is_told_and_left_alone(instance: Instance) -> None:

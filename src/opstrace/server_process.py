@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from opstrace import atomic_file
@@ -29,9 +30,10 @@ def pid_of(instance: Instance) -> int | None:
         if _take(descriptor, fcntl.LOCK_SH):
             return None
     try:
-        return int((instance.home / "server.pid").read_text(encoding="ascii"))
+        pid = int((instance.home / "server.pid").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return 0
+    return pid if _has_open(pid, instance.home / "server.lock") else 0
 
 
 @contextmanager
@@ -78,13 +80,9 @@ def spawn(instance: Instance) -> "subprocess.Popen[bytes]":
 
 def stop(instance: Instance, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     """Ask the server to drain and end, and wait for it; say whether one ran. Raise InstanceError if it stays."""
-    pid = pid_of(instance)
+    pid = _told_pid(instance)
     if pid is None:
         return False
-    if pid == 0:
-        raise InstanceError(
-            f"the server of {instance.name} is just starting or ending; repeat the command in a moment"
-        )
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -140,6 +138,35 @@ def _take_patiently(descriptor: int, instance: Instance) -> None:
         if time.monotonic() > deadline:
             raise InstanceError(f"the server of {instance.name} is already running{_with_pid(instance)}")
         time.sleep(0.02)
+
+
+def _told_pid(instance: Instance) -> int | None:
+    """Return what `pid_of` does, but wait for a server that has not told its pid yet."""
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while (pid := pid_of(instance)) == 0:
+        if time.monotonic() > deadline:
+            raise InstanceError(
+                f"the server of {instance.name} runs, but its pid file is gone; end it by its pid as `ps` shows it"
+            )
+        time.sleep(0.02)
+    return pid
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Say whether a process has a file open: who does not is a dead server's pid, given to somebody else."""
+    try:
+        return any(_same(entry, path) for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:  # another user's
+        return True
+    except OSError:
+        return False
+
+
+def _same(entry: Path, path: Path) -> bool:
+    try:
+        return entry.samefile(path)
+    except OSError:  # closed meanwhile
+        return False
 
 
 def _with_pid(instance: Instance) -> str:

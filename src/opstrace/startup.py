@@ -1,10 +1,9 @@
 """From a config to a server that answers: what `create`, `start` and `up` have in common."""
 
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opstrace import certificates, ports, probe, server_process, token_files
 from opstrace import instance as instances
@@ -12,10 +11,11 @@ from opstrace.config import Config
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 
+if TYPE_CHECKING:
+    import subprocess
+
 READY_TIMEOUT_S: Final = 60.0
 _PAUSE_S: Final = 0.1
-
-log = logging.getLogger(__name__)
 
 
 def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens: bool) -> Instance:
@@ -42,6 +42,22 @@ def start(instance: Instance, timeout_s: float, progress: Callable[[int, int], N
     """
     offset = server_process.rotate_log(instance)
     process = server_process.spawn(instance)
+    try:
+        _wait_until_ready(instance, process, offset, timeout_s, progress)
+    except KeyboardInterrupt:  # a server half started would be in the way of whatever comes next
+        process.terminate()
+        process.wait()
+        raise
+    return instances.finish(instance)
+
+
+def _wait_until_ready(
+    instance: Instance,
+    process: "subprocess.Popen[bytes]",
+    offset: int,
+    timeout_s: float,
+    progress: Callable[[int, int], None],
+) -> None:
     deadline = time.monotonic() + timeout_s
     context = probe.client_context(instance)
     endpoints = probe.endpoints(instance)
@@ -54,7 +70,6 @@ def start(instance: Instance, timeout_s: float, progress: Callable[[int, int], N
         pending = [outcome for one in pending if (outcome := probe.ask(one.endpoint, context)).fault]
         progress(len(endpoints) - len(pending), len(endpoints))
         time.sleep(_PAUSE_S if pending else 0)
-    return instances.finish(instance)
 
 
 def _died(instance: Instance, code: int, offset: int) -> str:
