@@ -7,7 +7,8 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 import numpy as np
 import uvicorn
@@ -20,20 +21,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
-from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized
+from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
+from opstrace.intake.acceptance import Acceptance
+from opstrace.intake.bookkeeper import Bookkeeper
 from opstrace.intake.commit import Commit
-from opstrace.intake.routes import Intake
+from opstrace.intake.flares import Flares
+from opstrace.intake.ledger import Ledger
+from opstrace.intake.rates import Rates
+from opstrace.intake.replay import Replay
+from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
+from opstrace.store.books import Books, Entry
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.kept import KeptRequests, Segment
+from opstrace.store.logs import Logs
 from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import prometheus
+from opstrace.web import admin, prometheus
 from opstrace.web.query_pool import QueryLimits, QueryPool
 
 logger = logging.getLogger(__name__)
@@ -65,14 +75,21 @@ class Server:
         # Beside the queries the store itself looks at its parts.
         self.engine = Engine(instance.data_directory, readers=limits.query_concurrency + 1)
         writer = Writer(self.engine)
+        self.kept = KeptRequests(
+            instance.home / "kept", max_bytes=limits.max_kept_bytes, max_days=limits.max_kept_days
+        )
         translator = Translator(
             self.engine,
             writer,
+            self.kept,
+            limits,
             retention_days=config.metric_retention_days,
-            max_future_s=limits.max_future_s,
+            log_retention_days=config.log_retention_days,
             tag_label_prefix=config.tag_label_prefix,
         )
-        self.retention = Retention(self.engine, writer, days=config.metric_retention_days)
+        self.retention = Retention(
+            self.engine, writer, days=config.metric_retention_days, log_days=config.log_retention_days
+        )
         self.commit = Commit(
             translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
         )
@@ -80,7 +97,13 @@ class Server:
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
-        self.intake = Intake(self.access, self.commit, self.telemetry, limits)
+        ledger, rates = Ledger(), Rates(limits)
+        self.books = Books(self.engine)
+        self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
+        acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
+        flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
+        self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
+        self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
 
     def application(self) -> ASGIApp:
         """Return what the listeners serve."""
@@ -89,6 +112,7 @@ class Server:
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
             *prometheus.routes(self.store, promql, self._reader, self.pool),
+            *admin.routes(self._admin()),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -104,9 +128,36 @@ class Server:
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
+        with contextlib.suppress(StoreError):
+            await self.bookkeeper.write()
         await self.commit.drain()
         self.pool.close()
         self.engine.close()
+
+    def _admin(self) -> admin.Sources:
+        return admin.Sources(
+            tenant_of=lambda request: self.access.tenant(request, QueryUnauthorized),
+            operator_of=lambda request: self.access.tenant(request, QueryUnauthorized, probe=True),
+            books=self._booked,
+            kept=self._kept,
+            replay=self._replayed,
+            logs=Logs(self.engine).select,
+        )
+
+    async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
+        await self.bookkeeper.write()
+        return await asyncio.to_thread(self.books.totals, tenant, start_s, end_s)
+
+    async def _kept(self, tenant: str | None) -> list[Segment]:
+        def segments() -> list[Segment]:
+            tenants = [tenant] if tenant else self.kept.tenants()
+            return [segment for one in tenants for segment in self.kept.segments(one)]
+
+        return await self.commit.between(segments)
+
+    async def _replayed(self, tenant: str | None) -> list[dict[str, Any]]:
+        tenants = [tenant] if tenant else await self.commit.between(self.kept.tenants)
+        return [asdict(replayed) for one in tenants for replayed in await self.replay.run(one)]
 
     def _reader(self, request: Request) -> Tenant:
         probe = request.scope["path"] == f"{prometheus.PREFIX}/status/buildinfo"
@@ -142,8 +193,17 @@ class Server:
             self.telemetry.store_rows.labels(table.name).set(table.rows)
             self.telemetry.store_bytes.labels(table.name).set(table.size_bytes)
             self.telemetry.store_parts.labels(table.name).set(table.parts)
+        await self.bookkeeper.write()
+        await self._observe_kept()
         with contextlib.suppress(IntakeError):
             await self.commit.append(SYSTEM_TENANT, self._own_block())
+
+    async def _observe_kept(self) -> None:
+        segments = await self._kept(None)
+        for tenant in self.instance.config.all_tenants:
+            own = [segment for segment in segments if segment.tenant == tenant]
+            self.telemetry.kept_bodies.labels(tenant).set(sum(segment.records for segment in own))
+            self.telemetry.kept_bytes.labels(tenant).set(sum(segment.size_bytes for segment in own))
 
     def _own_block(self) -> Block:
         own = {"job": "opstrace", "instance": self.instance.name}
@@ -157,6 +217,7 @@ class Server:
 
     async def _retain(self) -> None:
         await self.commit.between(self.retention.enforce)
+        await self.commit.between(lambda: self.kept.drop_old(time.time()))
 
 
 def collapsed_slashes(application: ASGIApp) -> ASGIApp:

@@ -71,6 +71,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     query_concurrency: Count = 2
     max_future_s: Seconds = 3600.0
     body_timeout_s: Seconds = 30.0
+    # Of each tenant:
+    max_payloads_per_s: Count = 10_000
+    max_points_per_s: Count = 2_000_000
+    max_series: Count = 10_000_000
+    max_new_series_per_minute: Count = 5_000_000
+    max_tags: Count = 250
+    max_tag_bytes: Count = 16_384
+    max_name_bytes: Count = 2048
+    max_kept_bytes: Count = 256 * MIB
+    max_kept_days: Days = 7
+    max_flare_bytes: Count = 500 * MIB
+    max_flares: Count = 20
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,6 +100,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cert_ca_file: PathText = None
     data_dir: PathText = None
     metric_retention_days: Days = 30
+    log_retention_days: Days = 7
     tag_label_prefix: LabelPrefix = ""
     data_api_authentication_disabled: Switch = False
     limits: Limits = Limits()

@@ -9,6 +9,7 @@ OpstraceError
 │   ├── PayloadTooLarge      over the cap, compressed or inflated
 │   ├── Undecodable          broken for ever: sending it again cannot help
 │   └── Overloaded           not now: the queue is full, the disk is, or we are stopping
+│       └── RateExceeded     not now: the tenant sends faster than it may
 └── QueryError               a query's fate, answered in Prometheus's shape
     ├── BadQuery             does not parse, does not type-check, bad parameter
     ├── ExecutionError       parsed, but the data does not allow it (many-to-many matching …)
@@ -74,6 +75,12 @@ class Overloaded(IntakeError):
         self.retry_after_s = retry_after_s
 
 
+class RateExceeded(Overloaded):
+    """Not now: the tenant sends faster than it may."""
+
+    reason = "rate_exceeded"
+
+
 class QueryError(OpstraceError):
     """A query's fate, answered in Prometheus's shape."""
 
@@ -113,6 +120,7 @@ INTAKE_STATUS: dict[type[IntakeError], int] = {
     PayloadTooLarge: 413,
     Undecodable: 400,
     Overloaded: 503,
+    RateExceeded: 429,
 }
 
 # Status and `errorType` as Prometheus answers them (prometheus/prometheus: web/api/v1/api.go). A client that is

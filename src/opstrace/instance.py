@@ -34,7 +34,7 @@ from opstrace.tenants import Keyring, key_digest, probe_key
 FORMAT: Final = 1
 # What an instance has in its home, in the order in which it is removed: what makes it known comes last.
 _OWN: Final = (
-    *("data", "tls", "probe-secret", "server.pid", "server.lock", "server.log", "server.log.1"),
+    *("data", "kept", "flares", "tls", "probe-secret", "server.pid", "server.lock", "server.log", "server.log.1"),
     *("keys.json", "config.yaml", "instance.json", "making.lock"),
 )
 _LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one

@@ -78,6 +78,31 @@ class Telemetry:
             ("route", "tenant"),
             registry=self.registry,
         )
+        self.booked = Counter(
+            "dd_api_booked_total",
+            "What senders sent by the Datadog API, and what became of it; ten seconds late at most.",
+            ("tenant", "agent_version", "unit", "outcome"),
+            registry=self.registry,
+        )
+        self.stored_logs = Counter(
+            "dd_api_stored_logs_total", "Logs that were stored.", ("tenant",), registry=self.registry
+        )
+        self.refused_logs = Counter(
+            "dd_api_refused_logs_total",
+            "Logs that were refused while the rest of their body was stored, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
+        self.kept_bodies = Gauge(
+            "dd_api_kept_bodies", "Bodies that are kept as they came.", ("tenant",), registry=self.registry
+        )
+        self.kept_bytes = Gauge(
+            "dd_api_kept_bytes",
+            "Bytes on disk of bodies that are kept as they came.",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.flares = Gauge("dd_api_flares", "Flares that are kept.", ("tenant",), registry=self.registry)
         self.commit_duration = Histogram(
             "opstrace_commit_duration_seconds",
             "Time of one commit: decoding, translation, synced inserts.",

@@ -49,7 +49,12 @@ def repair(family: Family, content: bytes) -> Repaired | None:
     not_finite: list[str] = []
     document = _parse(text, not_finite.append)
     elements = _elements(family, document)
-    return Repaired(json.dumps(document).encode(), len(not_finite)) if elements else None
+    return Repaired(_legible(document), len(not_finite)) if elements else None
+
+
+def _legible(document: Any) -> bytes:
+    """Return a document as the engine reads it: half of a surrogate pair, which JSON can spell, is no character."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _check_is_json(content: bytes) -> None:
@@ -82,6 +87,10 @@ def _elements(family: Family, document: Any) -> list[Any]:
     """Return the series or checks of a document, or the keys of one that is more than a list."""
     if family in _DOCUMENTS:
         return _keys(document)
+    if family is Family.LOGS:
+        if not isinstance(document, dict | list):
+            raise Undecodable(f"expected an array of logs, got {_name(document)}")
+        return document if isinstance(document, list) else [document] if document else []
     if family is Family.CHECK_RUN:
         if not isinstance(document, dict | list):
             raise Undecodable(f"expected an array of service checks, got {_name(document)}")

@@ -20,9 +20,10 @@ from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
-from opstrace.intake.body import inflate
-from opstrace.intake.commit import Commit
-from opstrace.intake.payload import STORED, Body, Family, Verdict
+from opstrace.intake.acceptance import Acceptance, Parcel
+from opstrace.intake.flares import Flares
+from opstrace.intake.payload import Family
+from opstrace.intake.rates import Rates
 from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
 
@@ -30,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 _VALIDATE: Final = "/api/v1/validate"
 _JSON: Final = "application/json"
+_READING: Final = ("GET", "HEAD", "DELETE")  # nothing is sent by these
+_FIRST_REFUSAL: Final = 400
 _PROTOBUF: Final = "application/x-protobuf"
 # Found also in documents that no parser takes: their sender should hear that, not that the key is missing.
 _INNER_KEY: Final = re.compile(rb'"apiKey"\s*:\s*"([0-9a-fA-F]{32})"')
-# Bodies from here on are inflated off the event loop.
-_LARGE_BYTES: Final = 64 * 1024
 
 _STATUS_OK: Final = b'{"status":"ok"}'
 _NO_ERRORS: Final = b'{"errors":[]}'
@@ -48,13 +49,14 @@ _COLLECTOR_STATUS: Final = bytes.fromhex("030017000000000000000000000000001a0210
 class Endpoint:
     """One path: what its bodies are, and the answer to one that was taken."""
 
-    families: tuple[Family, ...] = ()  # by what the body is: JSON first, protobuf second; none: not stored
+    families: tuple[Family, ...] = ()  # by what the body is: JSON first; none: kept as it came
     asked: bool = False  # by GET and HEAD too
     status: int = 202
     answer: bytes = _EMPTY
     media_type: str = _JSON
     tell: Callable[[Event, str], Document] | None = None  # the answer to a body that became an event, with our URL
     key_inside: bool = False  # the body itself may hold the key
+    files: bool = False  # bodies are files, and go to disk as they come
 
 
 _METRICS = {
@@ -76,9 +78,12 @@ _DOCUMENTS = {
     "/api/v2/events": Endpoint((Family.EVENT_V2,), tell=created_v2),
     "/api/v1/events_batch": Endpoint((Family.INTAKE, Family.EVENTS_BATCH)),
 }
-# Answered as their senders need it, and counted as not handled yet.
+_LOGS = {
+    "/api/v2/logs": Endpoint((Family.LOGS, Family.LOGS_TEXT)),
+    "/v1/input": Endpoint((Family.LOGS, Family.LOGS_TEXT), status=200),
+}
+# Answered as their senders need it, and kept until they are understood.
 _ANSWERED = {
-    "/v1/input": Endpoint(status=200),
     **dict.fromkeys(
         ("/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"),
         Endpoint(status=200, answer=_COLLECTOR_STATUS, media_type=_PROTOBUF),
@@ -88,7 +93,6 @@ _ANSWERED = {
             "/api/v1/metadata",
             "/api/v1/orchestrator",
             "/api/v2/apmtelemetry",
-            "/api/v2/logs",
             "/api/v2/orch",
             "/api/v2/orchmanif",
             "/api/v0.2/stats",
@@ -99,13 +103,13 @@ _ANSWERED = {
 }
 # Asked by Agents beside intake.
 _ASKED = {
-    "/support/flare": Endpoint(asked=True, status=200, answer=b'{"case_id":1}'),
+    "/support/flare": Endpoint(asked=True, files=True, status=200, answer=b'{"case_id":1}'),
     **dict.fromkeys(
         ("/api/v0.1/configurations", "/api/v0.1/org", "/api/v0.1/status"),
         Endpoint(asked=True, status=403, answer=b'{"errors":["remote configuration is not served here"]}'),
     ),
 }
-ENDPOINTS: Final = _METRICS | _DOCUMENTS | _ANSWERED | _ASKED
+ENDPOINTS: Final = _METRICS | _DOCUMENTS | _LOGS | _ANSWERED | _ASKED
 _UNKNOWN: Final = Endpoint()
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
@@ -114,6 +118,11 @@ _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 def route_name(path: str) -> str:
     """Return the label of a path in our metrics: its slashes as underscores; `other` for one not in the table."""
     return path.strip("/").replace("/", "_") if path in ENDPOINTS or path == _VALIDATE else "other"
+
+
+def families_of(path: str) -> tuple[Family, ...]:
+    """Return the families of a path's bodies; none where they are not understood."""
+    return ENDPOINTS.get(path, _UNKNOWN).families
 
 
 def endpoint_path(path: str) -> str:
@@ -125,9 +134,19 @@ def endpoint_path(path: str) -> str:
 class Intake:
     """Answers the Datadog API of one server."""
 
-    def __init__(self, access: Access, commit: Commit, telemetry: Telemetry, limits: Limits) -> None:
+    def __init__(
+        self,
+        access: Access,
+        acceptance: Acceptance,
+        flares: Flares,
+        rates: Rates,
+        telemetry: Telemetry,
+        limits: Limits,
+    ) -> None:
         self._access = access
-        self._commit = commit
+        self._acceptance = acceptance
+        self._flares = flares
+        self._rates = rates
         self._telemetry = telemetry
         self._limits = limits
         self._seen_unknown: set[str] = set()
@@ -148,8 +167,10 @@ class Intake:
             response = await self._answer(request, path, tenant)
         except IntakeError as error:
             response = self._refuse(error, path, tenant)
+            self._book_refusal(request, path, tenant, error.reason)
         except ClientDisconnect:
             response = Response(status_code=499)
+            self._book_refusal(request, path, tenant, "disconnected")
         self._telemetry.request_duration.labels(
             request.method, route_name(path), str(response.status_code), tenant
         ).observe(time.perf_counter() - started)
@@ -159,61 +180,45 @@ class Intake:
         if path == _VALIDATE:
             return Response(b'{"valid":true}', media_type=_JSON)
         endpoint = ENDPOINTS.get(path, _UNKNOWN)
-        if request.method in ("GET", "HEAD", "DELETE"):
+        if request.method in _READING:
             if endpoint.asked:
                 return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
             return _errors(404, f"there is nothing to read at {path[:200]}")
-        raw = await self._read(request)
-        if endpoint.families:
-            event = await self._store(request, endpoint, path, tenant, raw)
-            if event and endpoint.tell:
-                told = endpoint.tell(event, str(request.base_url).rstrip("/"))
-                return Response(json.dumps(told), endpoint.status, media_type=_JSON)
+        self._rates.admit(tenant)
+        if endpoint.files:
+            await self._flares.store(tenant, request)
         else:
-            self._count_unhandled(path, tenant)
+            told = await self._accept(request, endpoint, path, tenant)
+            if told:
+                return Response(json.dumps(told), endpoint.status, media_type=_JSON)
         return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
 
-    async def _store(self, request: Request, endpoint: Endpoint, path: str, tenant: str, raw: bytes) -> Event | None:
-        """Make a body durable; return the event it became, if it is one's own."""
-        content = await self._inflated(request, raw)
-        self._telemetry.request_bytes.labels(route_name(path), tenant, "received").inc(len(raw))
-        self._telemetry.request_bytes.labels(route_name(path), tenant, "inflated").inc(len(content))
-        family = _family(endpoint, request.headers.get("content-type", ""), content)
-        verdict = await self._commit.submit(Body(family, tenant, content))
-        self._judge(verdict, tenant)
-        return verdict.told
-
-    async def _inflated(self, request: Request, raw: bytes) -> bytes:
-        encoding = request.headers.get("content-encoding", "")
-        limit = self._limits.max_inflated_bytes
-        if len(raw) > _LARGE_BYTES:
-            return await asyncio.to_thread(inflate, raw, encoding, limit)
-        return inflate(raw, encoding, limit)
+    async def _accept(self, request: Request, endpoint: Endpoint, path: str, tenant: str) -> Document | None:
+        """Make a body durable, understood or not; return what its sender must be told of it, if anything."""
+        raw = await self._read(request)
+        headers, query = dict(request.headers), dict(request.query_params)
+        parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw)
+        if endpoint.families:
+            verdict = await self._acceptance.store(parcel, endpoint.families)
+            if verdict.told and endpoint.tell:
+                return endpoint.tell(verdict.told, str(request.base_url).rstrip("/"))
+        elif endpoint.status >= _FIRST_REFUSAL:
+            self._acceptance.refuse(tenant, headers, len(raw), "not_served")
+        else:
+            await self._acceptance.keep(parcel)
+            self._name_unknown(path)
+        return None
 
     async def _inner_key(self, request: Request, path: str) -> str:
         """Return the key in the body of a request that has none elsewhere (datadog-intake.md, section 2.1)."""
         if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
             return ""
         try:
-            content = await self._inflated(request, await self._read(request))
+            content = await self._acceptance.inflated(await self._read(request), request.headers)
         except Undecodable:
             return ""
         found = _INNER_KEY.search(content)
         return found[1].decode() if found else ""
-
-    def _judge(self, verdict: Verdict, tenant: str) -> None:
-        for reason, events in verdict.events.items():
-            if reason == STORED:
-                self._telemetry.stored_events.labels(tenant).inc(events)
-            else:
-                self._telemetry.refused_events.labels(tenant, reason).inc(events)
-        if verdict.fault:
-            raise Undecodable(verdict.fault)
-        for reason, points in verdict.points.items():
-            if reason == STORED:
-                self._telemetry.stored_points.labels(tenant).inc(points)
-            else:
-                self._telemetry.refused_points.labels(tenant, reason).inc(points)
 
     async def _read(self, request: Request) -> bytes:
         """Return the request's body as it was sent, also when asked again; raise PayloadTooLarge and Overloaded."""
@@ -247,23 +252,15 @@ class Intake:
             response.headers["connection"] = "close"
         return response
 
-    def _count_unhandled(self, path: str, tenant: str) -> None:
-        self._telemetry.unhandled_bodies.labels(route_name(path), tenant).inc()
+    def _book_refusal(self, request: Request, path: str, tenant: str, reason: str) -> None:
+        if path != _VALIDATE and request.method not in _READING:
+            size_bytes = len(getattr(request.state, "raw", b""))
+            self._acceptance.refuse(tenant, request.headers, size_bytes, reason)
+
+    def _name_unknown(self, path: str) -> None:
         if path not in self._seen_unknown and len(self._seen_unknown) < 1000:
             self._seen_unknown.add(path)
-            logger.info("accepted a payload at %.200r, which is not stored yet", path)
-
-
-def _family(endpoint: Endpoint, content_type: str, content: bytes) -> Family:
-    """Return what a body is: by its Content-Type, and without a telling one by its first byte."""
-    if len(endpoint.families) == 1:
-        return endpoint.families[0]
-    json_family, protobuf_family = endpoint.families
-    if "protobuf" in content_type:
-        return protobuf_family
-    if "json" in content_type or content.lstrip()[:1] in (b"{", b"["):
-        return json_family
-    return protobuf_family
+            logger.info("keeping payloads of %.200r as they come: they are not understood yet", path)
 
 
 def _errors(status: int, message: str) -> Response:

@@ -19,10 +19,54 @@ CREATE TABLE staged
     sketches    Array(Tuple(UInt64, UInt64, Float64, Float64, Float64, Array(Int16), Array(UInt64))),
     message     String,                                            -- of a service check
     -- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
-    metric_name String        MATERIALIZED if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name),
+    true_name   String        MATERIALIZED if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name),
     tags        Array(String) MATERIALIZED arraySort(arrayDistinct(arrayFilter(tag -> tag != '', sent_tags))),
+    -- Why nothing of the series is stored; the numbers are those of verdicts.sql.
+    refusal     Enum8('none' = 0, 'no_name' = 1, 'name_too_long' = 2, 'too_many_tags' = 3, 'tag_too_long' = 4)
+        MATERIALIZED multiIf(
+            true_name = '', 'no_name',
+            length(true_name) > {max_name_bytes}, 'name_too_long',
+            length(tags) > {max_tags}, 'too_many_tags',
+            arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), 'tag_too_long',
+            'none'
+        ),
+    metric_name String        MATERIALIZED if(refusal = 'none', true_name, ''), -- without one a series is not stored
     metric      UInt64        MATERIALIZED sipHash64(metric_name),
     series      UInt64        MATERIALIZED sipHash64(metric_name, host, type, interval, tags)
+)
+ENGINE = Memory;
+
+DROP TABLE IF EXISTS excess;
+-- The series of this commit that are more than their tenant may have, or may add in a minute.
+CREATE TABLE excess (key UInt64, refusal Enum8('too_many_series' = 5, 'too_many_new_series' = 6)) ENGINE = Memory;
+
+DROP TABLE IF EXISTS staged_logs;
+-- One row a log of a payload, read but not judged.
+CREATE TABLE staged_logs
+(
+    body       UInt32,
+    tenant     LowCardinality(String),
+    place      UInt32,                                             -- in the body
+    payload    UInt64,                                             -- hash of the body
+    legible    Bool,                                               -- it is a log at all
+    sent_time  String,
+    host       String,
+    service    String,
+    source     String,
+    sent_state String,
+    sent_tags  Array(String),
+    message    String,
+    attributes String,
+    number     Nullable(Float64) MATERIALIZED toFloat64OrNull(sent_time),
+    -- Seconds, milliseconds, microseconds or nanoseconds, by how large the number is; or a date in words.
+    said_ms    Nullable(Int64)   MATERIALIZED multiIf(
+        number IS NULL, toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(sent_time, 3, 'UTC')),
+        NOT isFinite(number) OR abs(number) >= 1e19, NULL,
+        abs(number) < 1e11, toInt64(round(number * 1000)),
+        abs(number) < 1e14, toInt64(round(number)),
+        abs(number) < 1e17, toInt64(round(number / 1e3)),
+        toInt64(round(number / 1e6))
+    )
 )
 ENGINE = Memory;
 

@@ -4,32 +4,42 @@ Everything happens in SQL (`*.sql` beside this file); here is the order of the s
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from opstrace.config import Limits
 from opstrace.intake.check_decoder import CheckDecoder
 from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.distribution_decoder import DistributionDecoder
 from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
 from opstrace.intake.json_decoder import JsonDecoder
+from opstrace.intake.kept_decoder import KeptDecoder
+from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
 from opstrace.intake.protobuf_decoder import ProtobufDecoder
+from opstrace.intake.series_room import SeriesRoom
 from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, script, statement
+from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
+# Where verdicts.sql looks for series beyond their tenant's room: only if there are such.
+_EXCESS: Final = """sipHash64(tenant, series) IN (SELECT key FROM excess WHERE refusal = 'too_many_series'), 5,
+                    sipHash64(tenant, series) IN (SELECT key FROM excess), 6,"""
+_LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
 _NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(1, 128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
 
 
-def decoders(connection: Connection) -> list[Decoder]:
+def decoders(connection: Connection, kept: KeptRequests, *, log_retention_days: int) -> list[Decoder]:
     """Return a decoder of each kind; together they know every family."""
     return [
         JsonDecoder(connection, Family.SERIES_V1),
@@ -43,26 +53,56 @@ def decoders(connection: Connection) -> list[Decoder]:
         PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
         CheckDecoder(connection),
         EventDecoder(connection),
+        LogsDecoder(connection, retention_days=log_retention_days),
+        # The last: what it writes counts twice if a commit fails after it.
+        KeptDecoder(kept),
     ]
+
+
+@dataclass(slots=True)
+class Judged:
+    """What `staged` shows of one body."""
+
+    points: Counter[str] = field(default_factory=Counter)
+    series: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+    timed: bool = True
+    host: str = ""
+
+    def count(self, *, unit: str, reason: str, total: int, late: bool, untimed: bool, **_body: int) -> None:
+        """Take in one row of verdicts.sql."""
+        (self.points if unit == "points" else self.series)[reason] += total
+        self.late += total if late else 0
+        self.timed = self.timed and not untimed
 
 
 class Translator:
     """Makes bodies durable as series and samples; not for use by two threads at once."""
 
     def __init__(
-        self, engine: Engine, writer: Writer, *, retention_days: int, max_future_s: float, tag_label_prefix: str
+        self,
+        engine: Engine,
+        writer: Writer,
+        kept: KeptRequests,
+        limits: Limits,
+        *,
+        retention_days: int,
+        log_retention_days: int,
+        tag_label_prefix: str,
     ) -> None:
         self._connection = engine.writer
         self._writer = writer
         self._retention_s = retention_days * _DAY_S
-        self._max_future_s = max_future_s
+        self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._verdicts = statement(_PACKAGE, "verdicts")
         self._translate = statement(_PACKAGE, "translate")
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
-            self._connection.execute(part)
-        self._decoders = decoders(engine.writer)
+            self._connection.execute(_with_limits(part, limits))
+        self._room = SeriesRoom(engine.writer, limits)
+        self._hosts = statement(_PACKAGE, "hosts")
+        self._decoders = decoders(engine.writer, kept, log_retention_days=log_retention_days)
 
     def commit(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]] = ()) -> tuple[list[Verdict], int]:
         """Make bodies and blocks durable; return a verdict a body, and how many series rows were added.
@@ -78,19 +118,18 @@ class Translator:
         limits = {"oldest": max(now - self._retention_s, 0.0), "newest": now + self._max_future_s}
         try:
             findings = self._stage(bodies, now)
-            points = self._judge(findings, limits)
-            self._connection.execute(self._translate, **self._alphabet, **limits)
+            unseen = self._connection.execute(self._translate, **self._alphabet, **limits)
+            exceeded = bool(unseen) and self._room.admit()
+            judged = self._judge(findings, limits, now, exceeded=exceeded)
+            if exceeded:
+                self._room.clear()
             added = self._writer.register_unseen()
             self._connection.execute(self._samples, commit=commit, **limits)
             for decoder in self._decoders:
                 decoder.store(commit, limits)
         finally:
             self._clear()
-        verdicts = [
-            Verdict(points.get(i, {}), findings.faults.get(i, ""), findings.events.get(i, {}), findings.told.get(i))
-            for i in range(len(bodies))
-        ]
-        return verdicts, added
+        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added
 
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
         findings = Findings()
@@ -104,18 +143,42 @@ class Translator:
                 decoder.stage(own, now, findings)
         return findings
 
-    def _judge(self, findings: Findings, limits: Mapping[str, float]) -> dict[int, dict[str, int]]:
-        """Return the points of each body, counted by what became of them."""
-        counts: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for row in self._connection.read(self._verdicts, **limits).to_pylist():
-            counts[row["body"]][row["reason"]] += row["total"]
+    def _judge(
+        self, findings: Findings, limits: Mapping[str, float], now: float, *, exceeded: bool
+    ) -> defaultdict[int, Judged]:
+        """Return the points and series of each body, counted by what became of them."""
+        judged: defaultdict[int, Judged] = defaultdict(Judged)
+        query = self._verdicts.replace("{excess}", _EXCESS if exceeded else "")
+        for row in self._connection.read(query, now_ms=round(now * 1000), **limits).to_pylist():
+            judged[row["body"]].count(**row)
+        for row in self._connection.read(self._hosts).to_pylist():
+            judged[row["body"]].host = row["of_host"]
         for i, refused in findings.refused.items():
-            for reason, points in refused.items():
-                counts[i][reason] += points
-        return {i: {reason: n for reason, n in of_body.items() if n > 0} for i, of_body in counts.items()}
+            judged[i].points.update(refused)
+        return judged
 
     def _clear(self) -> None:
         self._connection.execute("TRUNCATE TABLE staged")
         self._connection.execute("TRUNCATE TABLE unseen")
         for decoder in self._decoders:
             decoder.clear()
+
+
+def _with_limits(part: str, limits: Limits) -> str:
+    for name in _LIMITS:
+        part = part.replace(f"{{{name}}}", str(getattr(limits, name)))
+    return part
+
+
+def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
+    return Verdict(
+        points={reason: points for reason, points in judged.points.items() if points > 0},
+        fault=findings.faults.get(i, ""),
+        events=findings.events.get(i, {}),
+        told=findings.told.get(i),
+        series=judged.series,
+        logs=findings.logs.get(i, {}),
+        late=judged.late,
+        timed=judged.timed and i not in findings.untimed,
+        host=judged.host or findings.hosts.get(i, ""),
+    )

@@ -15,18 +15,20 @@ _DAY_S: Final = 86_400
 class Retention:
     """Drops the partitions of days before the retention, and the memory of what was in them."""
 
-    def __init__(self, engine: Engine, writer: Writer, *, days: int) -> None:
+    def __init__(self, engine: Engine, writer: Writer, *, days: int, log_days: int) -> None:
         self._connection = engine.writer
         self._writer = writer
-        self._days = days
+        self._days = {"oldest": days, "oldest_log": log_days}
         self._expired = statement("opstrace.store", "expired_partitions")
 
     def enforce(self) -> None:
         """Drop what is too old now. Needs the writer for itself; raises StoreError when the engine cannot."""
-        oldest = time.strftime("%Y-%m-%d", time.gmtime(time.time() - self._days * _DAY_S))
-        for row in self._connection.read(self._expired, oldest=oldest).to_pylist():
+        oldest = {name: _day(time.time() - days * _DAY_S) for name, days in self._days.items()}
+        for row in self._connection.read(self._expired, **oldest).to_pylist():
             self._connection.execute(f"ALTER TABLE {row['table']} DROP PARTITION ID '{row['partition_id']}'")
-            logger.info(
-                "dropped %s of %s, which is past the retention of %d days", row["table"], row["partition"], self._days
-            )
+            logger.info("dropped %s of %s, which is past the retention", row["table"], row["partition"])
         self._writer.reload_seen()
+
+
+def _day(moment_s: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment_s))

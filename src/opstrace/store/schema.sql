@@ -172,5 +172,42 @@ PARTITION BY toDate32(timestamp)
 ORDER BY (tenant, timestamp, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- One row a log. A payload that comes again has the same ids.
+CREATE TABLE IF NOT EXISTS logs
+(
+    tenant     LowCardinality(String),
+    timestamp  DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    id         UInt64,                                             -- hash of the payload and the place in it
+    host       LowCardinality(String),
+    service    LowCardinality(String),
+    source     LowCardinality(String),
+    status     LowCardinality(String),                             -- lower case; info when not said
+    tags       Array(LowCardinality(String)),                      -- sorted, unique
+    message    String               CODEC(ZSTD(1)),
+    attributes String               CODEC(ZSTD(1)),                -- JSON: whatever else was said; empty if nothing
+    commit     UInt64               CODEC(DoubleDelta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(commit)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, timestamp, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- The books: what each sender sent, and what became of it. The totals of rows with the same key are summed.
+CREATE TABLE IF NOT EXISTS books
+(
+    hour    DateTime('UTC'),
+    tenant  LowCardinality(String),
+    host    String,                                                -- of the sender
+    version LowCardinality(String),                                -- of the Agent
+    unit    LowCardinality(String),                                -- payloads, bytes, series, points, logs, events
+    outcome LowCardinality(String),                                -- received; stored, refused, kept, duplicate; late, dropped, replayed
+    reason  LowCardinality(String),                                -- of a refusal or a drop
+    total   UInt64
+)
+ENGINE = SummingMergeTree(total)
+PARTITION BY toDate32(hour)
+ORDER BY (tenant, host, version, unit, outcome, reason, hour)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 -- Which rows of `series` exist already, in memory; filled at the start from the youngest partitions.
 CREATE TABLE IF NOT EXISTS seen (key UInt64) ENGINE = Set SETTINGS persistent = 0;

@@ -1,0 +1,150 @@
+"""What happens to a request once it is known whose it is: inflated, committed, booked; or kept as it came."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from opstrace.config import Limits
+from opstrace.errors import Undecodable
+from opstrace.intake.body import inflate
+from opstrace.intake.commit import Commit
+from opstrace.intake.ledger import Ledger, Sender
+from opstrace.intake.logs_decoder import DEFAULTS, LOGPLEX
+from opstrace.intake.payload import STORED, Body, Family, Verdict
+from opstrace.intake.rates import Rates
+from opstrace.intake.repeats import Repeats
+from opstrace.intake.senders import host_of, version_of
+from opstrace.store.kept import Kept, Record
+from opstrace.telemetry import Telemetry
+
+# Bodies from here on are inflated off the event loop.
+_LARGE_BYTES: Final = 64 * 1024
+# What may hold a key, in a kept request.
+_KEY_HEADERS: Final = frozenset(
+    ("dd-api-key", "dd-application-key", "authorization", "proxy-authorization", "cookie", "x-api-key")
+)
+_KEY_PARAMETERS: Final = frozenset(("api_key", "dd-api-key", "application_key", "dd-application-key"))
+# Bodies that say nothing: probes of Agents. They are well where they are not understood, too.
+_NOTHING: Final = frozenset((b"", b"{}", b"[]"))
+# What a Content-Type must say for the second of two families; anything else decides by the first byte.
+_TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
+_PROTOBUF: Final = ("protobuf",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcel:
+    """A request of a known tenant, read to its end."""
+
+    tenant: str
+    method: str
+    path: str  # as the table of endpoints has it, where it does
+    route: str  # the path's label in our metrics
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
+    raw: bytes
+
+    @property
+    def sender(self) -> Sender:
+        """Who sent it, as far as its headers tell."""
+        return Sender(self.tenant, host_of(self.headers), version_of(self.headers))
+
+
+class Acceptance:
+    """Takes parcels in."""
+
+    def __init__(self, commit: Commit, telemetry: Telemetry, limits: Limits, ledger: Ledger, rates: Rates) -> None:
+        self._commit = commit
+        self._telemetry = telemetry
+        self._limits = limits
+        self._ledger = ledger
+        self._rates = rates
+        self._repeats = Repeats()
+
+    async def store(self, parcel: Parcel, families: Sequence[Family], *, replayed: bool = False) -> Verdict:
+        """Make what is in a parcel durable, book it, and return what became of it; raises IntakeError."""
+        content = await self.inflated(parcel.raw, parcel.headers)
+        self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "received").inc(len(parcel.raw))
+        self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "inflated").inc(len(content))
+        media_type = parcel.headers.get("content-type", "").lower()
+        body = Body(_family(families, media_type, content), parcel.tenant, content, _facts(parcel, media_type))
+        verdict = await self._commit.submit(body)
+        self._settle(parcel, body, verdict, replayed=replayed)
+        return verdict
+
+    async def keep(self, parcel: Parcel) -> None:
+        """Make a parcel durable as it came; raises IntakeError."""
+        if parcel.raw.strip() in _NOTHING:
+            self._ledger.settle(parcel.sender, len(parcel.raw), Verdict(), repeated=False)
+            return
+        record = Record(_kept(parcel), parcel.raw).encode()
+        await self._commit.submit(Body(Family.KEPT, parcel.tenant, record, {"route": parcel.route}))
+        self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
+        self._ledger.keep(parcel.sender, len(parcel.raw))
+
+    def refuse(self, tenant: str, headers: Mapping[str, str], size_bytes: int, reason: str) -> None:
+        """Book a request that was refused; who has no key has no name either."""
+        sender = Sender(tenant, host_of(headers), version_of(headers)) if tenant else Sender("")
+        self._ledger.refuse(sender, size_bytes, reason)
+
+    async def inflated(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
+        """Return a body without its compression; raises PayloadTooLarge and Undecodable."""
+        encoding = headers.get("content-encoding", "")
+        limit = self._limits.max_inflated_bytes
+        if len(raw) > _LARGE_BYTES:
+            return await asyncio.to_thread(inflate, raw, encoding, limit)
+        return inflate(raw, encoding, limit)
+
+    def _settle(self, parcel: Parcel, body: Body, verdict: Verdict, *, replayed: bool) -> None:
+        self._count("events", parcel.tenant, verdict.events)
+        if verdict.fault:
+            raise Undecodable(verdict.fault)
+        repeated = verdict.timed and _stored(verdict) > 0 and self._repeats.note(body)
+        self._rates.spend(parcel.tenant, sum(verdict.points.values()))
+        if not repeated:
+            self._count("points", parcel.tenant, verdict.points)
+            self._count("logs", parcel.tenant, verdict.logs)
+        named = parcel.sender
+        sender = named if named.host else Sender(named.tenant, verdict.host, named.version)
+        self._ledger.settle(sender, None if replayed else len(parcel.raw), verdict, repeated=repeated)
+
+    def _count(self, what: str, tenant: str, fates: Mapping[str, int]) -> None:
+        for fate, number in fates.items():
+            if fate == STORED:
+                getattr(self._telemetry, f"stored_{what}").labels(tenant).inc(number)
+            else:
+                getattr(self._telemetry, f"refused_{what}").labels(tenant, fate).inc(number)
+
+
+def _stored(verdict: Verdict) -> int:
+    return sum(fates.get(STORED, 0) for fates in (verdict.points, verdict.logs, verdict.events))
+
+
+def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:
+    facts = {name: parcel.query[name] for name in DEFAULTS if name in parcel.query}
+    return facts | ({LOGPLEX: media_type} if LOGPLEX in media_type else {})
+
+
+def _kept(parcel: Parcel) -> Kept:
+    return Kept(
+        time_ms=time.time_ns() // 1_000_000,
+        method=parcel.method,
+        path=parcel.path,
+        query="&".join(f"{name}={value}" for name, value in parcel.query.items() if name not in _KEY_PARAMETERS),
+        headers={name: value for name, value in parcel.headers.items() if name not in _KEY_HEADERS},
+        version=parcel.sender.version,
+        host=parcel.sender.host,
+    )
+
+
+def _family(families: Sequence[Family], media_type: str, content: bytes) -> Family:
+    """Return what a body is: by its Content-Type, and without a telling one by its first byte."""
+    if len(families) == 1:
+        return families[0]
+    first, second = families
+    if any(word in media_type for word in _TELLING.get(second, _PROTOBUF)):
+        return second
+    if "json" in media_type or content.lstrip()[:1] in (b"{", b"["):
+        return first
+    return second

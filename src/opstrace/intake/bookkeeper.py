@@ -1,0 +1,79 @@
+"""From the ledger to the books on disk and to our own metrics."""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from opstrace.errors import StoreError
+from opstrace.intake.commit import Commit
+from opstrace.intake.ledger import Ledger, Line, Outcome
+from opstrace.store.books import Books, Entry
+from opstrace.store.kept import KeptRequests
+from opstrace.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+# Versions that get a label of their own; the books have all of them.
+MAX_VERSIONS: Final = 32
+_OTHER: Final = "other"
+
+
+class Bookkeeper:
+    """Writes what was booked, now and then."""
+
+    def __init__(
+        self, ledger: Ledger, books: Books, kept: KeptRequests, commit: Commit, telemetry: Telemetry
+    ) -> None:
+        self.ledger = ledger
+        self._books = books
+        self._kept = kept
+        self._commit = commit
+        self._telemetry = telemetry
+        self._versions: set[str] = set()
+
+    async def write(self) -> None:
+        """Write what was booked since the last time; raises StoreError, and keeps it for the next time then."""
+        for dropped in await self._commit.between(self._kept.take_dropped):
+            self.ledger.drop(dropped.tenant, dropped.records, dropped.size_bytes, dropped.reason)
+        taken = self.ledger.take()
+        try:
+            await self._commit.between(lambda: self._books.append(_entries(taken.items()), time.time()))
+        except StoreError:
+            self.ledger.give_back(taken)
+            raise
+        for line, total in taken.items():
+            self._telemetry.booked.labels(
+                line.sender.tenant, self._version(line.sender.version), line.unit.value, line.outcome.value
+            ).inc(total)
+
+    def _version(self, version: str) -> str:
+        if version not in self._versions and len(self._versions) >= MAX_VERSIONS:
+            return _OTHER
+        self._versions.add(version)
+        return version
+
+
+def adds_up(entries: Iterable[Entry]) -> bool:
+    """Say whether what was received is what became of it, for every sender and unit."""
+    left: dict[tuple[str, str, str, str], int] = {}
+    for entry in entries:
+        key = (entry.tenant, entry.host, entry.version, entry.unit)
+        if entry.outcome == Outcome.RECEIVED:
+            left[key] = left.get(key, 0) + entry.total
+        elif entry.outcome in (Outcome.STORED, Outcome.REFUSED, Outcome.KEPT, Outcome.DUPLICATE):
+            left[key] = left.get(key, 0) - entry.total
+    return not any(left.values())
+
+
+def _entries(lines: Iterable[tuple[Line, int]]) -> Iterable[Entry]:
+    for line, total in lines:
+        yield Entry(
+            line.sender.tenant,
+            line.sender.host,
+            line.sender.version,
+            line.unit.value,
+            line.outcome.value,
+            line.reason,
+            total,
+        )

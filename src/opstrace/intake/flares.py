@@ -1,0 +1,119 @@
+"""Flares: what `agent flare` collects for support, kept as files.
+
+The body is a form with the archive in it (datadog-intake.md, section 18.2). It goes to disk as it comes; then the
+archive is taken out of it. Directories are the tenants', the newest flares stay.
+"""
+
+import asyncio
+import logging
+import mmap
+import os
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request
+
+from opstrace.config import Limits
+from opstrace.errors import Overloaded, PayloadTooLarge
+from opstrace.intake.ledger import Ledger, Sender
+from opstrace.intake.payload import Verdict
+from opstrace.intake.senders import host_of, version_of
+from opstrace.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+# Between two chunks of a flare: it may be large, and its line slow.
+_CHUNK_TIMEOUT_S: Final = 30.0
+_FILE: Final = b'name="flare_file"'
+
+
+class Flares:
+    """The flares of every tenant."""
+
+    def __init__(self, directory: Path, limits: Limits, ledger: Ledger, telemetry: Telemetry) -> None:
+        self._directory = directory
+        self._max_bytes = limits.max_flare_bytes
+        self._max_flares = limits.max_flares
+        self._ledger = ledger
+        self._telemetry = telemetry
+
+    async def store(self, tenant: str, request: Request) -> None:
+        """Write a flare to disk; raises PayloadTooLarge and Overloaded."""
+        directory = self._directory / tenant
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        now_ns = time.time_ns()
+        path = directory / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now_ns // 10**9))}.{now_ns % 10**9:09}"
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            size = await self._receive(request, temporary)
+            if size:
+                await asyncio.to_thread(_finish, temporary, path, request.headers.get("content-type", ""))
+                await asyncio.to_thread(self._make_room, tenant)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sender = Sender(tenant, host_of(request.headers), version_of(request.headers))
+        self._ledger.settle(sender, size, Verdict(), repeated=False)
+
+    async def _receive(self, request: Request, path: Path) -> int:
+        size, stream = 0, request.stream().__aiter__()
+        with path.open("wb") as file:
+            while True:
+                try:
+                    async with asyncio.timeout(_CHUNK_TIMEOUT_S):
+                        chunk = await anext(stream, None)
+                except TimeoutError:
+                    raise Overloaded(f"nothing of the flare arrived for {_CHUNK_TIMEOUT_S:g} s") from None
+                if chunk is None:
+                    return size
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise PayloadTooLarge("flare too large")
+                await asyncio.to_thread(file.write, chunk)
+
+    def _make_room(self, tenant: str) -> None:
+        flares = sorted((self._directory / tenant).glob("[0-9]*"))
+        for old in flares[: -self._max_flares]:
+            old.unlink()
+            logger.info("dropped the flare %s: %d are kept a tenant", old.name, self._max_flares)
+        self._telemetry.flares.labels(tenant).set(min(len(flares), self._max_flares))
+
+
+def _finish(received: Path, path: Path, media_type: str) -> None:
+    """Put the archive of a received form in its place, or the form itself where there is none to be seen."""
+    boundary = re.search(r'boundary="?([^";]+)"?', media_type)
+    found = _archive(received, boundary[1].encode()) if boundary else None
+    if found is None:
+        _sync(received)
+        received.replace(path.with_name(f"{path.name}.form"))
+    else:
+        archive = received.with_name(f".{path.name}.zip")
+        _copy(received, archive, *found)
+        archive.replace(path.with_name(f"{path.name}.zip"))
+    _sync(path.parent)
+
+
+def _archive(form: Path, boundary: bytes) -> tuple[int, int] | None:
+    """Return where the archive begins and ends in a form."""
+    with form.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        named = content.find(_FILE)
+        begin = content.find(b"\r\n\r\n", named) + 4
+        end = content.find(b"\r\n--" + boundary, begin)
+        return (begin, end) if named >= 0 and begin >= 4 and end >= 0 else None
+
+
+def _copy(source: Path, target: Path, begin: int, end: int) -> None:
+    with source.open("rb") as file, target.open("wb") as copy:
+        at = begin
+        while at < end:
+            at += os.sendfile(copy.fileno(), file.fileno(), at, end - at)
+        os.fsync(copy.fileno())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

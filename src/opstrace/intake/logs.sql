@@ -1,0 +1,94 @@
+-- POST /api/v2/logs, /v1/input with JSON: an array of logs, one log, or a log a line. Names of fields other than
+-- Datadog's are those of other shippers (datadog-intake.md, section 14); whatever else a log says is an attribute.
+INSERT INTO staged_logs (
+    body, tenant, place, payload, legible, sent_time, host, service, source, sent_state, sent_tags, message, attributes
+)
+SELECT
+    body,
+    tenant,
+    place,
+    payload,
+    kind IN ('Object', 'String'),
+    time_said,
+    multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
+    if(s.service != '', s.service, default_service),
+    multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
+    s.status,
+    arrayConcat(
+        if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
+        splitByChar(',', default_tags)
+    ),
+    if(kind = 'String', JSONExtractString(line), s.message),
+    if(
+        empty(others),
+        '',
+        concat(
+            '{',
+            arrayStringConcat(
+                arrayMap(
+                    pair -> concat(toJSONString(pair.1), ':', pair.2),
+                    arrayFilter(pair -> has(others, pair.1), JSONExtractKeysAndValuesRaw(line))
+                ),
+                ','
+            ),
+            '}'
+        )
+    )
+FROM
+(
+    SELECT
+        body,
+        tenant,
+        place,
+        payload,
+        line,
+        default_host,
+        default_service,
+        default_source,
+        default_tags,
+        JSONType(line) AS kind,
+        JSONExtract(line, 'Tuple(
+            message      String,
+            status       String,
+            timestamp    String,
+            `@timestamp` String,
+            _timestamp   String,
+            date         String,
+            hostname     String,
+            host         String,
+            syslog       Tuple(hostname String),
+            service      String,
+            ddsource     String,
+            source       String,
+            ddtags       String
+        )') AS s,
+        multiIf(
+            s.timestamp != '', s.timestamp, s.`@timestamp` != '', s.`@timestamp`, s._timestamp != '', s._timestamp, s.date
+        ) AS time_said,
+        arrayFilter(
+            key -> key NOT IN ('message', 'status', 'timestamp', 'hostname', 'service', 'ddsource', 'ddtags')
+                AND NOT (key = 'host' AND s.hostname = '')
+                AND NOT (key = 'source' AND s.ddsource = ''),
+            JSONExtractKeys(line)
+        ) AS others
+    FROM
+    (
+        SELECT
+            assumeNotNull(body) AS body,
+            assumeNotNull(tenant) AS tenant,
+            assumeNotNull(default_host) AS default_host,
+            assumeNotNull(default_service) AS default_service,
+            assumeNotNull(default_source) AS default_source,
+            assumeNotNull(default_tags) AS default_tags,
+            toValidUTF8(assumeNotNull(content)) AS text,
+            sipHash64(text) AS payload,
+            multiIf(
+                startsWith(trimLeft(text), '['), JSONExtractArrayRaw(text),
+                isValidJSON(text), [text],
+                splitByChar('\n', text)
+            ) AS lines
+        FROM Python(rows)
+    )
+    ARRAY JOIN lines AS line, arrayEnumerate(lines) AS place
+    WHERE trim(BOTH ' \r\t\n' FROM line) NOT IN ('', '{}')
+)

@@ -1,0 +1,63 @@
+"""How fast a tenant may send: a bucket that fills at a rate, and may be drawn on beyond empty once."""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from opstrace.config import Limits
+from opstrace.errors import RateExceeded
+
+# What may come at once, as seconds of the rate: Agents flush every 10 to 15 s, and many at the same moment.
+BURST_S: Final = 15.0
+_LONGEST_WAIT_S: Final = 60
+
+
+class Bucket:
+    """An allowance that grows by `rate` a second, up to `BURST_S` seconds of it."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._filled_at = now
+        self._left = rate * BURST_S
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until there is something left; 0 if there is."""
+        self._fill(now)
+        return max(0.0, (1.0 - self._left) / self._rate)
+
+    def draw(self, amount: float, now: float) -> None:
+        """Take an amount; what is not there is owed."""
+        self._fill(now)
+        self._left -= amount
+
+    def _fill(self, now: float) -> None:
+        self._left = min(self._left + (now - self._filled_at) * self._rate, self._rate * BURST_S)
+        self._filled_at = now
+
+
+class Rates:
+    """The allowances of every tenant: of payloads, and of points, counted once they are decoded."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = monotonic) -> None:
+        self._rates = {"payloads": float(limits.max_payloads_per_s), "points": float(limits.max_points_per_s)}
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    def admit(self, tenant: str) -> None:
+        """Count a payload; raise RateExceeded where the tenant has sent too much already."""
+        now = self._clock()
+        for what in self._rates:
+            if wait_s := self._bucket(tenant, what, now).wait_s(now):
+                raise RateExceeded(
+                    f"tenant {tenant} sends more than {self._rates[what]:g} {what} per second; try again",
+                    retry_after_s=min(int(wait_s) + 1, _LONGEST_WAIT_S),
+                )
+        self._bucket(tenant, "payloads", now).draw(1, now)
+
+    def spend(self, tenant: str, points: int) -> None:
+        """Count points that were decoded."""
+        now = self._clock()
+        self._bucket(tenant, "points", now).draw(points, now)
+
+    def _bucket(self, tenant: str, what: str, now: float) -> Bucket:
+        return self._buckets.setdefault((tenant, what), Bucket(self._rates[what], now))

@@ -1,0 +1,31 @@
+"""Who sent a request, by its headers (datadog-intake.md, sections 2.7 and 16.3)."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_VERSION_HEADERS: Final = ("dd-agent-version", "dd-evp-origin-version", "x-dd-processagentversion")
+_HOST_HEADER: Final = "x-dd-hostname"
+# `datadog-agent/7.75.3`, `Datadog Trace Agent/7.75.3/<commit>`, `Datadog Agent/5.32.9` are versions of Agents;
+# another sender is known by the first word of its User-Agent, `datadogpy/0.53.0` say.
+_AGENT: Final = re.compile(r"datadog[- ](?:trace[- ])?agent/([^/\s]+)", re.IGNORECASE)
+_LONGEST: Final = 64
+
+
+def version_of(headers: Mapping[str, str]) -> str:
+    """Return the version of the Agent that sent a request, or another program's name; empty if it says nothing."""
+    for name in _VERSION_HEADERS:
+        if version := headers.get(name, "").strip():
+            return _shown(version)
+    user_agent = headers.get("user-agent", "")
+    found = _AGENT.search(user_agent)
+    return _shown(found[1] if found else next(iter(user_agent.split()), ""))
+
+
+def host_of(headers: Mapping[str, str]) -> str:
+    """Return the host that a request's headers name, or nothing."""
+    return _shown(headers.get(_HOST_HEADER, ""))
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text.strip()[:_LONGEST])

@@ -1,0 +1,107 @@
+"""How many series a tenant may have on one day, and new in one minute; the excess is refused series by series."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opstrace.config import Limits
+from opstrace.store.engine import Connection, statement
+
+_PACKAGE: Final = "opstrace.intake"
+_MINUTE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Series that one commit would add to a tenant's day, and those of them that are new to the tenant."""
+
+    tenant: str
+    day: str
+    added: int
+    unheard_of: int
+
+
+class Room:
+    """What is left for each tenant and day; pure."""
+
+    def __init__(self, max_series: int, max_new_a_minute: int) -> None:
+        self._max_series = max_series
+        self._max_new = max_new_a_minute
+        self._on_day: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._new: dict[str, tuple[float, int]] = {}
+
+    def on_day(self, tenant: str, day: str) -> int:
+        """Return how many series may still be added to a tenant's day."""
+        return max(self._max_series - self._on_day[tenant, day], 0)
+
+    def for_new(self, tenant: str, now: float) -> int:
+        """Return how many series that it did not have a tenant may still add this minute."""
+        began, used = self._new.get(tenant, (now, 0))
+        return self._max_new if now >= began + _MINUTE_S else max(self._max_new - used, 0)
+
+    def take(self, added: Added, now: float) -> None:
+        """Count what was added."""
+        self._on_day[added.tenant, added.day] += added.added
+        began, used = self._new.get(added.tenant, (now, 0))
+        began, used = (now, 0) if now >= began + _MINUTE_S else (began, used)
+        self._new[added.tenant] = (began, used + added.unheard_of)
+
+    def exceeded(self, commit: Iterable[Added], now: float) -> bool:
+        """Say whether a commit would add more than there is room for."""
+        new: defaultdict[str, int] = defaultdict(int)
+        for added in commit:
+            new[added.tenant] += added.unheard_of
+            if added.added > self.on_day(added.tenant, added.day) or new[added.tenant] > self.for_new(
+                added.tenant, now
+            ):
+                return True
+        return False
+
+
+class SeriesRoom:
+    """Holds the unseen series of each commit against the room; on the writer's thread."""
+
+    def __init__(self, connection: Connection, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._room = Room(limits.max_series, limits.max_new_series_per_minute)
+        self._count = statement(_PACKAGE, "new_series")
+        self._excess = statement(_PACKAGE, "excess")
+        for row in connection.read(statement(_PACKAGE, "series_of_days")).to_pylist():
+            self._room.take(Added(row["tenant"], str(row["day"]), row["added"], 0), clock())
+
+    def admit(self) -> bool:
+        """Take what goes beyond the room out of `unseen` and into `excess`; say whether there was such."""
+        now = self._clock()
+        commit = self._added()
+        exceeded = self._room.exceeded(commit, now)
+        if exceeded:
+            self._connection.execute(self._excess, **self._rooms(commit, now))
+            self._connection.execute(
+                "ALTER TABLE unseen DELETE WHERE sipHash64(tenant, series) IN (SELECT key FROM excess)"
+            )
+            commit = self._added()
+        for added in commit:
+            self._room.take(added, now)
+        return exceeded
+
+    def clear(self) -> None:
+        """Take the series in `excess` out of `staged`, and empty it."""
+        self._connection.execute(
+            "ALTER TABLE staged DELETE WHERE sipHash64(tenant, series) IN (SELECT key FROM excess)"
+        )
+        self._connection.execute("TRUNCATE TABLE excess")
+
+    def _added(self) -> list[Added]:
+        rows = self._connection.read(self._count).to_pylist()
+        return [Added(row["tenant"], str(row["day"]), row["added"], row["unheard_of"]) for row in rows]
+
+    def _rooms(self, commit: Iterable[Added], now: float) -> Mapping[str, Any]:
+        days = list(commit)
+        return {
+            "keys": [f"{added.tenant} {added.day}" for added in days],
+            "rooms": [self._room.on_day(added.tenant, added.day) for added in days],
+            "new_rooms": [self._room.for_new(added.tenant, now) for added in days],
+        }

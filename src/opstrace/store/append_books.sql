@@ -1,0 +1,12 @@
+-- What was booked since the last time.
+INSERT INTO books
+SELECT
+    toStartOfHour(toDateTime({now_s:Int64}, 'UTC')),
+    assumeNotNull(tenant),
+    assumeNotNull(host),
+    assumeNotNull(version),
+    assumeNotNull(unit),
+    assumeNotNull(outcome),
+    assumeNotNull(reason),
+    assumeNotNull(total)
+FROM Python(rows)

@@ -1,0 +1,18 @@
+-- The youngest logs of a tenant that meet some conditions, each once.
+SELECT
+    toUnixTimestamp64Milli(timestamp) AS timestamp_ms,
+    host,
+    service,
+    source,
+    status,
+    arrayMap(tag -> toString(tag), tags) AS tags,
+    message,
+    attributes
+FROM logs
+WHERE tenant = {tenant:String}
+    AND timestamp BETWEEN fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
+    AND {conditions}
+ORDER BY timestamp DESC, id
+LIMIT 1 BY timestamp, id
+LIMIT {limit:UInt32}
+SETTINGS max_threads = 2, max_execution_time = 60

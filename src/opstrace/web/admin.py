@@ -1,0 +1,166 @@
+"""What an operator asks the server itself: its books, what is kept, and logs.
+
+A tenant's key shows what is the tenant's; that of tenant `system` shows all tenants.
+"""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from opstrace.config import SYSTEM_TENANT
+from opstrace.errors import BadQuery, IntakeError, Overloaded, QueryError, QueryUnauthorized, StoreError
+from opstrace.store.books import Entry
+from opstrace.store.kept import Segment
+from opstrace.store.logs import Log, parse_filter
+from opstrace.tenants import Tenant
+
+_DAY_S: Final = 86_400
+_HOUR_S: Final = 3600
+_DEFAULT_LOGS: Final = 1000
+MAX_LOGS: Final = 10_000
+_STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400}
+
+TenantOf = Callable[[Request], Tenant]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the answers come from; None for a tenant means all of them."""
+
+    tenant_of: TenantOf  # raises QueryUnauthorized
+    operator_of: TenantOf  # the same, where the instance's own command may ask, too
+    books: Callable[[str | None, float, float], Awaitable[Sequence[Entry]]]
+    kept: Callable[[str | None], Awaitable[Sequence[Segment]]]
+    replay: Callable[[str | None], Awaitable[Sequence[Mapping[str, Any]]]]
+    logs: Callable[..., Sequence[Log]]
+
+
+def routes(sources: Sources) -> list[Route]:
+    """Return the routes below /admin."""
+    admin = _Admin(sources)
+    return [
+        Route("/admin/losses", _answered(admin.losses), methods=["GET"]),
+        Route("/admin/replay", _answered(admin.replay), methods=["POST"]),
+        Route("/admin/logs", _answered(admin.logs), methods=["GET"]),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Admin:
+    sources: Sources
+
+    async def losses(self, request: Request) -> Mapping[str, Any]:
+        """Answer what was received and what became of it, sender by sender, and what is kept."""
+        tenant = _scope(self.sources.operator_of(request))
+        start_s, end_s = _range(request, default_s=_DAY_S)
+        entries = await self.sources.books(tenant, start_s, end_s)
+        segments = await self.sources.kept(tenant)
+        return {
+            "from": start_s,
+            "to": end_s,
+            "entries": [asdict(entry) for entry in entries],
+            "kept": _kept(segments),
+        }
+
+    async def replay(self, request: Request) -> Mapping[str, Any]:
+        """Feed what is kept to today's decoders, and answer what became of it."""
+        return {"replayed": list(await self.sources.replay(_scope(self.sources.operator_of(request))))}
+
+    async def logs(self, request: Request) -> Mapping[str, Any]:
+        """Answer the youngest logs of a range of time that hold the query's words and have its tags."""
+        tenant = self.sources.tenant_of(request)
+        start_s, end_s = _range(request, default_s=_HOUR_S)
+        wanted = parse_filter(request.query_params.get("query", ""))
+        limit = _limit(request)
+        found = await asyncio.to_thread(
+            self.sources.logs, tenant.name, wanted, round(start_s * 1000), round(end_s * 1000), limit + 1
+        )
+        return {"logs": [_log(log) for log in found[:limit]], "more": len(found) > limit}
+
+
+def _answered(
+    endpoint: Callable[[Request], Awaitable[Mapping[str, Any]]],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return _json(await endpoint(request))
+        except QueryError as error:
+            return _json({"errors": [str(error)]}, _STATUS.get(type(error), 503))
+        except StoreError:
+            return _json({"errors": ["the store could not answer now; try again"]}, 503)
+        except IntakeError as error:
+            status = 503 if isinstance(error, Overloaded) else 400
+            return _json({"errors": [str(error)]}, status)
+
+    return answer
+
+
+def _json(document: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status, media_type="application/json")
+
+
+def _scope(tenant: Tenant) -> str | None:
+    return None if tenant.name == SYSTEM_TENANT else tenant.name
+
+
+def _range(request: Request, *, default_s: float) -> tuple[float, float]:
+    """Return the parameters `from` and `to` in seconds; by default the time up to now."""
+    end_s = _moment(request, "to", time.time())
+    start_s = _moment(request, "from", end_s - default_s)
+    if start_s > end_s:
+        raise BadQuery("from is after to")
+    return start_s, end_s
+
+
+def _moment(request: Request, name: str, default: float) -> float:
+    text = request.query_params.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        moment = float(text)
+    except ValueError:
+        moment = _date(text, name)
+    if not math.isfinite(moment) or not 0 <= moment < 4e9:
+        raise BadQuery(f"{name}: {text[:40]!r} is not a time in seconds since 1970 or an RFC 3339 date")
+    return moment
+
+
+def _date(text: str, name: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise BadQuery(f"{name}: {text[:40]!r} is not a time in seconds since 1970 or an RFC 3339 date") from error
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(_DEFAULT_LOGS))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_LOGS):
+        raise BadQuery(f"limit: {text[:40]!r} is not a whole number from 1 to {MAX_LOGS}")
+    return int(text)
+
+
+def _kept(segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    totals: dict[tuple[str, str], list[int]] = {}
+    for segment in segments:
+        total = totals.setdefault((segment.tenant, segment.route), [0, 0])
+        total[0] += segment.records
+        total[1] += segment.size_bytes
+    return [
+        {"tenant": tenant, "route": route, "requests": records, "bytes": size}
+        for (tenant, route), (records, size) in sorted(totals.items())
+    ]
+
+
+def _log(log: Log) -> dict[str, Any]:
+    attributes = json.loads(log.attributes) if log.attributes else {}
+    return {**asdict(log), "attributes": attributes}
