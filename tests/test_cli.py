@@ -458,6 +458,9 @@ def test_destroy_asks_and_then_removes_all(instance: Instance) -> None:
     pid = status(instance)["pid"]
     assert instance.run("destroy", "local", "demo", stdin="n\n", check=False).returncode == 1
     assert status(instance)["pid"] == pid
+    headers = {"DD-API-KEY": instance.key()}
+    for path in ("/api/v2/not-known-yet", "/api/v1/series", "/support/flare"):  # all that a server writes to disk
+        assert instance.send("POST", path, b'{"series":[]}', headers).status in (200, 202, 400)
     done = instance.run("destroy", "local", "demo", stdin="y\n")
     assert "Destroy the instance demo (local) with all data in" in done.stderr
     assert not alive(pid)

@@ -199,7 +199,11 @@ def test_a_data_dir_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 def test_what_is_removed_is_gone(home: Path) -> None:
-    assert instances.remove(instances.make("demo", DEFAULT)) == []
+    made = instances.make("demo", DEFAULT)
+    for path in ("data/a/b", "kept/default/1", "flares/default/1.zip", "server.log.1"):
+        (made.home / path).parent.mkdir(parents=True, exist_ok=True)
+        (made.home / path).write_text("content")
+    assert instances.remove(made) == []
     assert list(home.iterdir()) == []
 
 

@@ -50,7 +50,6 @@ class Setting:
 
 
 _SWITCHES: Final = (
-    ("logs_enabled", False, "logs", False),
     ("apm_config.enabled", False, "traces and profiles", True),
     ("apm_config.telemetry.enabled", False, "tracers' telemetry", True),
     ("evp_proxy_config.enabled", False, "what tracers send through the Agent", True),
@@ -67,7 +66,6 @@ _SWITCHES: Final = (
     ("agent_telemetry.enabled", False, "the Agent's own telemetry", True),
 )
 _REDIRECTS: Final = (
-    ("logs_config.logs_dd_url", "logs, if you switch them on"),
     ("apm_config.apm_dd_url", "traces, if you switch them on"),
     ("process_config.process_dd_url", "processes, if you switch them on"),
     ("orchestrator_explorer.orchestrator_dd_url", "Kubernetes objects, if you switch them on"),
@@ -86,6 +84,7 @@ _REDIRECTS: Final = (
 )
 SETTINGS: Final = (
     Setting("dd_url", "{url}", "metrics of every kind, service checks, events, host metadata", Fate.STORED),
+    Setting("logs_config.logs_dd_url", "{url}", "logs, if you switch them on (logs_enabled: true)", Fate.STORED),
     *(Setting(path, value, product, Fate.OFF, on) for path, value, product, on in _SWITCHES),
     *(Setting(path, "{url}", product, Fate.HERE, default_on=False) for path, product in _REDIRECTS),
 )

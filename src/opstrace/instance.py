@@ -7,6 +7,7 @@
       probe-secret          from which the keys are made that `create` and `status` probe with
       tls/                  ca.pem (to be trusted by clients), ca-key.pem, server.pem, server-key.pem
       data/                 the storage engine's
+      kept/, flares/        requests that were not understood; what `agent flare` sent
       server.{pid,lock,log} of the running server
 
 Making an instance again completes what is missing and keeps what is there: same keys, same authority.
