@@ -249,6 +249,47 @@ def agent_config(name: str, tenant: str | None, notation: str) -> None:
         click.echo(agent_settings.NOTATIONS[notation](target), nl=False)
 
 
+@main.command()
+@_name
+@click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="How far to look back.")
+@_json
+def losses(name: str, hours: float, as_json: bool) -> None:
+    """Show what every sender sent to the instance NAME, and what became of it.
+
+    Received is stored, refused, kept or duplicate; what is late was stored. Below stands what is kept as it came,
+    because no decoder understands it yet. The instance must run.
+    """
+    import time
+
+    from opstrace import admin_client, instance
+
+    found = admin_client.ask(instance.load(name), "GET", f"/admin/losses?from={time.time() - hours * 3600:.0f}")
+    if as_json:
+        _print_json(found)
+        return
+    _print_table(admin_client.losses_table(found["entries"]))
+    if found["kept"]:
+        click.echo()
+        _print_table(admin_client.kept_table(found["kept"]))
+
+
+@main.command()
+@_name
+@_json
+def replay(name: str, as_json: bool) -> None:
+    """Feed what the instance NAME has kept to the decoders of this version, and show what became of it.
+
+    What is stored now is kept no longer; all else stays. The instance must run.
+    """
+    from opstrace import admin_client, instance
+
+    found = admin_client.ask(instance.load(name), "POST", "/admin/replay")
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(admin_client.replayed_table(found["replayed"]))
+
+
 @main.group()
 def promql() -> None:
     """Work with PromQL."""

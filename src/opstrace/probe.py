@@ -106,7 +106,7 @@ def _one_line(error: OSError | http.client.HTTPException) -> str:
     return " ".join(text.split())[:200]  # an HTTPException quotes what was sent
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
     """HTTP to one endpoint, connected where the instance listens."""
 
     def __init__(self, endpoint: Endpoint, context: ssl.SSLContext, timeout_s: float) -> None:
@@ -114,6 +114,7 @@ class _Connection(http.client.HTTPConnection):
         self._endpoint, self._context = endpoint, context
 
     def connect(self) -> None:
+        """Connect to the listen address, with the endpoint's name in the handshake."""
         listener = self._endpoint.listener
         plain = socket.create_connection((listener.reachable_address, listener.port), self.timeout)
         if not self._endpoint.secure:
@@ -127,7 +128,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _exchange(endpoint: Endpoint, context: ssl.SSLContext, timeout_s: float) -> tuple[int, bytes]:
-    connection = _Connection(endpoint, context, timeout_s)
+    connection = Connection(endpoint, context, timeout_s)
     headers = {"User-Agent": "opstrace-probe", "Connection": "close"}
     if endpoint.key:
         headers["DD-API-KEY"] = endpoint.key

@@ -82,6 +82,13 @@ _LOGS = {
     "/api/v2/logs": Endpoint((Family.LOGS, Family.LOGS_TEXT)),
     "/v1/input": Endpoint((Family.LOGS, Family.LOGS_TEXT), status=200),
 }
+# Tracks of the event platform (datadog-intake.md, section 15).
+_TRACKS: Final = (
+    *("agentdiscovery", "compliance", "contimage", "contlcycle", "data_streams_messages", "databasequery"),
+    *("dbmactivity", "dbmcolumnstatistics", "dbmhealth", "dbmmetadata", "dbmmetrics", "genresources", "kubeactions"),
+    *("ndm", "ndmconfig", "ndmflow", "ndmtraps", "netpath", "query-actions", "sbom", "sdsresult", "secinfo"),
+    *("secruntime", "softinv", "synthetics"),
+)
 # Answered as their senders need it, and kept until they are understood.
 _ANSWERED = {
     **dict.fromkeys(
@@ -95,11 +102,18 @@ _ANSWERED = {
             "/api/v2/apmtelemetry",
             "/api/v2/orch",
             "/api/v2/orchmanif",
+            "/api/v0.1/pipeline_stats",
             "/api/v0.2/stats",
             "/api/v0.2/traces",
+            "/api/v1/lineage",
+            "/api/v2/agenthealth",
+            "/api/v2/debugger",
+            "/api/v2/profile",
+            "/api/v2/secdump",
         ),
         Endpoint(),
     ),
+    **dict.fromkeys((f"/api/v2/{track}" for track in _TRACKS), Endpoint()),
 }
 # Asked by Agents beside intake.
 _ASKED = {

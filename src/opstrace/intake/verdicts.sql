@@ -16,7 +16,7 @@ SELECT
         'not_finite',
         'future',
         'ancient',
-        'no_points'
+        'no_points' -- of a series
     ][code % 100]) AS reason,
     code = 51 AS late,
     code = 52 AS untimed,

@@ -25,7 +25,6 @@ from opstrace.store.logs import Log, parse_filter
 from opstrace.tenants import Tenant
 
 _DAY_S: Final = 86_400
-_HOUR_S: Final = 3600
 _DEFAULT_LOGS: Final = 1000
 MAX_LOGS: Final = 10_000
 _STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400}
@@ -79,7 +78,7 @@ class _Admin:
     async def logs(self, request: Request) -> Mapping[str, Any]:
         """Answer the youngest logs of a range of time that hold the query's words and have its tags."""
         tenant = self.sources.tenant_of(request)
-        start_s, end_s = _range(request, default_s=_HOUR_S)
+        start_s, end_s = _range(request, default_s=_DAY_S / 24)
         wanted = parse_filter(request.query_params.get("query", ""))
         limit = _limit(request)
         found = await asyncio.to_thread(

@@ -1,0 +1,74 @@
+"""What the command asks of a running server: its books, and to replay what it kept."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from opstrace import probe
+from opstrace.config import SYSTEM_TENANT
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance
+
+# A replay decodes everything that is kept before it answers.
+TIMEOUT_S: Final = 600.0
+_OUTCOMES: Final = ("received", "stored", "refused", "kept", "duplicate", "late", "dropped", "replayed")
+
+
+def ask(instance: Instance, method: str, path: str) -> Any:
+    """Return the document a running instance answers at a path below /admin; raise InstanceError."""
+    endpoint = next(one for one in probe.endpoints(instance) if one.tenant == SYSTEM_TENANT)
+    connection = probe.Connection(endpoint, probe.client_context(instance), TIMEOUT_S)
+    try:
+        connection.request(method, path, headers={"DD-API-KEY": instance.probe_key(SYSTEM_TENANT)})
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+    except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
+        raise InstanceError(
+            f"{instance.name} does not answer: {error}; `opstrace status local {instance.name}` says more"
+        ) from error
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        raise InstanceError(f"{instance.name} answered {answer.status}: {'; '.join(document.get('errors', []))}")
+    return document
+
+
+def losses_table(entries: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a row a sender and unit: numbers by outcome, and the reasons of refusals and drops."""
+    senders: dict[tuple[str, ...], dict[str, int]] = {}
+    reasons: dict[tuple[str, ...], dict[str, int]] = {}
+    for entry in entries:
+        key = tuple(str(entry[name]) for name in ("tenant", "host", "version", "unit"))
+        numbers = senders.setdefault(key, dict.fromkeys(_OUTCOMES, 0))
+        numbers[entry["outcome"]] += entry["total"]
+        if entry["reason"]:
+            of_sender = reasons.setdefault(key, {})
+            of_sender[entry["reason"]] = of_sender.get(entry["reason"], 0) + entry["total"]
+    head = ["TENANT", "HOST", "VERSION", "UNIT", *(outcome.upper() for outcome in _OUTCOMES), "REASONS"]
+    return [
+        head,
+        *([*map(_cell, key), *map(str, numbers.values()), _reasons(reasons.get(key, {}))]
+          for key, numbers in sorted(senders.items())),
+    ]  # fmt: skip
+
+
+def kept_table(kept: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a row a tenant and route of which something is kept."""
+    names = ("tenant", "route", "requests", "bytes")
+    return [[name.upper() for name in names], *([str(row[name]) for name in names] for row in kept)]
+
+
+def replayed_table(replayed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a row a tenant, route and fate of what was replayed."""
+    names = ("tenant", "route", "fate", "requests")
+    return [[name.upper() for name in names], *([str(row[name]) for name in names] for row in replayed)]
+
+
+def _cell(text: str) -> str:
+    return text or "-"
+
+
+def _reasons(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {number}" for reason, number in sorted(numbers.items())) or "-"
