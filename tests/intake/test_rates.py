@@ -1,0 +1,50 @@
+import pytest
+
+from opstrace.config import Limits
+from opstrace.errors import RateExceeded
+from opstrace.intake.rates import BURST_S, Rates
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_tenant_may_send_its_rate_and_a_burst_and_no_more() -> None:
+    clock = Clock()
+    rates = Rates(Limits(max_payloads_per_s=2), clock)
+    for _ in range(int(2 * BURST_S)):
+        rates.admit("t")
+    with pytest.raises(RateExceeded, match="2 payloads per second") as refusal:
+        rates.admit("t")
+    assert refusal.value.retry_after_s >= 1
+    rates.admit("another")
+    clock.now += 0.5
+    rates.admit("t")
+    with pytest.raises(RateExceeded):
+        rates.admit("t")
+
+
+def test_points_are_counted_after_they_came_and_are_owed() -> None:
+    clock = Clock()
+    rates = Rates(Limits(max_points_per_s=10), clock)
+    rates.admit("t")
+    rates.spend("t", 1000)
+    with pytest.raises(RateExceeded, match="10 points per second") as refusal:
+        rates.admit("t")
+    assert refusal.value.retry_after_s == 60
+    clock.now += (1000 - 10 * BURST_S + 1) / 10
+    rates.admit("t")
+
+
+def test_a_pause_does_not_save_up_more_than_a_burst() -> None:
+    clock = Clock()
+    rates = Rates(Limits(max_payloads_per_s=1), clock)
+    rates.admit("t")
+    clock.now += 3600
+    for _ in range(int(BURST_S)):
+        rates.admit("t")
+    with pytest.raises(RateExceeded):
+        rates.admit("t")
