@@ -5,7 +5,6 @@ Columns, references and checks: datadog-intake.md, section 7 (DataDog/agent-payl
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opstrace.errors import Undecodable
-from opstrace.intake.columns import MAX_COLUMN_VALUES, fields, fixed, places, running, runs, signed, strings, varints
+from opstrace.intake.columns import (
+    MAX_COLUMN_VALUES,
+    fields,
+    fixed,
+    legible,
+    places,
+    running,
+    runs,
+    signed,
+    strings,
+    text,
+    varints,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,11 +90,11 @@ class _MetricData:
                     parts[column].append(values)
         self._columns = {column: b"".join(values) for column, values in parts.items()}
 
-    def _read_metadata(self, part: memoryview) -> None:
+    def _read_metadata(self, metadata: memoryview) -> None:
         into = {_METADATA_TAGS: self.tags, _METADATA_RESOURCES: self.resources}
-        for number, text in fields(part):
+        for number, part in fields(metadata):
             if number in into:
-                into[number].append(_legible(bytes(text)))
+                into[number].append(bytes(part).decode("utf-8", "replace"))
 
     def has(self, column: int) -> bool:
         return column in self._columns
@@ -98,9 +109,9 @@ class _MetricData:
     def signed(self, column: int, length: int | None = None) -> "Ints":
         return _of_length(column, signed(varints(self.bytes_of(column))), length)
 
-    def strings(self, column: int) -> list[str]:
+    def strings(self, column: int) -> pa.StringArray:
         """Return a dictionary; the first entry is the empty string that reference 0 means."""
-        return [_legible(entry) for entry in strings(self._columns.get(column, b""))]
+        return legible(strings(self._columns.get(column, b"")))
 
     def references(self, column: int, series: int, entries: int, *, optional: bool = False) -> "Ints":
         """Return, one a series, which entry of a dictionary it refers to."""
@@ -108,16 +119,12 @@ class _MetricData:
             return np.zeros(series, dtype=np.int64)
         return _within(column, running(self.signed(column, series)), entries)
 
-    @cached_property
-    def names(self) -> list[str]:
-        try:
-            return [entry.decode() for entry in strings(self._columns.get(_NAMES, b""))]
-        except UnicodeDecodeError as error:
-            raise Undecodable("a metric's name is not valid UTF-8") from error
-
-
-def _legible(text: bytes) -> str:
-    return text.decode("utf-8", "replace")
+    def names(self) -> pa.StringArray:
+        """Return the dictionary of metric names: one that cannot be read cannot be guessed either."""
+        found = text(strings(self._columns.get(_NAMES, b"")))
+        if found is None:
+            raise Undecodable("a metric's name is not valid UTF-8")
+        return found
 
 
 def _of_length(column: int, values: "NDArray[Any]", length: int | None) -> "NDArray[Any]":
@@ -157,7 +164,7 @@ class _Series:
 
     @classmethod
     def of(cls, data: _MetricData, types: "Ints", body: int, tenant: str) -> "_Series":
-        count = len(types)
+        count, names = len(types), data.names()
         tag_sets = _tag_sets(data)
         resource_sets = _ResourceSets.of(data)
         units = np.zeros(count, dtype=np.int64)
@@ -170,12 +177,12 @@ class _Series:
         tags = data.references(_TAG_SET_REFS, count, len(tag_sets))
         resources = data.references(_RESOURCES_REFS, count, len(resource_sets.hosts))
         columns = {
-            "sent_name": (pa.array(data.names), data.references(_NAME_REFS, count, len(data.names))),
+            "sent_name": (names, data.references(_NAME_REFS, count, len(names))),
             "host": (pa.array(resource_sets.hosts), resources),
             "type": (pa.array(_KINDS), np.where((types & 0x0F) < len(_KINDS), types & 0x0F, 0)),
-            "unit": (pa.array(dictionaries["unit"]), units),
+            "unit": (dictionaries["unit"], units),
             "source_type": (
-                pa.array(dictionaries["source_type"]),
+                dictionaries["source_type"],
                 data.references(_SOURCE_TYPE_REFS, count, len(dictionaries["source_type"]), optional=True),
             ),
             "tags": (tag_sets, tags),
@@ -194,8 +201,11 @@ class _Series:
 
     def rows(self, wanted: "NDArray[np.bool_]", points: dict[str, pa.Array]) -> pa.Table:
         """Return some of the series with what is known of their points."""
-        mask = pa.array(wanted)
-        return pa.table({**{name: column.filter(mask) for name, column in self.columns.items()}, **points})
+        columns = self.columns
+        if not wanted.all():
+            mask = pa.array(wanted)
+            columns = {name: column.filter(mask) for name, column in columns.items()}
+        return pa.table({**columns, **points})
 
 
 _DICTIONARIES: Final = {"unit": _UNITS, "source_type": _SOURCE_TYPES}
@@ -229,22 +239,23 @@ def _tag_sets(data: _MetricData) -> pa.ListArray:
         raise Undecodable(f"column {_TAG_SETS} refers to a tag or set that is not there")
     sets = _expanded(_Ragged(entries, sets.offsets))
     return pa.ListArray.from_arrays(
-        pa.array(np.append(0, sets.offsets), pa.int32()), pa.array(tags).take(pa.array(sets.entries))
+        pa.array(np.append(0, sets.offsets), pa.int32()), tags.take(pa.array(sets.entries))
     )
 
 
 def _split(values: "Ints") -> _Ragged:
     """Take lists apart that follow each other, each behind its length; a loop over what a dictionary holds."""
-    listed, starts, lengths, place = values.tolist(), [], [], 0
-    while place < len(listed):
-        length = listed[place]
-        if not 0 <= length < len(listed) - place:
-            raise Undecodable(f"column {_TAG_SETS} has a set that is longer than the column")
-        starts.append(place + 1)
-        lengths.append(length)
-        place += 1 + length
-    sizes = np.array(lengths, dtype=np.int64)
-    return _Ragged(values[runs(np.array(starts, dtype=np.int64), sizes)], places(sizes))
+    # Lengths that cannot be are held within the column here, so that the loop ends, and found below.
+    total = len(values)
+    steps, starts, place = (np.clip(values, 0, total) + 1).tolist(), [], 0
+    while place < total:
+        starts.append(place)
+        place += steps[place]
+    heads = np.array(starts, dtype=np.int64)
+    lengths = values[heads]
+    if place != total or np.any(lengths < 0):
+        raise Undecodable(f"column {_TAG_SETS} has a set that is longer than the column")
+    return _Ragged(np.delete(values, heads), places(lengths))
 
 
 def _expanded(sets: _Ragged) -> _Ragged:
@@ -273,7 +284,7 @@ class _ResourceSets:
     @classmethod
     def of(cls, data: _MetricData) -> "_ResourceSets":
         lengths = data.unsigned(_RESOURCE_LENGTHS)
-        texts = data.strings(_RESOURCES)
+        texts = data.strings(_RESOURCES).to_pylist()
         kinds = data.signed(_RESOURCE_TYPES)
         _check_lengths(_RESOURCE_LENGTHS, lengths, len(kinds))
         names = running(data.signed(_RESOURCE_NAMES, len(kinds)), lengths)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from opstrace.errors import Undecodable
 
@@ -108,21 +109,61 @@ def fixed(column: "Bytes", dtype: str) -> "NDArray[np.float64]":
     return column.view(dtype).astype(np.float64)
 
 
-def strings(table: bytes) -> list[bytes]:
-    """Return the entries of a string table: each behind its length. The one loop, over what a dictionary holds."""
-    view, place, found = memoryview(table), 0, [b""]
-    while place < len(table):
+def strings(table: bytes) -> pa.BinaryArray:
+    """Return the entries of a string table, each behind its length there; entry 0 is the empty one.
+
+    The one loop here, over what a dictionary holds: an entry begins where the one before it ends.
+    """
+    view, size, place = memoryview(table), len(table), 0
+    heads: list[int] = []
+    for _ in range(MAX_TABLE_STRINGS):
+        if place >= size:
+            break
+        heads.append(place)
         length = table[place]
         if length < 0x80:
-            place += 1
+            place += 1 + length
         else:
             length, place = _varint(view, place)
-        found.append(table[place : place + length])
-        place += length
-        if len(found) > MAX_TABLE_STRINGS:
-            raise Undecodable(f"a dictionary has more than {MAX_TABLE_STRINGS} strings")
-    if place > len(table):
+            place += length
+    if place > size:
         raise Undecodable("the last string of a dictionary is cut short")
+    if place < size:
+        raise Undecodable(f"a dictionary has more than {MAX_TABLE_STRINGS} strings")
+    return _without_lengths(table, np.array([*heads, size], dtype=np.int64))
+
+
+def _without_lengths(table: bytes, bounds: "Ints") -> pa.BinaryArray:
+    """Return the strings between bounds, without the lengths they begin with, after an empty one."""
+    content = np.frombuffer(table, dtype=np.uint8)
+    heads, ends = bounds[:-1], bounds[1:]
+    starts, more = heads + 1, np.flatnonzero(content[heads] >= 0x80)
+    while len(more):
+        starts[more] += 1
+        more = more[content[starts[more] - 1] >= 0x80]
+    kept = np.ones(len(table), dtype=bool)
+    kept[runs(heads, starts - heads)] = False
+    offsets = np.append([0, 0], np.cumsum(ends - starts)).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.binary(), len(heads) + 1, [None, pa.py_buffer(offsets.data), pa.py_buffer(content[kept].data)]
+    )
+
+
+def legible(entries: pa.BinaryArray) -> pa.StringArray:
+    """Return entries as text; what is not UTF-8 becomes the character that says so."""
+    found = text(entries)
+    if found is None:
+        return pa.array([entry.decode("utf-8", "replace") for entry in entries.to_pylist()], pa.string())
+    return found
+
+
+def text(entries: pa.BinaryArray) -> pa.StringArray | None:
+    """Return entries as text; nothing where one of them is not UTF-8."""
+    found = pa.Array.from_buffers(pa.string(), len(entries), entries.buffers())
+    try:
+        found.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
     return found
 
 

@@ -26,7 +26,9 @@ class SketchDecoder:
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the wire has the time)
         """Bring what was decoded to `staged`."""
-        if self._connection.execute(self._stage):
+        # Preparing the statement takes 15 ms, and most payloads of columns have no sketches.
+        if self._connection.read("SELECT 1 FROM staged_sketches LIMIT 1").num_rows:
+            self._connection.execute(self._stage)
             self._digests = {i: _digest(body.content) for i, body in bodies.items()}
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
