@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from end_to_end import wire
+from end_to_end import columnar, wire
 from end_to_end.instance import Answer, Instance, label_set
 
 V1, V2, CHECKS = "/api/v1/series", "/api/v2/series", "/api/v1/check_run"
+V3, SKETCHES, VALUES = "/api/intake/metrics/v3/series", "/api/beta/sketches", "/api/v1/distribution_points"
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 ACCEPTED, REFUSED = 202, 400
 bounded = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -54,6 +55,49 @@ CHECKS_DOCUMENT = [
     {"check": "hostile.check", "host_name": "web-1", "timestamp": 1764000000, "status": 0, "tags": ["env:prod"]},
     {"check": "hostile.check", "host_name": "web-2", "timestamp": 1764000000, "status": 2, "message": None},
 ]
+
+VALUES_DOCUMENT = {
+    "series": [
+        {
+            "metric": "hostile.values",
+            "points": [[1764000000, [1, 1.5, -2]], [1764000010, []]],
+            "type": "distribution",
+            "host": "web-1",
+            "device": "sda1",
+            "tags": ["env:prod", "canary"],
+        }
+    ]
+}
+SKETCH = {"cnt": 3, "min": 1, "max": 2, "sum": 4, "k": [1338, 1383], "n": [2, 1]}
+SKETCHES_DOCUMENT = {
+    "sketches": [
+        {
+            "metric": "hostile.sketch",
+            "host": "web-1",
+            "tags": ["env:prod"],
+            "dogsketches": [{"ts": 1764000000, **SKETCH}],
+        },
+        {"metric": "hostile.sketch", "dogsketches": [{"ts": 1764000000, **SKETCH}, {"ts": 1764000010, **SKETCH}]},
+    ]
+}
+COLUMNAR_DOCUMENT = {
+    "series": [
+        {"metric": "hostile.column", "type": "gauge", "points": [[1764000000, 1.5]], "tags": ["env:prod", "canary"]},
+        {
+            "metric": "hostile.column",
+            "type": "rate",
+            "points": [[1764000000, 7]],
+            "tags": ["env:prod"],
+            "unit": "byte",
+        },
+        {
+            "metric": "hostile.sketch",
+            "type": "sketch",
+            "points": [[1764000000, SKETCH]],
+            "resources": [["host", "web-1"]],
+        },
+    ]
+}
 
 # Every kind of JSON value, among them those a decoder trips over: huge numbers, lone surrogates, odd names.
 foreign = st.recursive(
@@ -190,6 +234,32 @@ def test_v2_protobuf_damaged(instance: Instance, senders: ThreadPoolExecutor, bo
 
 
 @bounded
+@given(body=confused(VALUES_DOCUMENT))
+def test_distribution_points_of_another_kind(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, VALUES, JSON, body)
+
+
+@bounded
+@given(body=damaged(wire.sketch_payload(SKETCHES_DOCUMENT)))
+def test_sketches_damaged(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, SKETCHES, PROTOBUF, body)
+
+
+@bounded
+@given(body=damaged(columnar.payload(COLUMNAR_DOCUMENT)))
+def test_columns_damaged(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
+    survives(instance, senders, V3, PROTOBUF, body)
+
+
+@bounded
+@given(body=messages, path=st.sampled_from([V3, SKETCHES]))
+def test_distributions_of_another_schema(
+    instance: Instance, senders: ThreadPoolExecutor, body: bytes, path: str
+) -> None:
+    survives(instance, senders, path, PROTOBUF, body)
+
+
+@bounded
 @given(body=messages)
 def test_v2_protobuf_of_another_schema(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
     survives(instance, senders, V2, PROTOBUF, body)
@@ -210,6 +280,9 @@ BROKEN = [
     (V2, JSON, b'{"series": [{"metric": "hostile.broken"'),
     (V2, PROTOBUF, wire.metric_payload(V2_DOCUMENT)[:-3]),
     (CHECKS, JSON, b'[{"check": "hostile.broken", "status": 0}'),
+    (V3, PROTOBUF, columnar.payload(COLUMNAR_DOCUMENT)[:-3]),
+    (SKETCHES, PROTOBUF, wire.sketch_payload(SKETCHES_DOCUMENT)[:-3]),
+    (VALUES, JSON, b'{"series": [{"metric": "hostile.broken", "points": [['),
 ]
 
 
