@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -61,9 +62,26 @@ def test_corpus(case: Case, instance_of: InstanceOf) -> None:
     judge_series(case, instance, moment, answered)
     for query, vector in case.asks(moment):
         assert instance.vector(query, moment.now_s, case.tenant) == vector, query
+    for query, expected in case.logs(moment):
+        judge_logs(instance, case.tenant, query, expected, answered)
     after = refusals(instance) if "counted" in case.said else {}
     for reason, times in case.said.get("counted", {}).items():
         assert after.get(reason, 0.0) - before.get(reason, 0.0) == times, reason
+
+
+def judge_logs(instance: Instance, tenant: str, query: str, expected: list[dict[str, Any]], answered: range) -> None:
+    """Compare every log a query finds; one without a time of its own has that of its arrival."""
+    parameters = urlencode({"query": query, "from": answered.start / SECOND_MS - WINDOW_S, "limit": 100})
+    answer = instance.send("GET", f"/admin/logs?{parameters}", headers={"DD-API-KEY": instance.key(tenant)})
+    assert answer.status == 200, answer
+    assert answer.json()["more"] is False
+    found = sorted(answer.json()["logs"], key=lambda log: str(log["message"]))
+    wanted = sorted(expected, key=lambda log: str(log["message"]))
+    for log, like in zip(found, wanted, strict=False):
+        if like["timestamp_ms"] is None:
+            assert log["timestamp_ms"] in answered
+            like["timestamp_ms"] = log["timestamp_ms"]
+    assert found == wanted
 
 
 def judge_series(case: Case, instance: Instance, moment: Moment, answered: range) -> None:

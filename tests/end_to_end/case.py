@@ -14,7 +14,7 @@ from end_to_end import columnar, wire
 from end_to_end.instance import Answer, Instance, LabelSet, Samples, label_set
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-CASE_KEYS = {"about", "config", "tenant", "send", "series", "absent", "counted", "asks"}
+CASE_KEYS = {"about", "config", "tenant", "send", "series", "absent", "counted", "asks", "logs"}
 REQUEST_KEYS = {
     "headers",
     "json",
@@ -30,6 +30,16 @@ REQUEST_KEYS = {
     "answer",
 }
 METHODS = {"get", "post", "put", "delete", "head"}
+# What is shown of a log that says nothing but a message.
+NOTHING_SAID: dict[str, Any] = {
+    "host": "",
+    "service": "",
+    "source": "",
+    "status": "info",
+    "tags": [],
+    "message": "",
+    "attributes": {},
+}
 CHUNK = 1000
 LONGEST_COMPLAINT = 400  # a refusal lands in the sender's log
 
@@ -238,6 +248,16 @@ class Case:
         for said in self.said.get("asks", []):
             rows = ((label_set(moment.resolve(row.get("labels", {}))), row["value"]) for row in said["vector"])
             yield said["query"], dict(rows)
+
+    def logs(self, moment: Moment) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Yield each query of logs with what it must find; what a case leaves out is empty, the status `info`."""
+        for asked in self.said.get("logs", []):
+            found = [
+                {**NOTHING_SAID, **moment.resolve({k: v for k, v in log.items() if k != "at"})}
+                | ({"timestamp_ms": moment.milliseconds(log["at"])})
+                for log in asked["found"]
+            ]
+            yield moment.fill(asked["query"]), found
 
     def names(self, moment: Moment) -> list[str]:
         """Return every metric name the case speaks of, also those that must not be there."""

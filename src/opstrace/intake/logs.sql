@@ -65,8 +65,11 @@ FROM
         multiIf(
             s.timestamp != '', s.timestamp, s.`@timestamp` != '', s.`@timestamp`, s._timestamp != '', s._timestamp, s.date
         ) AS time_said,
+        toFloat64OrNull(s.timestamp) IS NOT NULL
+            OR parseDateTime64BestEffortOrNull(s.timestamp, 3, 'UTC') IS NOT NULL AS readable,
         arrayFilter(
-            key -> key NOT IN ('message', 'status', 'timestamp', 'hostname', 'service', 'ddsource', 'ddtags')
+            key -> key NOT IN ('message', 'status', 'hostname', 'service', 'ddsource', 'ddtags')
+                AND NOT (key = 'timestamp' AND readable)
                 AND NOT (key = 'host' AND s.hostname = '')
                 AND NOT (key = 'source' AND s.ddsource = ''),
             JSONExtractKeys(line)
