@@ -8,7 +8,7 @@ SELECT
     tenant,
     place,
     payload,
-    kind IN ('Object', 'String'),
+    first IN ('{', '"'),
     time_said,
     multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
     if(s.service != '', s.service, default_service),
@@ -18,7 +18,7 @@ SELECT
         if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
         splitByChar(',', default_tags)
     ),
-    if(kind = 'String', JSONExtractString(line), s.message),
+    if(first = '"', JSONExtractString(line), s.message),
     if(
         empty(others),
         '',
@@ -46,7 +46,7 @@ FROM
         default_service,
         default_source,
         default_tags,
-        JSONType(line) AS kind,
+        substring(trimLeft(line), 1, 1) AS first,
         JSONExtract(line, 'Tuple(
             message      String,
             status       String,
@@ -88,7 +88,8 @@ FROM
             multiIf(
                 startsWith(trimLeft(text), '['), JSONExtractArrayRaw(text),
                 isValidJSON(text), [text],
-                splitByChar('\n', text)
+                -- Of lines each is judged alone; what is no JSON becomes what is no log.
+                arrayMap(line -> if(isValidJSON(line) OR trim(line) = '', line, 'null'), splitByChar('\n', text))
             ) AS lines
         FROM Python(rows)
     )
