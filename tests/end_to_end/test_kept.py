@@ -1,0 +1,204 @@
+"""What is not understood: answered as its sender needs it, kept as it came, replayed once it is understood."""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from end_to_end import wire
+from end_to_end.instance import Instance, running
+from opstrace.store.kept import Kept, KeptRequests, Record, read_records
+
+COLLECTOR_STATUS = bytes.fromhex("030017000000000000000000000000001a021002")
+# Encoding 2 is zstd of before its first version, which nothing here can read.
+LEGACY_FRAME = bytes.fromhex("03020c00" + "00" * 12 + "25b52ffd") + b"\x99" * 50
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    limits = {"max_kept_bytes": 200_000, "max_flares": 2, "max_flare_bytes": 300_000}
+    with running(tmp_path, "kept", {"tenants": ["default", "other"], "limits": limits}) as one:
+        yield one
+
+
+def home(instance: Instance) -> Path:
+    return Path(instance.environment()["HOME"], ".local", "share", "opstrace", instance.name)
+
+
+def kept(instance: Instance, tenant: str = "default") -> list[Record]:
+    store = KeptRequests(home(instance) / "kept", max_bytes=1 << 30, max_days=7)
+    return [record for segment in store.segments(tenant) for record in read_records(segment)]
+
+
+def losses(instance: Instance, tenant: str = "default") -> Any:
+    return instance.send("GET", "/admin/losses", headers={"DD-API-KEY": instance.key(tenant)}).json()
+
+
+def test_a_request_is_kept_as_it_came_without_its_keys(instance: Instance) -> None:
+    body = wire.ENCODERS["zstd without content size"](b"profile" * 100)
+    answer = instance.send(
+        "POST",
+        f"//api/v2/profile/?api_key={instance.key()}&application_key=secret&version=1",
+        body,
+        {
+            "DD-API-KEY": instance.key(),
+            "Authorization": "Bearer secret",
+            "Content-Encoding": "zstd",
+            "User-Agent": "datadog-agent/7.75.3",
+            "X-Dd-Hostname": "web-1",
+        },
+    )
+    assert (answer.status, answer.json()) == (202, {})
+    instance.run("stop", instance.name)
+    (record,) = kept(instance)
+    assert record.body == body
+    request = record.request
+    assert (request.method, request.path, request.query) == ("POST", "/api/v2/profile", "version=1")
+    assert (request.version, request.host) == ("7.75.3", "web-1")
+    assert request.headers["content-encoding"] == "zstd"
+    assert abs(request.time_ms / 1000 - time.time()) < 600
+    everything = b"".join(path.read_bytes() for path in (home(instance) / "kept").rglob("*.kept"))
+    assert instance.key().encode() not in everything
+    assert b"secret" not in everything
+    instance.run("start", instance.name)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"]
+)
+def test_process_checks_get_their_status_whatever_they_send(instance: Instance, path: str) -> None:
+    for body in (LEGACY_FRAME, b"", b"\x03"):
+        answer = instance.send("POST", path, body, {"DD-API-KEY": instance.key()})
+        assert (answer.status, answer.media_type, answer.body) == (200, "application/x-protobuf", COLLECTOR_STATUS)
+    assert [row["requests"] for row in losses(instance)["kept"]] == [2]
+
+
+def test_probes_are_not_kept(instance: Instance) -> None:
+    for path in ("/api/v2/ndm", "/api/v2/nobody-knows", "/api/v2/orch"):
+        for body in (b"", b"{}", b"[]", b" {}\n"):
+            assert instance.send("POST", path, body, {"DD-API-KEY": instance.key()}).status == 202
+    assert losses(instance)["kept"] == []
+
+
+def test_a_bound_holds_and_what_goes_is_counted(instance: Instance) -> None:
+    for _ in range(30):
+        assert instance.send("POST", "/api/v2/loud", b"x" * 10_000, {"DD-API-KEY": instance.key()}).status == 202
+    found = losses(instance)
+    (row,) = found["kept"]
+    assert row["bytes"] <= 200_000
+    dropped = [
+        entry["total"] for entry in found["entries"] if (entry["unit"], entry["outcome"]) == ("payloads", "dropped")
+    ]
+    assert dropped == [30 - row["requests"]]
+    assert losses(instance, "other")["kept"] == []
+
+
+def test_a_version_that_understands_replays_what_was_kept(instance: Instance) -> None:
+    """As an upgrade does: requests of routes that are understood now lie among the kept ones."""
+    instance.run("stop", instance.name)
+    now = int(time.time())
+    series = {"series": [{"metric": "kept.once", "host": "web-1", "points": [[now - 60, 4.5]]}]}
+    requests = [
+        ("/api/v1/series", wire.ENCODERS["zstd"](json.dumps(series).encode()), {"content-encoding": "zstd"}),
+        ("/api/v1/series", b"{broken", {}),
+        ("/api/v2/nobody-knows", b"still", {}),
+        ("/api/v2/logs", b"kept-log line", {"content-type": "text/plain"}),
+    ]
+    agent = {"dd-agent-version": "7.99.0"}
+    records = [
+        Record(Kept(time_ms=1, method="POST", path=path, headers={**agent, **headers}), body).encode()
+        for path, body, headers in requests
+    ]
+    KeptRequests(home(instance) / "kept", max_bytes=1 << 20, max_days=7).append("default", "other", records)
+    instance.run("start", instance.name)
+    fates = json.loads(instance.run("replay", instance.name, "--json").stdout)["replayed"]
+    assert [(one["route"], one["fate"], one["requests"]) for one in fates] == [
+        ("/api/v1/series", "stored", 1),
+        ("/api/v1/series", "undecodable", 1),
+        ("/api/v2/logs", "stored", 1),
+        ("/api/v2/nobody-knows", "not_understood", 1),
+    ]
+    assert list(instance.samples("kept_once", now, 3600).values()) == [{(now - 60) * 1000: "4.5"}]
+    found = losses(instance)
+    assert [row["requests"] for row in found["kept"]] == [2]
+    booked = {
+        (e["unit"], e["outcome"], e["reason"]): e["total"] for e in found["entries"] if e["version"] == "7.99.0"
+    }
+    assert booked["payloads", "replayed", "stored"] == 2
+    assert booked["payloads", "replayed", "undecodable"] == 1
+    again = json.loads(instance.run("replay", instance.name, "--json").stdout)["replayed"]
+    assert [one["fate"] for one in again] == ["undecodable", "not_understood"]
+
+
+def flare(archive: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return a form as an Agent sends it (datadog-intake.md, section 18.2)."""
+    field = b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    form = field % (b"email", b"a@example.com") + field.replace(b"%s", b'flare_file"; filename="f.zip', 1) % archive
+    return form + b"--edge--\r\n", {"Content-Type": "multipart/form-data; boundary=edge"}
+
+
+def archive_of(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("status.log", content)
+    return buffer.getvalue()
+
+
+def test_flares_become_files_and_the_newest_stay(instance: Instance) -> None:
+    key = {"DD-API-KEY": instance.key()}
+    assert instance.send("HEAD", "/support/flare", headers=key).status == 200
+    for number in range(3):
+        form, headers = flare(archive_of(b"flare %d" % number))
+        pieces = [form[at : at + 100] for at in range(0, len(form), 100)]
+        answer = instance.send("POST", "/support/flare/123", pieces, {**key, **headers})
+        assert (answer.status, answer.json()) == (200, {"case_id": 1})
+    files = sorted((home(instance) / "flares" / "default").iterdir())
+    assert [zipfile.ZipFile(path).read("status.log") for path in files] == [b"flare 1", b"flare 2"]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_a_flare_that_is_too_large_or_no_form_leaves_no_litter(instance: Instance) -> None:
+    key = {"DD-API-KEY": instance.key()}
+    form, headers = flare(b"x" * 400_000)
+    assert instance.send("POST", "/support/flare", [form], {**key, **headers}).status == 413
+    assert instance.send("POST", "/support/flare", b"", {**key, **headers}).status == 200
+    assert list((home(instance) / "flares" / "default").iterdir()) == []
+    assert instance.send("POST", "/support/flare", b"no form", key).status == 200
+    (path,) = (home(instance) / "flares" / "default").iterdir()
+    assert (path.suffix, path.read_bytes()) == (".form", b"no form")
+
+
+def test_what_diagnose_asks_is_all_green(instance: Instance) -> None:
+    """Every request of `agent diagnose` is answered below 400 (datadog-intake.md, section 18.3)."""
+    key = {
+        "DD-API-KEY": instance.key(),
+        "X-Requested-With": "datadog-agent-diagnose",
+        "Content-Type": "application/json",
+    }
+    tracks = (
+        "databasequery",
+        "dbmmetrics",
+        "dbmactivity",
+        "ndm",
+        "ndmtraps",
+        "ndmflow",
+        "netpath",
+        "contlcycle",
+        "sbom",
+    )
+    asked = [
+        *(("POST", path, b"{}") for path in ("/api/v1/series", "/intake/", "/api/v1/metadata", "/api/v2/series")),
+        *(("POST", f"/api/v2/{track}", b"{}") for track in (*tracks, "contimage", "synthetics", "softinv", "logs")),
+        ("POST", "/api/v1/check_run", b'[{"check":"test","status":0}]'),
+        ("POST", "/api/beta/sketches", b""),
+        ("GET", "/api/v1/validate", None),
+        ("HEAD", "/support/flare", None),
+        ("GET", "/_health", None),
+    ]
+    answers = {(method, path): instance.send(method, path, body, key).status for method, path, body in asked}
+    assert {asked: status for asked, status in answers.items() if status >= 400} == {}
