@@ -1,5 +1,6 @@
 """Distributions that come as values: a sketch is made of each point, as an Agent would have made it."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Final
 
@@ -53,14 +54,14 @@ class DistributionDecoder:
         if not values.num_rows:
             return set()
         sketches, missing = _sketches(values.combine_chunks())
-        for i, count in missing.items():
-            findings.refused[i]["no_value"] = findings.refused[i].get("no_value", 0) + count
+        for i, refused in missing.items():
+            findings.refused[i].update(refused)
         self._connection.execute(self._insert, rows=sketches)
         return set(values["body"].to_pylist())
 
 
-def _sketches(values: pa.Table) -> tuple[pa.Table, dict[int, int]]:
-    """Return the table with a sketch for each point, and how many values each body lacks."""
+def _sketches(values: pa.Table) -> tuple[pa.Table, defaultdict[int, Counter[str]]]:
+    """Return the table with a sketch for each point, and the values of each body that are in none, by reason."""
     samples = values["samples"].combine_chunks()
     points = samples.values
     numbers = points.values.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -71,7 +72,12 @@ def _sketches(values: pa.Table) -> tuple[pa.Table, dict[int, int]]:
     table = values.drop_columns(["samples"])
     for name, column in columns.items():
         table = table.append_column(name, column)
-    return table, _missing(values, samples, owners[~known])
+    absent = points.values.is_null().to_numpy(zero_copy_only=False)
+    missing: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for reason, lost in (("no_value", absent), ("not_finite", ~known & ~absent)):
+        for i, count in _by_body(values, samples, owners[lost]).items():
+            missing[i][reason] = count
+    return table, missing
 
 
 def _columns(
@@ -99,10 +105,10 @@ def _lists(offsets: pa.Array, column: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, column)
 
 
-def _missing(
+def _by_body(
     values: pa.Table, samples: pa.ListArray, points: "np.ndarray[tuple[int], np.dtype[np.int64]]"
 ) -> dict[int, int]:
-    """Return for each body how many of its values, given by their points, are none."""
+    """Return for each body how often its points are among these."""
     rows = np.searchsorted(samples.offsets.to_numpy(), points, side="right") - 1
     bodies, counts = np.unique(values["body"].to_numpy()[rows], return_counts=True)
     return dict(zip(bodies.tolist(), counts.tolist(), strict=True))

@@ -40,5 +40,4 @@ class DocumentDecoder:
 
 
 def _repaired(body: Body) -> Body:
-    repaired = repair(body.family, body.content)
-    return Body(body.family, body.tenant, repaired.content if repaired else _NOTHING)
+    return Body(body.family, body.tenant, repair(body.family, body.content) or _NOTHING)

@@ -42,8 +42,4 @@ def repaired_body(body: Body, i: int, findings: Findings) -> Body | None:
     except Undecodable as error:
         findings.faults[i] = str(error)
         return None
-    if repaired is None:
-        return None
-    # A number that is not finite is staged as no value; it is counted as what it was.
-    findings.refused[i] = {"not_finite": repaired.not_finite, "no_value": -repaired.not_finite}
-    return Body(body.family, body.tenant, repaired.content)
+    return Body(body.family, body.tenant, repaired) if repaired else None

@@ -93,7 +93,7 @@ class LogsDecoder:
                 findings.faults[i] = str(error)
                 continue
             if found:
-                repaired[i] = Body(body.family, body.tenant, found.content, body.facts)
+                repaired[i] = Body(body.family, body.tenant, found, body.facts)
         return repaired
 
 

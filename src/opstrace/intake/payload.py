@@ -1,6 +1,6 @@
 """What one commit takes in and gives back."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -67,9 +67,8 @@ class Findings:
     faults: dict[int, str] = field(default_factory=dict)  # broken for ever, and why; later decoders do not see these
     # Bodies that a decoder made legible, in the place of what was sent: later decoders see these.
     repaired: dict[int, Body] = field(default_factory=dict)
-    # Points that the staged rows do not show as what they were: the reason of the refusal → points; below zero where
-    # they are staged, and would be counted, under another reason.
-    refused: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    # Points that no staged row shows: the reason of the refusal → points.
+    refused: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     events: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))  # as in Verdict
     told: dict[int, Event] = field(default_factory=dict)  # as in Verdict
     logs: dict[int, dict[str, int]] = field(default_factory=dict)  # as in Verdict

@@ -5,8 +5,7 @@ parser can read is broken for ever.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
 from typing import Any, Final
 
 import msgspec
@@ -27,18 +26,11 @@ _NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """A document that the engine can read, without the numbers that are not finite."""
+def repair(family: Family, content: bytes) -> bytes | None:
+    """Return a body in which the engine found no series as JSON that it can read; None when there are none in it.
 
-    content: bytes
-    not_finite: int  # how many numbers were taken out
-
-
-def repair(family: Family, content: bytes) -> Repaired | None:
-    """Read a body in which the engine found no series; None when there are none in it.
-
-    Raises Undecodable, saying what is wrong where.
+    Numbers that are not finite are spelled out in points, where the engine reads and judges them, and are null
+    elsewhere. Raises Undecodable, saying what is wrong where.
     """
     if len(content) > MAX_REPAIR_BYTES:
         _check_is_json(content)
@@ -46,10 +38,8 @@ def repair(family: Family, content: bytes) -> Repaired | None:
     text = content.decode("utf-8", "replace").strip()
     if not text:
         return None
-    not_finite: list[str] = []
-    document = _parse(text, not_finite.append)
-    elements = _elements(family, document)
-    return Repaired(_legible(document), len(not_finite)) if elements else None
+    document = _parse(text)
+    return _legible(document) if _elements(family, document) else None
 
 
 def _legible(document: Any) -> bytes:
@@ -65,16 +55,21 @@ def _check_is_json(content: bytes) -> None:
         raise Undecodable(f"the body is not valid JSON: {error}") from error
 
 
-def _parse(text: str, not_finite: Callable[[str], None]) -> Any:
-    def number(literal: str) -> float | None:
-        value = float(literal)
-        if value in (float("inf"), float("-inf")):
-            not_finite(literal)
-            return None
-        return value
+def _spelled(value: Any, within: str = "") -> Any:
+    """Return a document without numbers that JSON lacks; `within` is `points` inside of such, else the nearest key."""
+    match value:
+        case dict():
+            return {key: _spelled(inner, within if within == "points" else key) for key, inner in value.items()}
+        case list():
+            return [_spelled(inner, within) for inner in value]
+        case float() if not math.isfinite(value):
+            return str(value) if within == "points" else None
+    return value
 
+
+def _parse(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=not_finite, parse_float=number)
+        return _spelled(json.loads(text))
     except json.JSONDecodeError as error:
         raise Undecodable(f"the body is not valid JSON: {error.msg} at character {error.pos}") from error
     except ValueError as error:

@@ -6,7 +6,7 @@ SELECT
     s.metric,
     s.host,
     multiIf(s.type IN ('rate', 'count'), s.type, s.type = 'counter', 'count', 'gauge'),
-    s.interval,
+    if(isFinite(s.interval), s.interval, 0),
     s.unit,
     s.source_type_name,
     arrayConcat(

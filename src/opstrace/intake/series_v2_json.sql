@@ -6,7 +6,7 @@ SELECT
     s.metric,
     arrayFirst(resource -> resource.type = 'host', s.resources).name,
     multiIf(s.type IN ('1', 'count'), 'count', s.type IN ('2', 'rate'), 'rate', 'gauge'),
-    s.interval,
+    if(isFinite(s.interval), s.interval, 0),
     s.unit,
     s.source_type_name,
     arrayConcat(
