@@ -259,12 +259,12 @@ def test_pages_name_only_metrics_that_exist() -> None:
 
 
 def commands(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command with the words that call it."""
+    """Yield every command that people call with the words that call it."""
     for name, found in group.commands.items():
         words = f"{prefix} {name}"
         if isinstance(found, click.Group):
             yield from commands(found, words)
-        else:
+        elif not found.hidden:
             yield words, found
 
 

@@ -76,6 +76,19 @@ def test_a_server_takes_over_from_a_killed_one_and_leaves_nothing(instance: Inst
     assert not (instance.home / "server.pid").exists()
 
 
+def test_a_server_in_the_background_has_the_lock_from_its_birth(instance: Instance) -> None:
+    """Else a command that comes while it loads finds the place free."""
+    process = server_process.spawn(instance)
+    try:
+        assert server_process.pid_of(instance) == process.pid
+        with pytest.raises(InstanceError, match="already running"):
+            server_process.spawn(instance)
+    finally:
+        process.kill()
+        process.wait()
+    assert server_process.pid_of(instance) is None
+
+
 def test_looking_does_not_keep_a_server_from_starting(instance: Instance) -> None:
     with server_process._lock_file(instance) as descriptor:
         assert server_process._take(descriptor, server_process.fcntl.LOCK_SH)

@@ -97,8 +97,7 @@ def create(provider: str, name: str, config_file: Path | None, timeout_s: float)
 @main.command()
 @click.argument("name", default=DEFAULT_INSTANCE)
 @_config
-@click.option("--background", is_flag=True, hidden=True)
-def up(name: str, config_file: Path | None, background: bool) -> None:
+def up(name: str, config_file: Path | None) -> None:
     """Run the instance NAME in the foreground, making it if there is none.
 
     NAME is `default` if it is left out, and so is the tenant of an instance made without a config. With -c the
@@ -112,7 +111,19 @@ def up(name: str, config_file: Path | None, background: bool) -> None:
         document = config.DEFAULT
     prepared = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
     with server_process.held(prepared):
-        _serve(prepared, (lambda: None) if background else lambda: _announce(prepared, set(before)))
+        _serve(prepared, lambda: _announce(prepared, set(before)))
+
+
+@main.command(hidden=True)
+@_name
+@click.argument("lock", type=int)
+def serve(name: str, lock: int) -> None:
+    """Serve the instance NAME, which `create` or `start` prepared, with the lock inherited from them."""
+    from opstrace import instance, server_process
+
+    found = instance.load(name)
+    with server_process.inherited(found, lock):
+        _serve(found, lambda: None)
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """The process that serves an instance: one at a time, known by a lock the kernel drops when the process is gone.
 
-The pid file only tells which process holds the lock; a stale one misleads nobody.
+The pid file only tells which process holds the lock; a stale one misleads nobody. A server in the background is born
+with the lock, so that nobody finds the place free while it still loads.
 """
 
 import fcntl
@@ -30,7 +31,7 @@ def pid_of(instance: Instance) -> int | None:
         if _take(descriptor, fcntl.LOCK_SH):
             return None
     try:
-        pid = int((instance.home / "server.pid").read_text(encoding="ascii"))
+        pid = int(_pid_file(instance).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return 0
     return pid if _has_open(pid, instance.home / "server.lock") else 0
@@ -39,15 +40,39 @@ def pid_of(instance: Instance) -> int | None:
 @contextmanager
 def held(instance: Instance) -> Iterator[None]:
     """Be the instance's server while inside; raise InstanceError if another process is."""
-    pid_file = instance.home / "server.pid"
     with _lock_file(instance) as descriptor:
         _take_patiently(descriptor, instance)
-        with explained(f"cannot start the server of {instance.name}"):
-            atomic_file.write(pid_file, str(os.getpid()))
-        try:
+        with _told(instance):
             yield
-        finally:
-            pid_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def inherited(instance: Instance, descriptor: int) -> Iterator[None]:
+    """Be the instance's server while inside, with the lock that `spawn` gave to this process."""
+    os.set_inheritable(descriptor, False)
+    try:
+        with _told(instance):
+            yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(instance: Instance) -> Iterator[None]:
+    _tell_pid(instance, os.getpid())
+    try:
+        yield
+    finally:
+        _pid_file(instance).unlink(missing_ok=True)
+
+
+def _tell_pid(instance: Instance, pid: int) -> None:
+    with explained(f"cannot start the server of {instance.name}"):
+        atomic_file.write(_pid_file(instance), str(pid))
+
+
+def _pid_file(instance: Instance) -> Path:
+    return instance.home / "server.pid"
 
 
 def rotate_log(instance: Instance) -> int:
@@ -62,20 +87,24 @@ def rotate_log(instance: Instance) -> int:
 
 
 def spawn(instance: Instance) -> "subprocess.Popen[bytes]":
-    """Start the server in the background, in a session of its own, writing to the instance's log."""
-    with explained(f"cannot start the server of {instance.name}"):
-        log = os.open(instance.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            return subprocess.Popen(  # noqa: S603  (ourselves, and a name that was checked)
-                [sys.executable, "-P", "-m", "opstrace", "up", instance.name, "--background"],
+    """Start the server in the background, in a session of its own, writing to the instance's log.
+
+    Raises InstanceError if another process is the server.
+    """
+    with _lock_file(instance) as lock, _log_file(instance) as log:
+        _take_patiently(lock, instance)
+        with explained(f"cannot start the server of {instance.name}"):
+            process = subprocess.Popen(  # noqa: S603  (ourselves, and a name that was checked)
+                [sys.executable, "-P", "-m", "opstrace", "serve", instance.name, str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=instance.home,
+                pass_fds=(lock,),
             )
-        finally:
-            os.close(log)
+        _tell_pid(instance, process.pid)
+        return process
 
 
 def stop(instance: Instance, timeout_s: float = STOP_TIMEOUT_S) -> bool:
@@ -112,6 +141,16 @@ def last_error(instance: Instance, offset: int) -> str | None:
         return None
     messages = [line.partition(" error: ")[2] for line in lines if " error: " in line]
     return messages[-1] if messages else None
+
+
+@contextmanager
+def _log_file(instance: Instance) -> Iterator[int]:
+    with explained(f"cannot write the log of {instance.name}"):
+        descriptor = os.open(instance.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -19,11 +19,12 @@ from http.client import HTTPException
 from itertools import count
 from os import kill
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import DEVNULL, CompletedProcess, Popen
 from typing import Any
 
 import datadog
 import pytest
+import yaml
 from datadog.api.http_client import RequestClient
 from datadog_api_client import ApiClient, Configuration
 from datadog_api_client.exceptions import ForbiddenException
@@ -143,6 +144,27 @@ def test_create_leaves_a_finished_instance_alone(walk: Walk) -> None:
     assert again.returncode == 1
     assert re.fullmatch(f"{TIMESTAMP} error: .*{NAME} exists already.*", complaint)
     assert walk.instance.key() == key
+
+
+def test_create_completes_what_was_interrupted(tmp_path: Path) -> None:
+    """Ended by force once the keys are written: run again, the same keys open a running instance."""
+    config = {"tenants": TENANTS, "http_port": free_port(), "https_port": free_port()}
+    instance = Instance("interrupted", tmp_path, config, command=(str(ROOT / "opstrace"),))
+    document = tmp_path / "config.yaml"
+    document.write_text(yaml.safe_dump(config))
+    command = [*instance.command, "create", "local", instance.name, "-c", str(document)]
+    first = Popen(command, cwd=tmp_path, env=instance.environment(), stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        wait_until((tmp_path / "tenant-api-token-system").exists, 60, "the last token file")
+        first.kill()
+        assert first.wait() == -signal.SIGKILL
+        key = instance.key()
+        again = instance.run("create", "local", instance.name, "-c", str(document))
+        assert "cluster creation finished: interrupted (local)" in again.stderr
+        assert instance.key() == key
+        assert instance.send("GET", "/api/v1/validate", headers={"DD-API-KEY": key}).status == 200
+    finally:
+        instance.destroy()
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def _check_is_json(content: bytes) -> None:
 
 
 def _spelled(value: Any, within: str = "") -> Any:
-    """Return a document without numbers that JSON lacks; `within` is `points` inside of such, else the nearest key."""
+    """Return a document without numbers that JSON lacks; `within` is `points` inside such, else the last key."""
     match value:
         case dict():
             return {key: _spelled(inner, within if within == "points" else key) for key, inner in value.items()}
