@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from end_to_end.instance import Instance, free_port, running, wait_until
+from end_to_end.instance import Instance, free_ports, running, wait_until
 from opstrace.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ WAIT_S = 60.0
 
 def prepared(directory: Path, name: str = "demo", **config: object) -> Instance:
     """Return an instance that has not been made yet, on free ports."""
-    ports = {"http_port": free_port(), "https_port": free_port()}
+    ports = free_ports()
     return Instance(name, directory, {"tenants": ["default"], **ports, **config})
 
 

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
+from opstrace.datadog.load import loads
 from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
 from opstrace.intake.acceptance import Acceptance
@@ -35,15 +36,20 @@ from opstrace.intake.translator import Translator
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
 from opstrace.store.books import Books, Entry
+from opstrace.store.checks import Checks
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.events import Events
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_writer import HostWriter
+from opstrace.store.hosts import Hosts
 from opstrace.store.kept import KeptRequests, Segment
 from opstrace.store.logs import Logs
 from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import admin, prometheus
+from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus
 from opstrace.web.query_pool import QueryLimits, QueryPool
 
 logger = logging.getLogger(__name__)
@@ -78,10 +84,13 @@ class Server:
         self.kept = KeptRequests(
             instance.home / "kept", max_bytes=limits.max_kept_bytes, max_days=limits.max_kept_days
         )
+        host_tags = HostTagTable(self.engine, config.tag_label_prefix)
+        self.host_writer = HostWriter(self.engine, writer, host_tags)
         translator = Translator(
             self.engine,
             writer,
             self.kept,
+            self.host_writer,
             limits,
             retention_days=config.metric_retention_days,
             log_retention_days=config.log_retention_days,
@@ -93,7 +102,8 @@ class Server:
         self.commit = Commit(
             translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
         )
-        self.store = Store(self.engine, writer)
+        self.store = Store(self.engine, writer, host_tags)
+        self.hosts = Hosts(self.engine, host_tags)
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
@@ -113,6 +123,7 @@ class Server:
             Route("/metrics", self._metrics),
             *prometheus.routes(self.store, promql, self._reader, self.pool),
             *admin.routes(self._admin()),
+            *datadog_api.routes(self._reader, self._datadog_endpoints()),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -142,7 +153,27 @@ class Server:
             kept=self._kept,
             replay=self._replayed,
             logs=Logs(self.engine).select,
+            events=Events(self.engine),
+            checks=Checks(self.engine),
+            hosts=self.hosts,
         )
+
+    def _datadog_endpoints(self) -> list[tuple[str, str, datadog_api.Endpoint, int]]:
+        limits = self.instance.config.limits
+        sources = datadog_hosts.HostSources(
+            hosts=self.hosts,
+            loads=lambda tenant: loads(
+                self.store.querier(tenant, self.pool.limits.budget(0)), time.time_ns() // 1_000_000
+            ),
+            record_tags=lambda tenant, sets: self.commit.between(lambda: self.host_writer.tag(tenant, sets)),
+            record_mute=lambda tenant, host, document: self.commit.between(
+                lambda: self.host_writer.note(tenant, host, "mute", document)
+            ),
+            max_tags=limits.max_tags,
+            max_tag_bytes=limits.max_tag_bytes,
+        )
+        events = datadog_events.endpoints(Events(self.engine), self.hosts)
+        return [*datadog_hosts.endpoints(sources), *events]
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
