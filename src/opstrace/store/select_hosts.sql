@@ -30,7 +30,7 @@ FROM
         host,
         0,
         uniqExact(metric_name),
-        groupUniqArrayIf(5)((metric, series), aspect = 'samples')
+        groupUniqArrayIf(5)((metric, series), aspect IN ('samples', 'sketch'))
     FROM series
     WHERE tenant = {tenant:String} AND day >= toDate32(fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC'))
     GROUP BY host
