@@ -37,7 +37,7 @@ _EXCESS: Final = """sipHash64(tenant, series) IN (SELECT key FROM excess WHERE r
                     sipHash64(tenant, series) IN (SELECT key FROM excess), 6,"""
 _LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
-_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(1, 128)) if not (c.isalnum() or c == "_"))
+_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
 
 
