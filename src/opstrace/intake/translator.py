@@ -102,6 +102,7 @@ class Translator:
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._verdicts = statement(_PACKAGE, "verdicts")
+        self._any_unseen = statement(_PACKAGE, "any_unseen")
         self._translate = statement(_PACKAGE, "translate")
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
@@ -138,14 +139,20 @@ class Translator:
         # Logs and what is kept leave nothing there, and the engine takes 40 ms to find that out.
         if not self._connection.read("SELECT count() FROM staged").column(0)[0].as_py():
             return _with_refusals(defaultdict(Judged), findings), 0
-        unseen = self._connection.execute(self._translate, **self._alphabet, **limits)
-        exceeded = bool(unseen) and self._room.admit()
+        unseen = self._translate_unseen(limits)
+        exceeded = unseen and self._room.admit()
         judged = self._judge(limits, now, exceeded=exceeded)
         if exceeded:
             self._room.clear()
-        added = self._writer.register_unseen()
+        added = self._writer.register_unseen() if unseen else 0
         self._connection.execute(self._samples, commit=commit, **limits)
         return _with_refusals(judged, findings), added
+
+    def _translate_unseen(self, limits: Mapping[str, float]) -> bool:
+        """Translate the series that have no row of their day yet, and say whether there are such."""
+        if not self._connection.read(self._any_unseen, **limits).num_rows:
+            return False
+        return self._connection.execute(self._translate, **self._alphabet, **limits) > 0
 
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
         findings = Findings()
