@@ -29,6 +29,7 @@ from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.rates import Rates
+from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
@@ -103,6 +104,7 @@ class Server:
         acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
+        self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
 
     def application(self) -> ASGIApp:
@@ -111,6 +113,7 @@ class Server:
         routes = [
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
+            *self.remote_write.routes(),
             *prometheus.routes(self.store, promql, self._reader, self.pool),
             *admin.routes(self._admin()),
             *self.intake.routes(),

@@ -3,14 +3,20 @@
 Encodings and their odd uses: datadog-intake.md, section 2.3.
 """
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
 
 import zstandard
+from cramjam import DecompressionError, snappy
+from starlette.requests import Request
 
-from opstrace.errors import PayloadTooLarge, Undecodable
+from opstrace.config import Limits
+from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
 
+# Bodies from here on are inflated off the event loop.
+_LARGE_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -20,6 +26,33 @@ _SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte from 50 to 5f
 Inflater = Callable[[bytes, int], Iterator[bytes]]
 
 
+async def read(request: Request, limits: Limits) -> bytes:
+    """Return the request's body as it was sent, also when asked again; raise PayloadTooLarge and Overloaded."""
+    if (known := getattr(request.state, "raw", None)) is not None:
+        return bytes(known)
+    if int(request.headers.get("content-length", "0")) > limits.max_body_bytes:
+        raise PayloadTooLarge("payload too large")
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limits.max_body_bytes:
+                    raise PayloadTooLarge("payload too large")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Overloaded(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
+    request.state.raw = b"".join(chunks)
+    return bytes(request.state.raw)
+
+
+async def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Inflate a body without keeping the event loop from others."""
+    if len(body) > _LARGE_BYTES:
+        return await asyncio.to_thread(inflate, body, encoding, max_bytes)
+    return inflate(body, encoding, max_bytes)
+
+
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """Return what a body holds once its Content-Encoding is undone.
 
@@ -27,13 +60,28 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     Raises PayloadTooLarge beyond `max_bytes` (while inflating, so that a bomb costs no more than the cap) and
     Undecodable for an unknown encoding or a broken stream.
     """
-    inflater = _inflater(body, encoding.strip().lower())
+    encoding = encoding.strip().lower()
+    if encoding == "snappy":
+        return _inflate_snappy(body, max_bytes)
+    inflater = _inflater(body, encoding)
     if inflater is None:
         return _capped([body], max_bytes)
     try:
         return _capped(inflater(body, _CHUNK_BYTES), max_bytes)
     except (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
         raise Undecodable(f"the body is not valid {encoding}: {error}") from error
+
+
+def _inflate_snappy(body: bytes, max_bytes: int) -> bytes:
+    """Undo Snappy's block format, which begins with the size of what is in it."""
+    if not body:
+        return b""
+    try:
+        if snappy.decompress_raw_len(body) > max_bytes:
+            raise PayloadTooLarge("payload too large")
+        return bytes(snappy.decompress_raw(body))
+    except DecompressionError as error:
+        raise Undecodable(f"the body is not valid snappy: {error}") from error
 
 
 def _capped(chunks: "Iterator[bytes] | list[bytes]", max_bytes: int) -> bytes:

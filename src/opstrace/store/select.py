@@ -265,15 +265,16 @@ class StoreQuerier:
             yield from zip(table["wanted"].to_pylist(), view.spells(own, matchers), strict=True)
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
-        """Return what is known of one metric, or of all."""
+        """Return what is known of one metric, or of all; what remote write told counts more."""
         selector = [] if metric is None else [[Matcher("__name__", MatchOp.EQUAL, metric)]]
         table = self._read("metadata", condition(self._tenant, selector, 0, _LAST_DAY * _MS_PER_DAY))
-        return [
-            MetricMetadata(
-                row["name"], _METADATA_TYPES.get(row["last_type"], "unknown"), row["last_name"], row["last_unit"]
-            )
-            for row in table.to_pylist()
-        ]
+        known = {row["name"]: _seen_metadata(**row) for row in table.to_pylist()}
+        where = Condition("tenant = {tenant:String}", {"tenant": self._tenant})
+        if metric is not None:
+            where.clause += " AND name = {metric:String}"
+            where.parameters["metric"] = metric
+        told = {row["name"]: _told_metadata(**row) for row in self._read("told_metadata", where).to_pylist()}
+        return [entry for _, entry in sorted((known | told).items())]
 
     def _view(self, start_ms: int, end_ms: int) -> HostView | None:
         """Return the tags of hosts in the range; None for a tenant without any."""
@@ -376,6 +377,15 @@ class StoreQuerier:
             )
         self._budget.check()
         return table
+
+
+def _seen_metadata(*, name: str, last_type: str, last_name: str, last_unit: str) -> MetricMetadata:
+    """Return what a metric's series tell; one that came by Datadog's API tells its name there."""
+    return MetricMetadata(name, _METADATA_TYPES.get(last_type, "unknown"), last_name if last_type else "", last_unit)
+
+
+def _told_metadata(*, name: str, type: str, help: str, unit: str) -> MetricMetadata:  # noqa: A002 (the columns' names)
+    return MetricMetadata(name, type, help, unit)
 
 
 EMPTY = Block(
