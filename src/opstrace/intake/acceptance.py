@@ -7,7 +7,7 @@ from typing import Final
 
 from opstrace.config import Limits
 from opstrace.errors import Undecodable
-from opstrace.intake import body as bodies
+from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.logs_decoder import DEFAULTS, LOGPLEX
@@ -87,7 +87,8 @@ class Acceptance:
 
     async def inflated(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
         """Return a body without its compression; raises PayloadTooLarge and Undecodable."""
-        return await bodies.inflated(raw, headers.get("content-encoding", ""), self._limits.max_inflated_bytes)
+        limit = self._limits.max_inflated_bytes
+        return await inflated(raw, headers.get("content-encoding", ""), limit, inflate)
 
     def _settle(self, parcel: Parcel, body: Body, verdict: Verdict, *, replayed: bool) -> None:
         self._count("events", parcel.tenant, verdict.events)

@@ -24,6 +24,8 @@ _SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte from 50 to 5f
 
 # Chunks of inflated bytes; never more in one chunk than the second argument says.
 Inflater = Callable[[bytes, int], Iterator[bytes]]
+# A whole body, its encoding, and how large it may become.
+Inflate = Callable[[bytes, str, int], bytes]
 
 
 async def read(request: Request, limits: Limits) -> bytes:
@@ -46,11 +48,11 @@ async def read(request: Request, limits: Limits) -> bytes:
     return bytes(request.state.raw)
 
 
-async def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Inflate a body without keeping the event loop from others."""
+async def inflated(body: bytes, encoding: str, max_bytes: int, undo: Inflate) -> bytes:
+    """Return what `inflate` or `inflate_write` returns, without keeping the event loop from others."""
     if len(body) > _LARGE_BYTES:
-        return await asyncio.to_thread(inflate, body, encoding, max_bytes)
-    return inflate(body, encoding, max_bytes)
+        return await asyncio.to_thread(undo, body, encoding, max_bytes)
+    return undo(body, encoding, max_bytes)
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -60,10 +62,7 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     Raises PayloadTooLarge beyond `max_bytes` (while inflating, so that a bomb costs no more than the cap) and
     Undecodable for an unknown encoding or a broken stream.
     """
-    encoding = encoding.strip().lower()
-    if encoding == "snappy":
-        return _inflate_snappy(body, max_bytes)
-    inflater = _inflater(body, encoding)
+    inflater = _inflater(body, encoding.strip().lower())
     if inflater is None:
         return _capped([body], max_bytes)
     try:
@@ -72,10 +71,12 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
         raise Undecodable(f"the body is not valid {encoding}: {error}") from error
 
 
-def _inflate_snappy(body: bytes, max_bytes: int) -> bytes:
-    """Undo Snappy's block format, which begins with the size of what is in it."""
+def inflate_write(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Do the same for remote writes, which come in Snappy's block format: it begins with the size of what is in it."""
+    if encoding != "snappy":
+        return inflate(body, encoding, max_bytes)
     if not body:
-        return b""
+        return body
     try:
         if snappy.decompress_raw_len(body) > max_bytes:
             raise PayloadTooLarge("payload too large")

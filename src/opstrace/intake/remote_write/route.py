@@ -18,7 +18,7 @@ from starlette.routing import Route
 from opstrace.access import Access
 from opstrace.config import Limits
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
-from opstrace.intake.body import inflated, read
+from opstrace.intake.body import inflate_write, inflated, read
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.payload import STORED, Body, Family, Verdict
@@ -91,7 +91,7 @@ class RemoteWrite:
         encoding = _encoding_of(request.headers.get("content-encoding", ""))
         self._rates.admit(tenant)
         raw = await read(request, self._limits)
-        content = await inflated(raw, encoding, self._limits.max_inflated_bytes)
+        content = await inflated(raw, encoding, self._limits.max_inflated_bytes, inflate_write)
         body = Body(family, tenant, content)
         verdict = await self._commit.submit(body)
         if verdict.fault:
