@@ -72,7 +72,7 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
 
 def inflate_write(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Do the same for remote writes, which come in Snappy's block format: it begins with the size of what is in it."""
+    """Do the same for remote writes, which come in Snappy's blocks: these begin with the size of what is inside."""
     if encoding != "snappy":
         return inflate(body, encoding, max_bytes)
     if not body:

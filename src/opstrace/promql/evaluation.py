@@ -333,7 +333,7 @@ class Evaluation:
         kept = np.zeros(vector.present.shape, dtype=bool)
         kept[groups.order] = CHOICES[node.op](groups, wanted)
         result = replace(vector, present=kept)
-        if self.bounds.instant and node.op in ("topk", "bottomk"):
+        if self.bounds.instant and vector.steps == 1 and node.op in ("topk", "bottomk"):
             return _ranked(result, groups.order, groups.rows_of, -1.0 if node.op == "topk" else 1.0)
         rows = result.inhabited
         return result if rows.all() else result.rows(rows)
