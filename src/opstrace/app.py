@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
@@ -114,7 +115,9 @@ class Server:
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
             *self.remote_write.routes(),
-            *prometheus.routes(self.store, promql, self._reader, self.pool),
+            *prometheus.routes(
+                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
+            ),
             *admin.routes(self._admin()),
             *self.intake.routes(),
         ]
@@ -136,6 +139,16 @@ class Server:
         await self.commit.drain()
         self.pool.close()
         self.engine.close()
+
+    def _about(self) -> prometheus.About:
+        config = self.instance.config
+        retention = {name: getattr(config, name) for name in ("metric_retention_days", "log_retention_days")}
+        settings = retention | {
+            f"limits.{name}": value for name, value in msgspec.structs.asdict(config.limits).items()
+        }
+        return prometheus.About(
+            {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", time.time()
+        )
 
     def _admin(self) -> admin.Sources:
         return admin.Sources(

@@ -155,6 +155,12 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.refused_queries = Counter(
+            "opstrace_query_refused_total",
+            "Requests of the Prometheus API that went over a budget, by which.",
+            ("tenant", "budget"),
+            registry=self.registry,
+        )
         self.store_rows = Gauge(
             "opstrace_store_rows", "Rows on disk, repeats included.", ("table",), registry=self.registry
         )
