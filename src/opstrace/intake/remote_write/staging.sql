@@ -59,7 +59,8 @@ CREATE TABLE staged_writes
             arrayExists(label -> length(label.1) + length(label.2) > {max_tag_bytes}, labels), 'label_too_long',
             'none'
         ),
-    metric           UInt64 MATERIALIZED sipHash64(name),
+    -- Apart from that of Datadog's metric of this name, whose series have another name in PromQL.
+    metric           UInt64 MATERIALIZED sipHash64('', name),
     label_set        UInt64 MATERIALIZED sipHash64(name, labels),
     series           UInt64 MATERIALIZED label_set,
     histogram_series UInt64 MATERIALIZED sipHash64('histograms', name, labels),
