@@ -15,7 +15,7 @@ SOURCES = Path(__file__).parents[1] / "src" / PACKAGE
 ROWS = (
     ("__main__",),
     ("cli",),
-    ("admin_client", "agent_settings", "startup"),
+    ("admin_client", "agent_settings", "query_client", "startup"),
     ("certificates", "probe", "server_process", "token_files"),
     ("app",),
     ("intake", "web"),

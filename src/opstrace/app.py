@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
@@ -30,6 +31,7 @@ from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.rates import Rates
+from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
@@ -113,6 +115,7 @@ class Server:
         acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
+        self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
 
     def application(self) -> ASGIApp:
@@ -121,7 +124,10 @@ class Server:
         routes = [
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
-            *prometheus.routes(self.store, promql, self._reader, self.pool),
+            *self.remote_write.routes(),
+            *prometheus.routes(
+                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
+            ),
             *admin.routes(self._admin()),
             *datadog_api.routes(self._reader, self._datadog_endpoints()),
             *self.intake.routes(),
@@ -144,6 +150,16 @@ class Server:
         await self.commit.drain()
         self.pool.close()
         self.engine.close()
+
+    def _about(self) -> prometheus.About:
+        config = self.instance.config
+        retention = {name: getattr(config, name) for name in ("metric_retention_days", "log_retention_days")}
+        settings = retention | {
+            f"limits.{name}": value for name, value in msgspec.structs.asdict(config.limits).items()
+        }
+        return prometheus.About(
+            {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", time.time()
+        )
 
     def _admin(self) -> admin.Sources:
         return admin.Sources(

@@ -301,6 +301,64 @@ def replay(name: str, as_json: bool) -> None:
         _print_table(admin_client.replayed_table(found["replayed"]))
 
 
+@main.command()
+@click.argument("expression")
+@click.argument("name", required=False)
+@click.option("--tenant", help="Whose series; the config's first tenant by default.")
+@click.option("--range", "range_text", metavar="DURATION", help="Over this long until now: 1h, 90m, 1d.")
+@click.option(
+    "--step", "step_text", metavar="DURATION", help="Between two values of a range; fills a line by default."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Series that are shown.")
+@_json
+def query(
+    expression: str,
+    name: str | None,
+    tenant: str | None,
+    range_text: str | None,
+    step_text: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Ask PromQL of the instance NAME and show the answer: its value now, or with --range a line a series.
+
+    NAME may be left out where there is one instance. The token is read from the file it was written to.
+    """
+    import time
+
+    from opstrace import instance, query_client
+    from opstrace.promql.duration import parse_duration
+
+    found = instance.load(name or _only_instance())
+    asked = {"query": expression, "time": f"{time.time():.3f}"}
+    endpoint = "query"
+    if range_text is not None:
+        range_ms = parse_duration(range_text)
+        step_ms = query_client.step_of(range_ms, parse_duration(step_text) if step_text else None)
+        end_s = time.time() // (step_ms / 1000) * (step_ms / 1000)
+        times = {"start": f"{end_s - range_ms / 1000:.3f}", "end": f"{end_s:.3f}", "step": f"{step_ms / 1000:.3f}"}
+        endpoint, asked = "query_range", {"query": expression, **times}
+    elif step_text is not None:
+        raise click.UsageError("--step needs --range")
+    document = query_client.ask(found, query_client.tenant_of(found, tenant), endpoint, asked)
+    if as_json:
+        _print_json(document)
+        return
+    _print_table(query_client.table(document["data"], limit))
+    for remark in (*document.get("warnings", []), *document.get("infos", [])):
+        log.warning("%s", remark)
+
+
+def _only_instance() -> str:
+    """Return the name of the one instance there is."""
+    from opstrace import instance
+
+    names = instance.names()
+    if len(names) != 1:
+        raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
+    return names[0]
+
+
 @main.group()
 def promql() -> None:
     """Work with PromQL."""

@@ -115,6 +115,31 @@ class Telemetry:
             registry=self.registry,
         )
         self.flares = Gauge("dd_api_flares", "Flares that are kept.", ("tenant",), registry=self.registry)
+        self.write_duration = Histogram(
+            "opstrace_write_duration_seconds",
+            "Time from a remote write to its answer.",
+            ("status_code", "tenant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.written = Counter(
+            "opstrace_write_stored_total",
+            "Samples and native histograms of remote writes that were stored.",
+            ("tenant", "kind"),
+            registry=self.registry,
+        )
+        self.unwritten = Counter(
+            "opstrace_write_refused_total",
+            "Samples, native histograms and exemplars of remote writes that were not stored, by reason.",
+            ("tenant", "kind", "reason"),
+            registry=self.registry,
+        )
+        self.refused_writes = Counter(
+            "opstrace_write_refused_bodies_total",
+            "Remote writes that were refused as a whole, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
         self.commit_duration = Histogram(
             "opstrace_commit_duration_seconds",
             "Time of one commit: decoding, translation, synced inserts.",
@@ -140,6 +165,12 @@ class Telemetry:
             "Time of a request of the Prometheus API.",
             ("endpoint", "status_code", "tenant"),
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.refused_queries = Counter(
+            "opstrace_query_refused_total",
+            "Requests of the Prometheus API that went over a budget, by which.",
+            ("tenant", "budget"),
             registry=self.registry,
         )
         self.store_rows = Gauge(

@@ -22,6 +22,7 @@ from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
 from opstrace.intake.protobuf_decoder import ProtobufDecoder
+from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
 from opstrace.intake.series_room import SeriesRoom
 from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
@@ -109,7 +110,10 @@ class Translator:
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits)
         self._hosts = statement(_PACKAGE, "hosts")
-        self._decoders = decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days)
+        self._decoders = [
+            RemoteWriteDecoder(engine.writer, writer, self._room, limits),
+            *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
+        ]
 
     def commit(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]] = ()) -> tuple[list[Verdict], int]:
         """Make bodies and blocks durable; return a verdict a body, and how many series rows were added.
@@ -130,7 +134,7 @@ class Translator:
                 decoder.store(commit, limits)
         finally:
             self._clear()
-        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added
+        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added + findings.added
 
     def _translated(
         self, findings: Findings, commit: int, now: float, limits: Mapping[str, float]
@@ -196,15 +200,19 @@ def _with_limits(part: str, limits: Limits) -> str:
 
 
 def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
+    written = findings.written.get(i, {})
+    for kind in ("samples", "histograms"):
+        judged.points.update(written.get(kind, {}))
     return Verdict(
         points={reason: points for reason, points in judged.points.items() if points > 0},
         fault=findings.faults.get(i, ""),
         events=findings.events.get(i, {}),
         told=findings.told.get(i),
-        series=judged.series,
+        series=judged.series + written.get("series", Counter()),
         logs=findings.logs.get(i, {}),
         facts=findings.facts.get(i, {}),
-        late=judged.late,
+        late=judged.late + findings.late[i],
         timed=judged.timed and i not in findings.untimed,
         host=judged.host or findings.hosts.get(i, ""),
+        written=written,
     )
