@@ -68,7 +68,7 @@ class Listening:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._selector = selectors.DefaultSelector()
         self._clock = clock
-        self._connections = 0
+        self._connections: set[socket.socket] = set()
 
     def add(self, ear: Ear) -> None:
         """Listen."""
@@ -86,6 +86,12 @@ class Listening:
         for key, _ in self._selector.select(timeout_s):
             key.data()
 
+    def close(self) -> None:
+        """Listen no more."""
+        self._selector.close()
+        for connection in self._connections:
+            connection.close()
+
     def _receive(self, ear: Ear) -> None:
         packets: list[bytes] = []
         receive, size = ear.socket.recv, ear.max_packet + 1
@@ -100,12 +106,12 @@ class Listening:
             connection, _ = ear.socket.accept()
         except OSError:
             return
-        if self._connections >= MAX_STREAM_CONNECTIONS:
+        if len(self._connections) >= MAX_STREAM_CONNECTIONS:
             ear.aggregator.refuse("too_many_connections", b"")
             connection.close()
             return
         connection.setblocking(False)
-        self._connections += 1
+        self._connections.add(connection)
         frames = _Frames(ear)
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._read_stream(ear, connection, frames))
 
@@ -121,8 +127,8 @@ class Listening:
             ear.take(packets, self._clock())
         if not (chunk and open_):
             self._selector.unregister(connection)
+            self._connections.remove(connection)
             connection.close()
-            self._connections -= 1
 
 
 class _Frames:

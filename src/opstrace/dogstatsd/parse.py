@@ -11,7 +11,11 @@ from enum import Enum
 from typing import Any, Final
 
 # Go's float parser takes these, Python's only by another name; it has no use for a NaN with a sign.
-_HEXADECIMAL: Final = re.compile(rb"[+-]?0[xX](?:[0-9a-fA-F_]+\.?[0-9a-fA-F_]*|\.[0-9a-fA-F_]+)[pP][+-]?[0-9]+")
+_HEXADECIMAL: Final = re.compile(
+    rb"[+-]?0x (?: (?:_?[0-9a-f])+ (?:\.(?:[0-9a-f](?:_?[0-9a-f])*)?)? | \.[0-9a-f](?:_?[0-9a-f])* )"
+    rb"p[+-]?[0-9](?:_?[0-9])*",
+    re.IGNORECASE | re.VERBOSE,
+)
 _NOT_FINITE: Final = re.compile(rb"[+-]?inf(?:inity)?|nan", re.IGNORECASE)
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]+")
 _INT64: Final = range(-(2**63), 2**63)

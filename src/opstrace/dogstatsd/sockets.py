@@ -61,14 +61,15 @@ def _bound(url: str) -> socket.socket:
     if path is None:
         return ports.bound_udp(url)
     kind = socket.SOCK_DGRAM if url.startswith("unixgram://") else socket.SOCK_STREAM
+    _clear(path, kind)
+    bound = socket.socket(socket.AF_UNIX, kind)
     try:
-        _clear(path, kind)
-        bound = socket.socket(socket.AF_UNIX, kind)
         bound.bind(str(path))
         path.chmod(_MODE)
         if kind == socket.SOCK_STREAM:
             bound.listen(128)
     except OSError as error:
+        bound.close()
         raise InstanceError(f"cannot listen on {url} (dogstatsd.listeners): {error.strerror or error}") from error
     return bound
 

@@ -147,6 +147,7 @@ class Worker:
                 self.report()
                 report_at = max(report_at + REPORT_INTERVAL_S, now)
         listening.wait(0)
+        listening.close()
         self.flush(self._clock(), incomplete=self._settings.dogstatsd_flush_incomplete_buckets, last=True)
         self.report()
 
