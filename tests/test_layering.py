@@ -18,7 +18,7 @@ ROWS = (
     ("admin_client", "agent_settings", "query_client", "startup"),
     ("certificates", "probe", "server_process", "token_files"),
     ("app",),
-    ("intake", "web"),
+    ("dogstatsd", "intake", "web"),
     ("datadog", "promql"),
     ("store",),
     ("access", "instance", "ports", "tls"),

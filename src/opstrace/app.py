@@ -23,13 +23,16 @@ from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
 from opstrace.datadog.load import loads
-from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized, StoreError
+from opstrace.dogstatsd.payloads import Content
+from opstrace.dogstatsd.service import Service as Dogstatsd
+from opstrace.errors import IntakeError, OpstraceError, Overloaded, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
-from opstrace.intake.acceptance import Acceptance
+from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.bookkeeper import Bookkeeper
 from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
+from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.replay import Replay
@@ -61,6 +64,14 @@ RETENTION_INTERVAL_S: Final = 3600.0
 # Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
 KEEP_ALIVE_S: Final = 75
 DRAIN_S: Final = 15
+# What DogStatsD sends is what an Agent sends.
+_FAMILIES: Final = {
+    Content.SERIES: Family.SERIES_V1,
+    Content.SKETCHES: Family.SKETCHES,
+    Content.EVENTS: Family.INTAKE,
+    Content.CHECKS: Family.CHECK_RUN,
+}
+_DOGSTATSD: Final = "dogstatsd"  # its route in our metrics, and its name as a sender
 
 
 class Server:
@@ -112,7 +123,9 @@ class Server:
         ledger, rates = Ledger(), Rates(limits)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
-        acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
+        acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
+        self.rates = rates
+        self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
         self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
@@ -145,6 +158,7 @@ class Server:
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
+        await self.dogstatsd.stop()
         with contextlib.suppress(StoreError):
             await self.bookkeeper.write()
         await self.commit.drain()
@@ -172,6 +186,7 @@ class Server:
             events=Events(self.engine),
             checks=Checks(self.engine),
             hosts=self.hosts,
+            dogstatsd=lambda: self.dogstatsd.busiest,
         )
 
     def _datadog_endpoints(self) -> list[tuple[str, str, datadog_api.Endpoint, int]]:
@@ -190,6 +205,20 @@ class Server:
         )
         events = datadog_events.endpoints(Events(self.engine), self.hosts)
         return [*datadog_hosts.endpoints(sources), *events]
+
+    async def _store_dogstatsd(self, tenant: str, content: Content, data: bytes) -> None:
+        """Store a payload as an Agent's is, with the same limits, books and repeats."""
+        headers = {"user-agent": _DOGSTATSD}
+        try:
+            self.rates.admit(tenant)
+            parcel = Parcel(tenant, "POST", f"/{_DOGSTATSD}", _DOGSTATSD, {}, headers, data)
+            await self.acceptance.store(parcel, (_FAMILIES[content],))
+        except Overloaded:
+            raise
+        except IntakeError as error:
+            self.telemetry.refused_bodies.labels(_DOGSTATSD, tenant, error.reason).inc()
+            self.acceptance.refuse(tenant, headers, len(data), error.reason)
+            raise
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
@@ -290,9 +319,11 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     ports.check_free(instance.config)
     server = Server(instance)
     try:
+        server.dogstatsd.open()
         server.commit.start()
         async with _listening(instance, server.application()) as listeners:
             stop = _stop_signal()
+            server.dogstatsd.start()
             chores = asyncio.create_task(server.run_chores())
             logger.info("serving %s at %s", instance.name, instance.url)
             announce()

@@ -97,7 +97,8 @@ def create(provider: str, name: str, config_file: Path | None, timeout_s: float)
 @main.command()
 @click.argument("name", default=DEFAULT_INSTANCE)
 @_config
-def up(name: str, config_file: Path | None) -> None:
+@click.option("--dogstatsd", is_flag=True, help="Hear DogStatsD, too, this time; the config need not say so.")
+def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     """Run the instance NAME in the foreground, making it if there is none.
 
     NAME is `default` if it is left out, and so is the tenant of an instance made without a config. With -c the
@@ -110,6 +111,8 @@ def up(name: str, config_file: Path | None) -> None:
     if document is None and not instance.exists(name):
         document = config.DEFAULT
     prepared = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
+    if dogstatsd:
+        prepared = instance.with_dogstatsd(prepared)
     with server_process.held(prepared):
         _serve(prepared, lambda: _announce(prepared, set(before)))
 
@@ -357,6 +360,24 @@ def _only_instance() -> str:
     if len(names) != 1:
         raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
     return names[0]
+
+
+@main.command("dogstatsd-stats")
+@_name
+@_json
+def dogstatsd_stats(name: str, as_json: bool) -> None:
+    """Show the metric names that the DogStatsD server of the instance NAME hears of most.
+
+    LINES are all since it started, RECENT those of the buckets that closed within the last five seconds. The instance
+    must run.
+    """
+    from opstrace import admin_client, instance
+
+    found = admin_client.ask(instance.load(name), "GET", "/admin/dogstatsd")
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(admin_client.busiest_table(found["names"]))
 
 
 @main.group()
