@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from datadog.dogstatsd import DogStatsd
 
-from end_to_end.instance import Instance, LabelSet, Samples, free_port, label_set, running, wait_until
+from end_to_end.instance import Instance, LabelSet, Samples, free_ports, label_set, running, wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE_S = 22  # one bucket at least is filled by it, whenever it begins
@@ -174,7 +174,7 @@ def send_with_hot_shots(directory: Path, sockets: Sockets) -> str:
 def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
     """Start a server, send with every client meanwhile the example runs, and wait until it has flushed."""
     with tempfile.TemporaryDirectory(prefix="dsd-") as short:  # a socket's path has 107 bytes at most
-        sockets = Sockets(free_port(), Path(short, "dgram"), Path(short, "stream"))
+        sockets = Sockets(free_ports()["http_port"], Path(short, "dgram"), Path(short, "stream"))
         listeners = [
             {"url": f"udp://127.0.0.1:{sockets.udp}"},
             {"url": f"unixgram://{sockets.datagram}"},
@@ -356,8 +356,7 @@ def test_a_taken_port_names_its_owner(heard: Heard, tmp_path: Path) -> None:
         tmp_path,
         {
             "tenants": ["default"],
-            "http_port": free_port(),
-            "https_port": free_port(),
+            **free_ports(),
             "dogstatsd": {"enabled": True, "listeners": [{"url": f"udp://127.0.0.1:{heard.sockets.udp}"}]},
         },
     )
