@@ -241,10 +241,10 @@ def destroy(provider: str, name: str, yes: bool) -> None:
 @click.option(
     "--format",
     "notation",
-    type=click.Choice(["all", "env", "docker", "yaml"]),
+    type=click.Choice(["all", "env", "docker", "yaml", "helm"]),
     default="all",
     show_default=True,
-    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml.",
+    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml; helm: values of its Helm chart.",
 )
 def agent_config(name: str, tenant: str | None, notation: str) -> None:
     """Print what makes a Datadog Agent send to the instance NAME, ready to paste.

@@ -71,6 +71,8 @@ class Question:
 
 
 Endpoint = Callable[[Question], Answer]
+# Told of every request that was answered: endpoint, status, tenant ("" without one), seconds.
+Observer = Callable[[str, int, str, float], None]
 
 
 def routes(
@@ -79,18 +81,24 @@ def routes(
     tenant_of: Callable[[Request], Tenant],
     pool: QueryPool,
     clock: Callable[[], float] = time.time,
+    observer: Observer = lambda *_: None,
 ) -> list[Route]:
     """Return the routes of the API; `tenant_of` raises QueryUnauthorized, `clock` gives seconds since the epoch.
 
     Who makes the pool closes it, after the last request.
     """
-    api = _Api(backend, engine, tenant_of, pool, clock)
+    api = _Api(backend, engine, tenant_of, pool, clock, observer)
     table = [
-        Route(PREFIX + path, partial(api.answer, endpoint), methods=list(methods))
+        Route(PREFIX + path, partial(api.answer, endpoint_name(path), endpoint), methods=list(methods))
         for path, methods, endpoint in ENDPOINTS
     ]
-    nowhere = partial(api.answer, _not_found)
+    nowhere = partial(api.answer, "other", _not_found)
     return [*table, Route("/prometheus/{path:path}", nowhere, methods=["GET", "POST", "PUT", "DELETE"])]
+
+
+def endpoint_name(path: str) -> str:
+    """Return the label of an endpoint in our metrics: `label_values` for `/label/{name:path}/values`."""
+    return "_".join(part for part in path.split("/") if part and not part.startswith("{"))
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -104,16 +112,22 @@ class _Api:
     tenant_of: Callable[[Request], Tenant]
     pool: QueryPool
     clock: Callable[[], float]
+    observer: Observer
 
-    async def answer(self, endpoint: Endpoint, request: Request) -> Response:
+    async def answer(self, name: str, endpoint: Endpoint, request: Request) -> Response:
         """Answer a request; nothing it can hold makes this raise."""
+        started = time.monotonic()
         try:
-            return await self._answer(endpoint, request)
+            response = await self._answer(endpoint, request)
         except Exception as error:  # noqa: BLE001  one door for all of them; _refusal logs what is our fault
-            return _refusal(error, request)
+            response = _refusal(error, request)
+        tenant = getattr(request.state, "tenant", "")
+        self.observer(name, response.status_code, tenant, time.monotonic() - started)
+        return response
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         tenant = self.tenant_of(request)
+        request.state.tenant = tenant.name
         limits = self.pool.limits
         parameters = await _parameters(request, limits.max_form_bytes)
         budget = limits.budget(parameters.duration_ms("timeout", 0))
