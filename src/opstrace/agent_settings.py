@@ -178,7 +178,7 @@ def helm_values(target: Target) -> str:
         volume = {"name": "opstrace-ca", "configMap": {"name": "opstrace-ca"}}
         mounted = {"volumes": [volume], "volumeMounts": [mount]}
     document = {
-        "datadog": {"apiKey": target.shown_key, "dd_url": target.url, "env": settings},
+        "datadog": {"apiKey": _Quoted(target.shown_key), "dd_url": target.url, "env": settings},
         "agents": mounted,
         "clusterAgent": {"env": settings, **mounted},
     }
@@ -200,11 +200,22 @@ def everything(target: Target) -> str:
     return "\n".join([*parts, *_fates()])
 
 
+class _Quoted(str):
+    """A text that stands in quotes: 32 digits with one "e" among them would be a number."""
+
+    __slots__ = ()
+
+
 class _Plain(yaml.SafeDumper):
     """Writes what comes twice twice, instead of pointing at it."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (yaml's signature)
         return True
+
+
+_Plain.add_representer(
+    _Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+)
 
 
 def _heading(text: str) -> str:

@@ -37,9 +37,13 @@ const PAGES: Page[] = [
   { path: "/ui/explore", name: "Explore", key: "E", page: lazy(() => import("./explore/Explore")) },
   { path: "/ui/dashboards", name: "Dashboards", key: "D", page: lazy(() => import("./dashboards/List")) },
   { path: "/ui/metrics", name: "Metrics", key: "M", page: lazy(() => import("./pages/Metrics")) },
+  { path: "/ui/hosts", name: "Hosts", key: "H", page: lazy(() => import("./pages/Hosts")) },
+  { path: "/ui/checks", name: "Service checks", key: "C", page: lazy(() => import("./pages/Checks")) },
+  { path: "/ui/events", name: "Events", key: "V", page: lazy(() => import("./pages/Events")) },
 ];
 
 const Dashboard = lazy(() => import("./dashboards/View"));
+const HostDetail = lazy(() => import("./pages/Hosts").then((module) => ({ default: module.HostDetail })));
 
 const HELP: [string[], string][] = [
   [["Alt", "S"], "Get started; the other pages by the letter behind their name"],
@@ -96,6 +100,7 @@ export function App() {
                 <Route key={path} path={path} component={page} />
               ))}
               <Route path="/ui/dashboards/:uid" component={Dashboard} />
+              <Route path="/ui/hosts/:name" component={HostDetail} />
               <Route path="/">
                 <Redirect to={PAGES[0]!.path} replace />
               </Route>
@@ -166,5 +171,8 @@ function Header({ opened, onToggle, onHelp }: { opened: boolean; onToggle: () =>
 
 function focusFirst(event: KeyboardEvent) {
   event.preventDefault();
-  document.querySelector<HTMLElement>("main .cm-content, main input[type=search], main input")?.focus();
+  for (const field of ["main .cm-content", "main input[type=search]", "main input"]) {
+    const found = document.querySelector<HTMLElement>(field);
+    if (found) return found.focus();
+  }
 }

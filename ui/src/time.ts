@@ -11,6 +11,7 @@ export interface Window {
   start: number;
   end: number;
   step: number;
+  asked: number; // when; asking again asks the server again, also for the same moments
 }
 
 /** Seconds of a duration such as `15s`, `1h30m` or `90`; null if it is none. */
@@ -77,7 +78,7 @@ export function windowOf(range: Range, now: number, points: number, stepText = "
   const given = stepText ? duration(stepText) : null;
   const step = Math.max(given || autoStep(end - start, points, finest), (end - start) / MOST_POINTS);
   const whole = step >= 1 ? Math.ceil(step) : step;
-  return { start: Math.floor(start / whole) * whole, end: Math.floor(end / whole) * whole, step: whole };
+  return { start: Math.floor(start / whole) * whole, end: Math.floor(end / whole) * whole, step: whole, asked: now };
 }
 
 const two = (number: number) => String(number).padStart(2, "0");

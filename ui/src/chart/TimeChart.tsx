@@ -132,7 +132,7 @@ function options(props: Props, scheme: "light" | "dark", width: number, hooks: H
       y: { distr: props.logarithmic ? 3 : 1, range: (_, low, high) => bounds(low, high, props, stacked) },
     },
     axes: [
-      { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => tickTime(tick, step)) },
+      { ...axis, size: 30, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => tickTime(tick, step)) },
       {
         ...axis,
         size: (_, values) => Math.max(44, ...(values ?? []).map((value) => 20 + 7 * (value?.length ?? 0))),

@@ -2,7 +2,7 @@
 
 import { Badge, Group, Text, Tooltip } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
-import { lazy, memo, Suspense, useMemo, useState, type ComponentType } from "react";
+import { lazy, memo, Suspense, useEffect, useMemo, useState, type ComponentType } from "react";
 
 import { chosen, Legend, type Figure } from "../chart/Legend";
 import { TimeChart, type Line, type Style } from "../chart/TimeChart";
@@ -21,9 +21,10 @@ interface Props {
   window: Window;
   values: Values;
   onZoom: (start: number, end: number) => void;
+  hideEmpty?: boolean; // leave the panel out when it has no data
 }
 
-export interface DrawingProps extends Omit<Props, "values"> {
+export interface DrawingProps extends Omit<Props, "values" | "hideEmpty"> {
   data: PanelData;
   height: number;
 }
@@ -41,12 +42,13 @@ const DRAWINGS: Record<string, ComponentType<DrawingProps>> = {
 };
 
 export const Panel = memo(function Panel(props: Props) {
-  const { panel, values } = props;
+  const { panel, values, hideEmpty } = props;
   const missing = unrendered(panel);
   const title = interpolated(panel.title ?? "", values, (all) => all.join(" + "));
   const { ref, height } = useElementSize();
+  const [empty, setEmpty] = useState(false);
   return (
-    <section className="panel" style={placed(panel)} aria-label={title || panel.type} data-panel={panel.type}>
+    <section className="panel" hidden={hideEmpty && empty} style={placed(panel)} aria-label={title || panel.type} data-panel={panel.type}>
       <Group gap="xs" wrap="nowrap" justify="space-between">
         <Tooltip label={panel.description} disabled={!panel.description} multiline maw={400}>
           <h3 className="panel-title">{title}</h3>
@@ -62,7 +64,7 @@ export const Panel = memo(function Panel(props: Props) {
       <div className="panel-body" ref={ref}>
         <Boundary what="This panel could not be drawn">
           {RENDERED.includes(panel.type) ? (
-            panel.type === "text" ? <Words {...props} /> : <Drawn {...props} height={height} />
+            panel.type === "text" ? <Words {...props} /> : <Drawn {...props} height={height} onEmpty={setEmpty} />
           ) : (
             <Text c="dimmed" size="sm">
               Panels of type {panel.type} are not rendered here; Grafana shows them.
@@ -91,8 +93,10 @@ function Words({ panel, values }: Props) {
   );
 }
 
-function Drawn({ panel, window, values, onZoom, height }: Props & { height: number }) {
+function Drawn({ panel, window, values, onZoom, height, onEmpty }: Props & { height: number; onEmpty: (empty: boolean) => void }) {
   const data = usePanelData(panel, window, values);
+  const empty = !data.pending && !data.frames.length && !data.errors.length;
+  useEffect(() => onEmpty(empty), [empty]);
   const Drawing = DRAWINGS[panel.type]!;
   if (data.errors.length && !data.frames.length) return <Trouble error={data.errors[0]} what="This query failed" />;
   if (!data.frames.length) return <Text c="dimmed">{data.pending ? "…" : (panel.fieldConfig?.defaults?.noValue ?? "No data")}</Text>;

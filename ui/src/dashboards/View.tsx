@@ -119,11 +119,19 @@ async function resolve(variables: VariableModel[], window: Window, chosen: (name
   return resolved;
 }
 
-function Body({ dashboard, window, onZoom }: { dashboard: Dashboard; window: Window; onZoom: (start: number, end: number) => void }) {
+interface BodyProps {
+  dashboard: Dashboard;
+  window: Window;
+  onZoom: (start: number, end: number) => void;
+  fixed?: Record<string, string[]>; // variables that cannot be chosen
+  hideEmpty?: boolean; // panels without data are left out
+}
+
+export function Body({ dashboard, window, onZoom, fixed = {}, hideEmpty = false }: BodyProps) {
   const address = useAddress();
   const variables = (dashboard.templating?.list ?? []).filter((variable) => KNOWN_VARIABLES.includes(variable.type));
   const unknown = (dashboard.templating?.list ?? []).filter((variable) => !KNOWN_VARIABLES.includes(variable.type));
-  const chosen = (name: string) => address.all(`var-${name}`);
+  const chosen = (name: string) => fixed[name] ?? address.all(`var-${name}`);
   const days = [Math.floor(window.start / 3600), Math.floor(window.end / 3600)];
   const { data: resolved } = useQuery({
     queryKey: ["variables", dashboard.uid, dashboard.templating, variables.map((variable) => chosen(variable.name)), days],
@@ -135,7 +143,7 @@ function Body({ dashboard, window, onZoom }: { dashboard: Dashboard; window: Win
     <>
       <Group gap="sm" align="flex-end">
         {variables
-          .filter((variable) => variable.hide !== 2 && variable.type !== "constant" && variable.type !== "datasource")
+          .filter((variable) => variable.hide !== 2 && !fixed[variable.name] && variable.type !== "constant" && variable.type !== "datasource")
           .map((variable) => (
             <Choose key={variable.name} variable={variable} resolved={resolved} onChange={(values) => address.change({ [`var-${variable.name}`]: values })} />
           ))}
@@ -149,7 +157,7 @@ function Body({ dashboard, window, onZoom }: { dashboard: Dashboard; window: Win
         </Text>
       )}
       {sections(dashboard.panels ?? []).map(({ row, panels }, index) => (
-        <Row key={index} row={row} panels={panels} window={window} values={resolved.values} onZoom={onZoom} />
+        <Row key={index} row={row} panels={panels} window={window} values={resolved.values} onZoom={onZoom} hideEmpty={hideEmpty} />
       ))}
     </>
   );
@@ -178,9 +186,10 @@ interface RowProps {
   window: Window;
   values: Values;
   onZoom: (start: number, end: number) => void;
+  hideEmpty: boolean;
 }
 
-function Row({ row, panels, window, values, onZoom }: RowProps) {
+function Row({ row, panels, window, values, onZoom, hideEmpty }: RowProps) {
   const [open, setOpen] = useState(!row?.collapsed);
   const top = Math.min(...panels.map((panel) => panel.gridPos?.y ?? 0));
   const lifted = useMemo(
@@ -197,7 +206,7 @@ function Row({ row, panels, window, values, onZoom }: RowProps) {
       {open && panels.length > 0 && (
         <div className="grid">
           {lifted.map((panel, index) => (
-            <Panel key={panel.id ?? index} panel={panel} window={window} values={values} onZoom={onZoom} />
+            <Panel key={panel.id ?? index} panel={panel} window={window} values={values} onZoom={onZoom} hideEmpty={hideEmpty} />
           ))}
         </div>
       )}

@@ -41,7 +41,7 @@ export function usePanelData(panel: PanelModel, window: Window, values: Values):
       const step = Math.max(own.step, (target.interval && duration(target.interval)) || 0);
       const expr = interpolated(target.expr!, { ...values, ...builtIns({ ...own, step }, panel.interval) });
       return {
-        queryKey: ["panel", instant, expr, window.start, window.end, step],
+        queryKey: ["panel", instant, expr, window, step],
         queryFn: ({ signal }: { signal: AbortSignal }) =>
           instant ? queryInstant(expr, window.end, signal) : queryRange(expr, window.start, window.end, step, signal),
         placeholderData: keepPreviousData,
