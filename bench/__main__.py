@@ -7,15 +7,18 @@ from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from bench import intake, query
-from bench.products import OPSTRACE, PROMETHEUS, VICTORIA, version
+from bench import families, intake, query, scale
+from bench.products import OPSTRACE, PRODUCTS, version
 from bench.report import Row, as_json, table
 
 GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "idle": lambda directory, _: intake.idle(directory),
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
+    "families": families.families,
     "query": lambda directory, _: query.queries(directory),
+    "host_tags": lambda directory, _: query.host_tags(directory),
+    "scale": scale.scale,
 }
 
 
@@ -29,7 +32,11 @@ def main() -> None:
     for unknown in set(chosen.groups) - GROUPS.keys():
         parser.error(f"there is no group {unknown}; there are {', '.join(GROUPS)}")
     rows = measure(chosen.groups or list(GROUPS), chosen.runs)
-    versions = {OPSTRACE: package_version("opstrace"), VICTORIA: version(VICTORIA), PROMETHEUS: version(PROMETHEUS)}
+    versions = {
+        product: package_version(product) if product == OPSTRACE else version(product)
+        for product in PRODUCTS
+        if any(product in row.values for row in rows)
+    }
     if str(chosen.json) == "-":
         print(as_json(rows, versions))
         return

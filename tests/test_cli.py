@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from end_to_end.instance import Instance, free_port, running, wait_until
+from end_to_end.instance import Instance, free_ports, running, wait_until
 from opstrace.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ WAIT_S = 60.0
 
 def prepared(directory: Path, name: str = "demo", **config: object) -> Instance:
     """Return an instance that has not been made yet, on free ports."""
-    ports = {"http_port": free_port(), "https_port": free_port()}
+    ports = free_ports()
     return Instance(name, directory, {"tenants": ["default"], **ports, **config})
 
 
@@ -542,7 +542,9 @@ def section(words: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("words", [words for words, found in COMMANDS.items() if not isinstance(found, click.Group)])
+@pytest.mark.parametrize(
+    "words", [words for words, found in COMMANDS.items() if not isinstance(found, click.Group) and not found.hidden]
+)
 def test_the_page_has_every_option_of_every_command_and_no_other(words: str) -> None:
     options = [one for one in COMMANDS[words].params if isinstance(one, click.Option) and not one.hidden]
     rows = re.findall(r"^\| (`-.*?`) \|", section(words), re.MULTILINE)

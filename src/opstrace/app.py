@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
+from opstrace.datadog.load import loads
 from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
 from opstrace.intake.acceptance import Acceptance
@@ -37,15 +38,20 @@ from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
 from opstrace.store.books import Books, Entry
 from opstrace.store.catalogue import Catalogue
+from opstrace.store.checks import Checks
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.events import Events
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_writer import HostWriter
+from opstrace.store.hosts import Hosts
 from opstrace.store.kept import KeptRequests, Segment
 from opstrace.store.logs import Logs
 from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import admin, prometheus, ui
+from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, ui
 from opstrace.web.dashboards import Dashboards
 from opstrace.web.query_pool import QueryLimits, QueryPool
 from opstrace.web.sessions import Sessions
@@ -83,10 +89,13 @@ class Server:
         self.kept = KeptRequests(
             instance.home / "kept", max_bytes=limits.max_kept_bytes, max_days=limits.max_kept_days
         )
+        host_tags = HostTagTable(self.engine, config.tag_label_prefix)
+        self.host_writer = HostWriter(self.engine, writer, host_tags)
         translator = Translator(
             self.engine,
             writer,
             self.kept,
+            self.host_writer,
             limits,
             retention_days=config.metric_retention_days,
             log_retention_days=config.log_retention_days,
@@ -98,7 +107,8 @@ class Server:
         self.commit = Commit(
             translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
         )
-        self.store = Store(self.engine, writer)
+        self.store = Store(self.engine, writer, host_tags)
+        self.hosts = Hosts(self.engine, host_tags)
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
@@ -121,6 +131,7 @@ class Server:
             *admin.routes(self._admin()),
             *self._workspace().routes(),
             *ui.routes(self.sessions, self.instance.name, self.instance.config.all_tenants),
+            *datadog_api.routes(self._keyed, self._datadog_endpoints()),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -150,6 +161,9 @@ class Server:
             kept=self._kept,
             replay=self._replayed,
             logs=Logs(self.engine).select,
+            events=Events(self.engine),
+            checks=Checks(self.engine),
+            hosts=self.hosts,
         )
 
     def _workspace(self) -> Workspace:
@@ -159,6 +173,23 @@ class Server:
             Catalogue(self.engine),
             Dashboards(self.instance.home / "dashboards"),
         )
+
+    def _datadog_endpoints(self) -> list[tuple[str, str, datadog_api.Endpoint, int]]:
+        limits = self.instance.config.limits
+        sources = datadog_hosts.HostSources(
+            hosts=self.hosts,
+            loads=lambda tenant: loads(
+                self.store.querier(tenant, self.pool.limits.budget(0)), time.time_ns() // 1_000_000
+            ),
+            record_tags=lambda tenant, sets: self.commit.between(lambda: self.host_writer.tag(tenant, sets)),
+            record_mute=lambda tenant, host, document: self.commit.between(
+                lambda: self.host_writer.note(tenant, host, "mute", document)
+            ),
+            max_tags=limits.max_tags,
+            max_tag_bytes=limits.max_tag_bytes,
+        )
+        events = datadog_events.endpoints(Events(self.engine), self.hosts)
+        return [*datadog_hosts.endpoints(sources), *events]
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
@@ -174,6 +205,9 @@ class Server:
     async def _replayed(self, tenant: str | None) -> list[dict[str, Any]]:
         tenants = [tenant] if tenant else await self.commit.between(self.kept.tenants)
         return [asdict(replayed) for one in tenants for replayed in await self.replay.run(one)]
+
+    def _keyed(self, request: Request) -> Tenant:
+        return self.access.tenant(request, QueryUnauthorized)
 
     def _queried(self, endpoint: str, status: int, tenant: str, seconds: float) -> None:
         self.telemetry.query_duration.labels(endpoint, str(status), tenant).observe(seconds)

@@ -93,6 +93,18 @@ class Telemetry:
             ("tenant", "reason"),
             registry=self.registry,
         )
+        self.stored_facts = Counter(
+            "dd_api_stored_host_facts_total",
+            "Sets of tags of a host, and documents of its metadata, that were stored.",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.refused_facts = Counter(
+            "dd_api_refused_host_facts_total",
+            "Tags of hosts, and documents of their metadata, that were refused, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
         self.kept_bodies = Gauge(
             "dd_api_kept_bodies", "Bodies that are kept as they came.", ("tenant",), registry=self.registry
         )

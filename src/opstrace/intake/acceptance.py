@@ -105,6 +105,7 @@ class Acceptance:
         if not repeated:
             self._count("points", parcel.tenant, verdict.points)
             self._count("logs", parcel.tenant, verdict.logs)
+        self._count("facts", parcel.tenant, verdict.facts)
         named = parcel.sender
         sender = named if named.host else Sender(named.tenant, verdict.host, named.version)
         self._ledger.settle(sender, None if replayed else len(parcel.raw), verdict, repeated=repeated)

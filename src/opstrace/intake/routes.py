@@ -74,6 +74,7 @@ _DOCUMENTS = {
         ("/intake", "/intake/metrics", "/intake/metadata"),
         Endpoint((Family.INTAKE,), answer=_STATUS_OK, key_inside=True),
     ),
+    "/api/v1/metadata": Endpoint((Family.INVENTORY,)),
     "/api/v1/events": Endpoint((Family.EVENT_V1,), answer=_STATUS_OK, tell=created),
     "/api/v2/events": Endpoint((Family.EVENT_V2,), tell=created_v2),
     "/api/v1/events_batch": Endpoint((Family.INTAKE, Family.EVENTS_BATCH)),
@@ -97,7 +98,6 @@ _ANSWERED = {
     ),
     **dict.fromkeys(
         (
-            "/api/v1/metadata",
             "/api/v1/orchestrator",
             "/api/v2/apmtelemetry",
             "/api/v2/orch",

@@ -15,6 +15,7 @@ from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.distribution_decoder import DistributionDecoder
 from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
+from opstrace.intake.host_decoder import HostDecoder
 from opstrace.intake.json_decoder import JsonDecoder
 from opstrace.intake.kept_decoder import KeptDecoder
 from opstrace.intake.logs_decoder import LogsDecoder
@@ -25,6 +26,7 @@ from opstrace.intake.series_room import SeriesRoom
 from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, script, statement
+from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
 
@@ -35,11 +37,13 @@ _EXCESS: Final = """sipHash64(tenant, series) IN (SELECT key FROM excess WHERE r
                     sipHash64(tenant, series) IN (SELECT key FROM excess), 6,"""
 _LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
-_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(1, 128)) if not (c.isalnum() or c == "_"))
+_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
 
 
-def decoders(connection: Connection, kept: KeptRequests, *, log_retention_days: int) -> list[Decoder]:
+def decoders(
+    connection: Connection, kept: KeptRequests, hosts: HostWriter, limits: Limits, *, log_retention_days: int
+) -> list[Decoder]:
     """Return a decoder of each kind; together they know every family."""
     return [
         JsonDecoder(connection, Family.SERIES_V1),
@@ -53,6 +57,7 @@ def decoders(connection: Connection, kept: KeptRequests, *, log_retention_days: 
         PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
         CheckDecoder(connection),
         EventDecoder(connection),
+        HostDecoder(hosts, limits),
         LogsDecoder(connection, retention_days=log_retention_days),
         # The last: what it writes counts twice if a commit fails after it.
         KeptDecoder(kept),
@@ -84,6 +89,7 @@ class Translator:
         engine: Engine,
         writer: Writer,
         kept: KeptRequests,
+        hosts: HostWriter,
         limits: Limits,
         *,
         retention_days: int,
@@ -102,7 +108,7 @@ class Translator:
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits)
         self._hosts = statement(_PACKAGE, "hosts")
-        self._decoders = decoders(engine.writer, kept, log_retention_days=log_retention_days)
+        self._decoders = decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days)
 
     def commit(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]] = ()) -> tuple[list[Verdict], int]:
         """Make bodies and blocks durable; return a verdict a body, and how many series rows were added.
@@ -190,6 +196,7 @@ def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
         told=findings.told.get(i),
         series=judged.series,
         logs=findings.logs.get(i, {}),
+        facts=findings.facts.get(i, {}),
         late=judged.late,
         timed=judged.timed and i not in findings.untimed,
         host=judged.host or findings.hosts.get(i, ""),

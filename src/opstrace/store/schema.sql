@@ -93,7 +93,8 @@ CREATE TABLE IF NOT EXISTS host_tags
 (
     tenant LowCardinality(String),
     host   String,
-    source LowCardinality(String),                                 -- as sent: system, otel …; users for those given by hand
+    source LowCardinality(String),                                 -- as sent: system, otel …; users for those given by hand; empty where
+                                                                   -- the set holds other names of the host
     since  DateTime64(3, 'UTC'),                                   -- when they came
     tags   Array(String),                                          -- sorted, unique
     commit UInt64
@@ -202,7 +203,8 @@ CREATE TABLE IF NOT EXISTS books
     unit    LowCardinality(String),                                -- payloads, bytes, series, points, logs, events
     outcome LowCardinality(String),                                -- received; stored, refused, kept, duplicate; late, dropped, replayed
     reason  LowCardinality(String),                                -- of a refusal or a drop
-    total   UInt64
+    total   UInt64,
+    latest  SimpleAggregateFunction(max, DateTime('UTC'))          -- when something was last added
 )
 ENGINE = SummingMergeTree(total)
 PARTITION BY toDate32(hour)
