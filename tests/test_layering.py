@@ -15,7 +15,7 @@ SOURCES = Path(__file__).parents[1] / "src" / PACKAGE
 ROWS = (
     ("__main__",),
     ("cli",),
-    ("admin_client", "startup"),
+    ("admin_client", "grafana", "startup"),
     ("certificates", "probe", "server_process"),
     ("app",),
     ("intake", "web"),

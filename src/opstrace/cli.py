@@ -302,6 +302,31 @@ def replay(name: str, as_json: bool) -> None:
 
 
 @main.group()
+def grafana() -> None:
+    """Work with Grafana."""
+
+
+@grafana.command("provision")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--instance", "name", help="Which instance; the only one by default.")
+@click.option(
+    "--seen-as", type=click.Path(path_type=Path), help="DIRECTORY as Grafana sees it, if it sees it elsewhere."
+)
+@click.option("--url", help="Where Grafana reaches the server, if not at the address Agents use.")
+def grafana_provision(directory: Path, name: str | None, seen_as: Path | None, url: str | None) -> None:
+    """Write data sources and dashboards into DIRECTORY, Grafana's provisioning directory.
+
+    The data sources hold the tenants' keys: keep the directory from others.
+    """
+    from opstrace import grafana, instance
+
+    written = grafana.provision(instance.load(name or _only_instance()), directory, seen_as, url)
+    log.info("wrote %d files; data sources for %s", len(written.files), ", ".join(written.tenants))
+    if written.keyless:
+        log.warning("no data source for %s: the token file is not where it was", ", ".join(written.keyless))
+
+
+@main.group()
 def promql() -> None:
     """Work with PromQL."""
 
@@ -374,6 +399,17 @@ def _announce(instance: "Instance", known: set[str]) -> None:
 def _progress(answered: int, total: int) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r{answered} of {total} endpoints answer", err=True, nl=answered == total)
+
+
+def _only_instance() -> str:
+    from opstrace import instance
+
+    names = instance.names()
+    if len(names) != 1:
+        raise InstanceError(
+            f"there are {len(names)} instances; choose one by --instance" if names else "there is none"
+        )
+    return names[0]
 
 
 def _listed(name: str) -> dict[str, Any]:

@@ -181,6 +181,45 @@ def test_the_catalogue_finds_and_explains(visitor: Visitor) -> None:
     expect(page.get_by_test_id("series-count")).to_contain_text("3 series")
 
 
+def told(instance: Instance) -> None:
+    """Send what an Agent tells besides series: its host, a service check that fails, an event."""
+    now_s = int(time.time())
+    key = {"DD-API-KEY": instance.key(), "content-type": "application/json"}
+    host = {
+        "internalHostname": "web-1",
+        "agentVersion": "7.71.2",
+        "os": "linux",
+        "meta": {"hostname": "web-1", "host_aliases": ["i-0abc"]},
+        "host-tags": {"system": ["role:frontend"]},
+    }
+    check = {"check": "http.can_connect", "host_name": "web-1", "timestamp": now_s, "tags": ["url:example"]}
+    runs = [{**check, "timestamp": now_s - 60, "status": 0}, {**check, "status": 2, "message": "timed out"}]
+    event = {"title": "Deployed 4.2", "text": "by the pipeline", "host": "web-1", "tags": ["env:prod"]}
+    for path, body in {"/intake": host, "/api/v1/check_run": runs, "/api/v1/events": event}.items():
+        assert instance.send("POST", path, json.dumps(body).encode(), key).status == 202, path
+
+
+def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
+    page = visitor.page
+    told(visitor.instance)
+    visitor.open("/ui/hosts?search=role:frontend")
+    expect(page.get_by_role("status")).to_have_text("1 hosts")
+    page.get_by_role("link", name="web-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("web-1")
+    for fact in ("7.71.2", "i-0abc", "role:frontend", "timed out"):
+        expect(page.locator("main")).to_contain_text(fact)
+    expect(page.get_by_label("CPU", exact=True).first).to_be_visible()
+    expect(page.get_by_label("Disks", exact=True)).to_be_hidden()  # nobody sent one
+    visitor.open("/ui/checks?status=critical")
+    expect(page.get_by_role("status")).to_have_text("1 checks")
+    page.get_by_role("button", name="http.can_connect").click()
+    expect(page.get_by_role("dialog").get_by_role("row")).to_have_count(2)
+    visitor.open("/ui/events?query=pipeline")
+    expect(page.get_by_role("article")).to_contain_text("Deployed 4.2")
+    page.get_by_label("Search events").fill("nothing of the kind")
+    expect(page.get_by_text("No event in this time.")).to_be_visible()
+
+
 def test_dark_stays_dark(visitor: Visitor) -> None:
     page = visitor.page
     root = page.locator("html")
@@ -196,7 +235,15 @@ def test_dark_stays_dark(visitor: Visitor) -> None:
 
 def test_every_page_is_reached_by_keyboard(visitor: Visitor) -> None:
     page = visitor.page
-    for letter, name in {"m": "Metrics", "d": "Dashboards", "e": "Explore", "s": "Point your Agents here"}.items():
+    for letter, name in {
+        "m": "Metrics",
+        "d": "Dashboards",
+        "h": "Hosts",
+        "c": "Service checks",
+        "v": "Events",
+        "e": "Explore",
+        "s": "Point your Agents here",
+    }.items():
         page.keyboard.press(f"Alt+{letter}")
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
     page.keyboard.press("Shift+?")
@@ -294,6 +341,9 @@ PLACES = (
     "/ui/metrics?metric=app_requests",
     "/ui/dashboards",
     "/ui/dashboards/opstrace-hosts",
+    "/ui/hosts",
+    "/ui/hosts/web-1",
+    "/ui/checks",
 )
 
 

@@ -24,7 +24,7 @@ MAX_DASHBOARD_BYTES: Final = 1 << 20
 MAX_PANELS: Final = 200
 
 _UID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")  # Grafana's
-_SYSTEM_TAG: Final = f"tenant:{SYSTEM_TENANT}"
+SYSTEM_TAG: Final = f"tenant:{SYSTEM_TENANT}"
 _STARS: Final = "stars.json"
 
 Document = dict[str, Any]
@@ -47,7 +47,7 @@ class Dashboards:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._bundled = {document["uid"]: document for document in _bundled()}
+        self._bundled = {document["uid"]: document for document in bundled()}
 
     def entries(self, tenant: str) -> list[DashboardEntry]:
         """Return what a tenant has, favourites first, then by title."""
@@ -184,10 +184,11 @@ def _entry(uid: str, document: Document, *, bundled: bool) -> DashboardEntry:
 
 
 def _is_for(tenant: str, document: Document) -> bool:
-    return tenant == SYSTEM_TENANT or _SYSTEM_TAG not in document.get("tags", [])
+    return tenant == SYSTEM_TENANT or SYSTEM_TAG not in document.get("tags", [])
 
 
-def _bundled() -> Iterator[Document]:
+def bundled() -> Iterator[Document]:
+    """Yield the dashboards that come with the package."""
     for entry in sorted((files("opstrace") / "dashboards").iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".json"):
             yield msgspec.json.decode(entry.read_bytes())

@@ -1,12 +1,13 @@
 // The latest run of every service check, the worst first.
 
-import { Anchor, Badge, Group, SegmentedControl, Stack, Table, Text, TextInput, Title } from "@mantine/core";
+import { Anchor, Badge, Group, Modal, SegmentedControl, Stack, Table, Text, TextInput, Title, UnstyledButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "wouter";
 
 import { useAddress } from "../address";
 import { get } from "../api";
-import { ago } from "../time";
+import { ago, clock } from "../time";
 import { Trouble } from "../Trouble";
 
 export interface Check {
@@ -16,7 +17,6 @@ export interface Check {
   status: number;
   message: string;
   time_s: number;
-  since_s: number | null;
 }
 
 const STATUSES = [
@@ -29,7 +29,7 @@ const WORST_FIRST = [2, 1, 3, 0];
 const MOST_ROWS = 500;
 
 export function useChecks() {
-  return useQuery({ queryKey: ["checks"], queryFn: () => get<{ checks: Check[] }>("/admin/checks"), refetchInterval: 15_000 });
+  return useQuery({ queryKey: ["checks"], queryFn: () => get<{ checks: Check[]; more: boolean }>("/admin/checks", { limit: 10_000 }), refetchInterval: 15_000 });
 }
 
 export default function Checks() {
@@ -74,6 +74,7 @@ export default function Checks() {
 
 export function CheckTable({ checks }: { checks: Check[] }) {
   const now = Date.now() / 1000;
+  const [open, setOpen] = useState<Check | null>(null);
   const rank = (check: Check) => WORST_FIRST.indexOf(check.status);
   const sorted = [...checks].sort((one, other) => rank(one) - rank(other) || one.check.localeCompare(other.check));
   return (
@@ -86,7 +87,6 @@ export function CheckTable({ checks }: { checks: Check[] }) {
             <Table.Th>host</Table.Th>
             <Table.Th>message</Table.Th>
             <Table.Th>tags</Table.Th>
-            <Table.Th>since</Table.Th>
             <Table.Th>last run</Table.Th>
           </Table.Tr>
         </Table.Thead>
@@ -98,7 +98,11 @@ export function CheckTable({ checks }: { checks: Check[] }) {
                   {STATUSES[check.status]?.name ?? check.status}
                 </Badge>
               </Table.Td>
-              <Table.Td>{check.check}</Table.Td>
+              <Table.Td>
+                <UnstyledButton fz="inherit" onClick={() => setOpen(check)} aria-haspopup="dialog">
+                  {check.check}
+                </UnstyledButton>
+              </Table.Td>
               <Table.Td>
                 {check.host && (
                   <Anchor component={Link} href={`/ui/hosts/${encodeURIComponent(check.host)}`} inherit>
@@ -108,13 +112,44 @@ export function CheckTable({ checks }: { checks: Check[] }) {
               </Table.Td>
               <Table.Td>{check.message}</Table.Td>
               <Table.Td>{check.tags.join(", ")}</Table.Td>
-              <Table.Td>{check.since_s ? ago(check.since_s, now) : "–"}</Table.Td>
               <Table.Td>{ago(check.time_s, now)}</Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
       </Table>
       {checks.length > MOST_ROWS && <p className="note">The first {MOST_ROWS} of {checks.length}.</p>}
+      {open && <Changes check={open} onClose={() => setOpen(null)} />}
     </Table.ScrollContainer>
+  );
+}
+
+/** When a check became another status, in the last week. */
+function Changes({ check, onClose }: { check: Check; onClose: () => void }) {
+  const { data, error } = useQuery({
+    queryKey: ["changes", check.check, check.host],
+    queryFn: () => {
+      const now = Math.ceil(Date.now() / 1000);
+      return get<{ changes: Check[] }>("/admin/checks/changes", { check: check.check, host: check.host, from: now - 7 * 86_400, to: now });
+    },
+  });
+  return (
+    <Modal opened onClose={onClose} title={`${check.check} on ${check.host || "no host"}: the last 7 days`} size="lg" lockScroll={false}>
+      {error && <Trouble error={error} />}
+      <Table fz="sm">
+        <Table.Tbody>
+          {data?.changes.map((change, index) => (
+            <Table.Tr key={index}>
+              <Table.Td>{clock(change.time_s)}</Table.Td>
+              <Table.Td>
+                <Badge variant="light" color={STATUSES[change.status]?.colour ?? "gray"} tt="none">
+                  {STATUSES[change.status]?.name ?? change.status}
+                </Badge>
+              </Table.Td>
+              <Table.Td>{change.message}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Modal>
   );
 }
