@@ -62,9 +62,9 @@ class Visitor:
 
 
 @contextmanager
-def visiting(browser: Browser, instance: Instance, scheme: Any = "light") -> Iterator[Visitor]:
-    """Lend a visitor that nobody has seen before."""
-    context = browser.new_context(ignore_https_errors=True, viewport=SIZE, color_scheme=scheme)
+def visiting(browser: Browser, instance: Instance, scheme: Any = "light", session: Any = None) -> Iterator[Visitor]:
+    """Lend a visitor that nobody has seen before, or one who goes on with a session."""
+    context = browser.new_context(ignore_https_errors=True, viewport=SIZE, color_scheme=scheme, storage_state=session)
     context.set_default_timeout(WAIT_MS)
     visitor = Visitor(instance, context, context.new_page())
     page = visitor.page

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -36,8 +37,16 @@ def stranger(browser: Browser, instance: Instance) -> Iterator[Visitor]:
         yield visitor
 
 
+@pytest.fixture(scope="module")
+def session(browser: Browser, instance: Instance, traffic: Traffic) -> Any:
+    """What a browser remembers of a login as `default`, to whose tenant data comes."""
+    with visiting(browser, instance) as visitor:
+        visitor.log_in()
+        return visitor.context.storage_state()
+
+
 @pytest.fixture
-def visitor(stranger: Visitor, traffic: Traffic) -> Visitor:
-    """Somebody who is logged in as `default`, to whose tenant data comes."""
-    stranger.log_in()
-    return stranger
+def visitor(browser: Browser, instance: Instance, session: Any) -> Iterator[Visitor]:
+    """Somebody who is logged in as `default`."""
+    with visiting(browser, instance, session=session) as visitor:
+        yield visitor

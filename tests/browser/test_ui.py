@@ -64,8 +64,9 @@ def test_the_first_payload_appears_in_the_checklist(stranger: Visitor) -> None:
     expect(checklist).to_contain_text("no_name")
 
 
-def test_settings_hold_the_key_only_when_that_is_asked_for(visitor: Visitor) -> None:
-    page, key = visitor.page, visitor.instance.key()
+def test_settings_hold_the_key_only_when_that_is_asked_for(stranger: Visitor) -> None:
+    page, key = stranger.page, stranger.instance.key()
+    stranger.log_in()
     expect(page.locator("pre").first).to_contain_text("docker run")
     assert key not in page.content()
     page.get_by_label("Put my key into the texts below").check()
@@ -76,6 +77,8 @@ def test_settings_hold_the_key_only_when_that_is_asked_for(visitor: Visitor) -> 
 
 def test_explore_draws_the_walkthroughs_query_typed_by_keyboard(visitor: Visitor) -> None:
     page = visitor.page
+    visitor.open("/ui/start")
+    page.get_by_test_id("checklist").wait_for()
     page.keyboard.press("Alt+e")
     page.get_by_label("Query 1", exact=True).wait_for()
     page.keyboard.press("/")
@@ -220,8 +223,23 @@ def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
     expect(page.get_by_text("No event in this time.")).to_be_visible()
 
 
+def test_the_books_tell_what_was_refused_and_what_is_kept(stranger: Visitor) -> None:
+    instance, page = stranger.instance, stranger.page
+    key = {"DD-API-KEY": instance.key("quiet")}
+    assert instance.send("POST", "/api/v1/series", b"nonsense", key).status == 400
+    assert instance.send("POST", "/api/v9/unheard-of", b"payload", key).status == 202
+    stranger.log_in("quiet")
+    page.keyboard.press("Alt+l")
+    expect(page.get_by_role("row", name=re.compile("unknown – payloads"))).to_contain_text("undecodable: 1")
+    kept = page.get_by_role("row", name=re.compile("other 1"))
+    expect(kept).to_be_visible()
+    page.get_by_role("button", name="Replay").click()
+    expect(kept).to_be_visible()  # nothing understands it yet
+
+
 def test_dark_stays_dark(visitor: Visitor) -> None:
     page = visitor.page
+    visitor.open("/ui/metrics")
     root = page.locator("html")
     expect(root).to_have_attribute("data-mantine-color-scheme", "light")
     page.get_by_role("heading", level=1).click()
@@ -235,6 +253,8 @@ def test_dark_stays_dark(visitor: Visitor) -> None:
 
 def test_every_page_is_reached_by_keyboard(visitor: Visitor) -> None:
     page = visitor.page
+    visitor.open("/ui/start")
+    page.get_by_role("heading", level=1).wait_for()
     for letter, name in {
         "m": "Metrics",
         "d": "Dashboards",
@@ -316,24 +336,6 @@ def test_the_hosts_dashboard_shows_every_host(visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("alert")).to_have_count(0)
 
 
-def test_the_overviews_top_left_panel_shows_the_rate_that_was_sent(stranger: Visitor, traffic: Traffic) -> None:
-    stranger.log_in("system")
-    stranger.open("/ui/dashboards/opstrace-dd-api-overview?var-tenant=default&from=now-5m&refresh=5")
-    panel = stranger.page.locator(".panel").first
-    expect(panel).to_contain_text("Series POSTs per second, by status")
-    accepted = panel.locator("table.legend tr", has=stranger.page.get_by_text("202", exact=True))
-    most = accepted.locator(".figure").last
-    expect(most).to_have_text(re.compile(r"^[34](\.\d+)? req/s$"), timeout=60_000)
-    shown = float(most.inner_text().partition(" ")[0])
-    assert shown == pytest.approx(POSTS_PER_S, rel=0.25)
-    assert set(traffic.statuses) == {202}
-    heat_map = stranger.page.locator("[data-panel=heatmap] canvas")
-    expect(heat_map).to_have_attribute("aria-label", re.compile("buckets over time"))
-    stranger.page.get_by_label("Tenant", exact=True).first.click()
-    options = stranger.page.get_by_role("option")
-    expect(options).to_have_text(["All", "default", "quiet", "system"])
-
-
 PLACES = (
     "/ui/start",
     f"/ui/explore?q={WALKTHROUGH}",
@@ -344,11 +346,18 @@ PLACES = (
     "/ui/hosts",
     "/ui/hosts/web-1",
     "/ui/checks",
+    "/ui/losses",
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_keeps_people_out(browser: Browser, instance: Instance, traffic: Traffic, scheme: str) -> None:
+# What differs in the dark is colours, and these have all of them.
+COLOURED = PLACES[:2] + PLACES[5:6]
+
+
+@pytest.mark.parametrize(("scheme", "places"), [("light", PLACES), ("dark", COLOURED)])
+def test_nothing_keeps_people_out(
+    browser: Browser, instance: Instance, traffic: Traffic, scheme: str, places: tuple[str, ...]
+) -> None:
     """axe has no serious finding, the policy was broken by nothing, and nobody else was asked for anything."""
     with visiting(browser, instance, scheme) as visitor:
         page = visitor.page
@@ -357,7 +366,7 @@ def test_nothing_keeps_people_out(browser: Browser, instance: Instance, traffic:
         found = {"/": findings(page)}
         visitor.log_in()
         visitor.faults.clear()
-        for path in PLACES:
+        for path in places:
             visitor.open(path)
             page.locator("main table, main .chart, pre").first.wait_for()
             found[path] = findings(page)
@@ -390,3 +399,21 @@ def test_the_first_page_is_small(stranger: Visitor) -> None:
     stranger.log_in()
     stranger.page.get_by_test_id("checklist").wait_for()
     assert 0 < sum(sizes.values()) <= MOST_JAVASCRIPT_BYTES
+
+
+def test_the_overviews_top_left_panel_shows_the_rate_that_was_sent(stranger: Visitor, traffic: Traffic) -> None:
+    stranger.log_in("system")
+    stranger.open("/ui/dashboards/opstrace-dd-api-overview?var-tenant=default&from=now-5m&refresh=5")
+    panel = stranger.page.locator(".panel").first
+    expect(panel).to_contain_text("Series POSTs per second, by status")
+    accepted = panel.locator("table.legend tr", has=stranger.page.get_by_text("202", exact=True))
+    most = accepted.locator(".figure").last
+    expect(most).to_have_text(re.compile(r"^[34](\.\d+)? req/s$"), timeout=60_000)
+    shown = float(most.inner_text().partition(" ")[0])
+    assert shown == pytest.approx(POSTS_PER_S, rel=0.25)
+    assert set(traffic.statuses) == {202}
+    heat_map = stranger.page.locator("[data-panel=heatmap] canvas")
+    expect(heat_map).to_have_attribute("aria-label", re.compile("buckets over time"))
+    stranger.page.get_by_label("Tenant", exact=True).first.click()
+    options = stranger.page.get_by_role("option")
+    expect(options).to_have_text(["All", "default", "quiet", "system"])

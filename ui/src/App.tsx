@@ -40,6 +40,7 @@ const PAGES: Page[] = [
   { path: "/ui/hosts", name: "Hosts", key: "H", page: lazy(() => import("./pages/Hosts")) },
   { path: "/ui/checks", name: "Service checks", key: "C", page: lazy(() => import("./pages/Checks")) },
   { path: "/ui/events", name: "Events", key: "V", page: lazy(() => import("./pages/Events")) },
+  { path: "/ui/losses", name: "Losses", key: "L", page: lazy(() => import("./pages/Losses")) },
 ];
 
 const Dashboard = lazy(() => import("./dashboards/View"));

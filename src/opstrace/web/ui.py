@@ -6,6 +6,7 @@ it load from this server only; the few styles its libraries write carry a nonce,
 
 import gzip
 import mimetypes
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from opstrace.web.sessions import FAILED_LOGIN_WINDOW_S, Sessions, TooManyLogins
 STATIC: Final = Path(__file__).parent / "static"
 # Where hatch_build.py says why it could not build.
 _REASON: Final = "unbuilt.txt"
+_FILE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _NONCE: Final = b"OPSTRACE_NONCE"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _COMPRESSIBLE: Final = {".js", ".css", ".svg", ".html"}
@@ -76,7 +78,7 @@ class _Pages:
         """Answer a file, which never changes under its name."""
         name = request.path_params["name"]
         path = self.static / "assets" / name
-        if name.startswith(".") or not path.is_file():
+        if not _FILE.fullmatch(name) or not path.is_file():
             return Response("there is no such file\n", 404, media_type="text/plain", headers=_HARDENED)
         headers = {"cache-control": _FOR_EVER, "vary": "Accept-Encoding", **_HARDENED}
         kind = mimetypes.types_map.get(path.suffix, "application/octet-stream")

@@ -39,6 +39,7 @@ interface Props extends Zones {
 }
 
 const INKS = { light: { text: "#495057", grid: "#e9ecef" }, dark: { text: "#adb5bd", grid: "#2e3238" } };
+const MOST_FADING = 50_000; // points; fading the other lines draws all of them again at every move of the mouse
 const GAP_STEPS = 4; // holes of so many steps are drawn through: senders that send less often than the step
 
 export function TimeChart(props: Props) {
@@ -115,6 +116,7 @@ function options(props: Props, scheme: "light" | "dark", width: number, hooks: H
   const format = formatOf(props.unit);
   const axis = { stroke: ink.text, grid: { stroke: ink.grid, width: 1 }, ticks: { stroke: ink.grid, width: 1 }, font: "12px system-ui, sans-serif" };
   const stacked = props.style === "stacked";
+  const fading = props.lines.length * props.times.length <= MOST_FADING;
   const visible = props.lines.map((line, index) => (line.shown ? index + 1 : 0)).filter(Boolean);
   return {
     width,
@@ -122,11 +124,11 @@ function options(props: Props, scheme: "light" | "dark", width: number, hooks: H
     legend: { show: false },
     cursor: {
       drag: { x: true, y: false, setScale: false },
-      focus: { prox: 24 },
-      points: { size: 7 },
+      focus: { prox: fading ? 24 : -1 },
+      points: { size: 7, show: fading },
       sync: props.syncKey ? { key: props.syncKey } : undefined,
     },
-    focus: { alpha: 0.35 },
+    focus: { alpha: fading ? 0.35 : 1 },
     scales: {
       x: { time: true },
       y: { distr: props.logarithmic ? 3 : 1, range: (_, low, high) => bounds(low, high, props, stacked) },
