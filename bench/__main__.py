@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from bench import families, intake, query, scale
+from bench import families, intake, query, scale, ui
 from bench.products import OPSTRACE, PRODUCTS, version
 from bench.report import Row, as_json, table
 
@@ -19,6 +19,7 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "query": lambda directory, _: query.queries(directory),
     "host_tags": lambda directory, _: query.host_tags(directory),
     "scale": scale.scale,
+    "ui": lambda directory, _: ui.pages(directory),
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import socket
 import time
@@ -41,6 +42,7 @@ from opstrace.intake.translator import Translator
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
 from opstrace.store.books import Books, Entry
+from opstrace.store.catalogue import Catalogue
 from opstrace.store.checks import Checks
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
@@ -54,8 +56,11 @@ from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus
+from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, ui
+from opstrace.web.dashboards import Dashboards
 from opstrace.web.query_pool import QueryLimits, QueryPool
+from opstrace.web.sessions import Sessions
+from opstrace.web.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +125,7 @@ class Server:
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
+        self.sessions = Sessions(self.access, instance.name)
         ledger, rates = Ledger(), Rates(limits)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
@@ -142,7 +148,9 @@ class Server:
                 self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
             ),
             *admin.routes(self._admin()),
-            *datadog_api.routes(self._reader, self._datadog_endpoints()),
+            *self._workspace().routes(),
+            *ui.routes(self.sessions, self.instance.name, self.instance.config.all_tenants),
+            *datadog_api.routes(self._keyed, self._datadog_endpoints()),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -177,8 +185,8 @@ class Server:
 
     def _admin(self) -> admin.Sources:
         return admin.Sources(
-            tenant_of=lambda request: self.access.tenant(request, QueryUnauthorized),
-            operator_of=lambda request: self.access.tenant(request, QueryUnauthorized, probe=True),
+            tenant_of=lambda request: self.sessions.tenant(request, QueryUnauthorized),
+            operator_of=lambda request: self.sessions.tenant(request, QueryUnauthorized, probe=True),
             books=self._booked,
             kept=self._kept,
             replay=self._replayed,
@@ -187,6 +195,14 @@ class Server:
             checks=Checks(self.engine),
             hosts=self.hosts,
             dogstatsd=lambda: self.dogstatsd.busiest,
+        )
+
+    def _workspace(self) -> Workspace:
+        return Workspace(
+            self.instance,
+            lambda request: self.sessions.tenant(request, QueryUnauthorized),
+            Catalogue(self.engine),
+            Dashboards(self.instance.home / "dashboards"),
         )
 
     def _datadog_endpoints(self) -> list[tuple[str, str, datadog_api.Endpoint, int]]:
@@ -235,9 +251,12 @@ class Server:
         tenants = [tenant] if tenant else await self.commit.between(self.kept.tenants)
         return [asdict(replayed) for one in tenants for replayed in await self.replay.run(one)]
 
+    def _keyed(self, request: Request) -> Tenant:
+        return self.access.tenant(request, QueryUnauthorized)
+
     def _reader(self, request: Request) -> Tenant:
         probe = request.scope["path"] == f"{prometheus.PREFIX}/status/buildinfo"
-        return self.access.tenant(request, QueryUnauthorized, probe=probe)
+        return self.sessions.tenant(request, QueryUnauthorized, probe=probe)
 
     async def _trust_anchor(self, _request: Request) -> Response:
         path = self.instance.trust_anchor_file
@@ -269,6 +288,10 @@ class Server:
             self.telemetry.store_rows.labels(table.name).set(table.rows)
             self.telemetry.store_bytes.labels(table.name).set(table.size_bytes)
             self.telemetry.store_parts.labels(table.name).set(table.parts)
+        disk = shutil.disk_usage(self.instance.data_directory)
+        self.telemetry.store_disk_free.set(disk.free)
+        self.telemetry.store_disk_size.set(disk.total)
+        self.telemetry.store_merged_rows.set(await asyncio.to_thread(self.engine.merged_rows))
         await self.bookkeeper.write()
         await self._observe_kept()
         with contextlib.suppress(IntakeError):

@@ -244,10 +244,10 @@ def destroy(provider: str, name: str, yes: bool) -> None:
 @click.option(
     "--format",
     "notation",
-    type=click.Choice(["all", "env", "docker", "yaml"]),
+    type=click.Choice(["all", "env", "docker", "yaml", "helm"]),
     default="all",
     show_default=True,
-    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml.",
+    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml; helm: values of its Helm chart.",
 )
 def agent_config(name: str, tenant: str | None, notation: str) -> None:
     """Print what makes a Datadog Agent send to the instance NAME, ready to paste.
@@ -378,6 +378,31 @@ def dogstatsd_stats(name: str, as_json: bool) -> None:
         _print_json(found)
     else:
         _print_table(admin_client.busiest_table(found["names"]))
+
+
+@main.group()
+def grafana() -> None:
+    """Work with Grafana."""
+
+
+@grafana.command("provision")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--instance", "name", help="Which instance; the only one by default.")
+@click.option(
+    "--seen-as", type=click.Path(path_type=Path), help="DIRECTORY as Grafana sees it, if it sees it elsewhere."
+)
+@click.option("--url", help="Where Grafana reaches the server, if not at the address Agents use.")
+def grafana_provision(directory: Path, name: str | None, seen_as: Path | None, url: str | None) -> None:
+    """Write data sources and dashboards into DIRECTORY, Grafana's provisioning directory.
+
+    The data sources hold the tenants' keys: keep the directory from others.
+    """
+    from opstrace import grafana, instance
+
+    written = grafana.provision(instance.load(name or _only_instance()), directory, seen_as, url)
+    log.info("wrote %d files; data sources for %s", len(written.files), ", ".join(written.tenants))
+    if written.keyless:
+        log.warning("no data source for %s: the token file is not where it was", ", ".join(written.keyless))
 
 
 @main.group()

@@ -236,6 +236,15 @@ class Telemetry:
         self.store_parts = Gauge(
             "opstrace_store_parts", "Active parts of the engine's tables.", ("table",), registry=self.registry
         )
+        self.store_disk_free = Gauge(
+            "opstrace_store_disk_free_bytes", "Bytes left on the disk that holds the data.", registry=self.registry
+        )
+        self.store_disk_size = Gauge(
+            "opstrace_store_disk_size_bytes", "Bytes of the disk that holds the data.", registry=self.registry
+        )
+        self.store_merged_rows = Gauge(
+            "opstrace_store_merged_rows", "Rows that merges have read since the start.", registry=self.registry
+        )
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample of every metric as it stands now."""
