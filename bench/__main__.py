@@ -15,7 +15,9 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "idle": lambda directory, _: intake.idle(directory),
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
-    "query": lambda directory, _: query.queries(directory),
+    "query": lambda directory, _: query.queries(directory, query.HOUR),
+    "query-day": lambda directory, _: query.queries(directory, query.DAY),
+    "beside": lambda directory, _: query.beside_queries(directory),
 }
 
 
