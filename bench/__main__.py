@@ -16,8 +16,10 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
     "families": families.families,
-    "query": lambda directory, _: query.queries(directory),
+    "query": lambda directory, _: query.queries(directory, query.HOUR),
+    "query-day": lambda directory, _: query.queries(directory, query.DAY),
     "host_tags": lambda directory, _: query.host_tags(directory),
+    "beside": lambda directory, _: query.beside_queries(directory),
     "scale": scale.scale,
     "ui": lambda directory, _: ui.pages(directory),
 }
