@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from bench import intake, query
+from bench import dogstatsd, intake, query
 from bench.products import OPSTRACE, PROMETHEUS, VICTORIA, version
 from bench.report import Row, as_json, table
 
@@ -15,6 +15,7 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "idle": lambda directory, _: intake.idle(directory),
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
+    "dogstatsd": lambda directory, _: dogstatsd.rows(directory),
     "query": lambda directory, _: query.queries(directory),
 }
 
@@ -29,7 +30,8 @@ def main() -> None:
     for unknown in set(chosen.groups) - GROUPS.keys():
         parser.error(f"there is no group {unknown}; there are {', '.join(GROUPS)}")
     rows = measure(chosen.groups or list(GROUPS), chosen.runs)
-    versions = {OPSTRACE: package_version("opstrace"), VICTORIA: version(VICTORIA), PROMETHEUS: version(PROMETHEUS)}
+    measured = [peer for peer in (VICTORIA, PROMETHEUS) if any(peer in row.values for row in rows)]
+    versions = {OPSTRACE: package_version("opstrace"), **{peer: version(peer) for peer in measured}}
     if str(chosen.json) == "-":
         print(as_json(rows, versions))
         return

@@ -142,7 +142,7 @@ def _series_bodies(series: Sequence[Series]) -> Iterator[Body]:
 
 def _sent_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Return tags as series have them: one that names a resource is `type:name`, as resources become tags."""
-    if any(tag.startswith(_RESOURCE) for tag in tags):
+    if _RESOURCE in " ".join(tags):
         return tuple(tag.removeprefix(_RESOURCE) for tag in tags)
     return tags
 
