@@ -218,7 +218,7 @@ def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
     page.get_by_role("button", name="http.can_connect").click()
     expect(page.get_by_role("dialog").get_by_role("row")).to_have_count(2)
     visitor.open("/ui/events?query=pipeline")
-    expect(page.get_by_role("article")).to_contain_text("Deployed 4.2")
+    expect(page.get_by_role("article").first).to_contain_text("Deployed 4.2")
     page.get_by_label("Search events").fill("nothing of the kind")
     expect(page.get_by_text("No event in this time.")).to_be_visible()
 
@@ -361,6 +361,7 @@ def test_nothing_keeps_people_out(
     """axe has no serious finding, the policy was broken by nothing, and nobody else was asked for anything."""
     with visiting(browser, instance, scheme) as visitor:
         page = visitor.page
+        told(instance)
         visitor.open("/")
         page.get_by_label("API key of a tenant").wait_for()
         found = {"/": findings(page)}
