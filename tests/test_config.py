@@ -125,14 +125,20 @@ def in_schema(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, str]:
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             found |= in_schema(field.type, f"{prefix}{field.name}.")
         else:
-            found[prefix + field.name] = "required" if field.required else f"`{_as_yaml(field.default)}`"
+            found[prefix + field.name] = "required" if field.required else f"`{_as_yaml(_default(field))}`"
+        if inner := config.struct_of_list(field.type):
+            found |= in_schema(inner, f"{prefix}{field.name}.")
     return found
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
 
 
 def _as_yaml(default: object) -> str:
     if default in (None, ""):
         return {None: "none", "": '""'}[default]  # type: ignore[index]
-    return yaml.safe_dump(default).splitlines()[0]
+    return yaml.safe_dump(msgspec.to_builtins(default), default_flow_style=True, width=1000).splitlines()[0]
 
 
 def test_the_page_has_every_key_with_its_default_and_no_other() -> None:

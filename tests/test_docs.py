@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from end_to_end.instance import Instance, LabelSet, running
 from opstrace import instance as instances
 from opstrace.cli import main as command
-from opstrace.config import Config, Limits
+from opstrace.config import Config, Limits, struct_of_list
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
 from opstrace.promql import signatures
@@ -97,11 +97,18 @@ def page_id(path: Path) -> str:
 # Config and limits
 
 
+def config_keys(kind: type[msgspec.Struct], prefix: str) -> Iterator[str]:
+    """Yield every key of a part of the config, those of its own parts after it."""
+    for field in msgspec.structs.fields(kind):
+        yield f"{prefix}{field.name}"
+        inner = struct_of_list(field.type) or field.type
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            yield from config_keys(inner, f"{prefix}{field.name}.")
+
+
 def test_every_config_key_is_documented() -> None:
     """Each key has its place on the page, and each key in a table's first column exists."""
-    keys = {field.name for field in msgspec.structs.fields(Config)} | {
-        f"limits.{field.name}" for field in msgspec.structs.fields(Limits)
-    }
+    keys = set(config_keys(Config, ""))
     text = page("configuration")
     shown = {name for row in rows(text) for name in codes(row[0])}
     shown |= {name for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE) for name in codes(heading)}
@@ -236,6 +243,15 @@ def test_reasons() -> None:
     reasons = set(re.findall(r"'(\w+)',?\n", statement("opstrace.intake", "verdicts"))) - {"stored"}
     assert by_name(rows(points)).keys() == reasons
     assert {code(row[2]) for row in rows(section(page("translation"), "Points"))} - {""} == reasons
+
+
+def test_reasons_of_dogstatsd() -> None:
+    """dogstatsd.md has each reason for which a line is refused."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in (SOURCES / "dogstatsd").glob("*.py"))
+    named = re.findall(r'(?:Malformed|refuse)\(f?"([a-z_]+)(s?)', sources)
+    known = {name for name, _ in named} - {"too_many_"} | {"too_many_events", "too_many_service_checks"}
+    shown = {name for row in rows(section(page("dogstatsd"), "What is refused")) for name in codes(row[0])}
+    assert shown == known
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ SOURCES = Path(__file__).parents[1] / "src" / PACKAGE
 ROWS = (
     ("__main__",),
     ("cli",),
-    ("admin_client", "grafana", "startup"),
+    ("admin_client", "grafana", "query_client", "startup"),
     ("certificates", "probe", "server_process"),
     ("app",),
-    ("intake", "web"),
+    ("dogstatsd", "intake", "web"),
     ("agent_settings",),
     ("token_files",),
     ("datadog", "promql"),

@@ -66,6 +66,12 @@ def replayed_table(replayed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [[name.upper() for name in names], *([str(row[name]) for name in names] for row in replayed)]
 
 
+def busiest_table(names: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a row a metric's name of which DogStatsD heard."""
+    columns = ("tenant", "name", "lines", "recent")
+    return [[column.upper() for column in columns], *([str(row[column]) for column in columns] for row in names)]
+
+
 def _cell(text: str) -> str:
     return text or "-"
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
@@ -23,14 +24,18 @@ from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
 from opstrace.datadog.load import loads
-from opstrace.errors import IntakeError, OpstraceError, QueryUnauthorized, StoreError
+from opstrace.dogstatsd.payloads import Content
+from opstrace.dogstatsd.service import Service as Dogstatsd
+from opstrace.errors import IntakeError, OpstraceError, Overloaded, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
-from opstrace.intake.acceptance import Acceptance
+from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.bookkeeper import Bookkeeper
 from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
+from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
+from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
@@ -64,6 +69,14 @@ RETENTION_INTERVAL_S: Final = 3600.0
 # Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
 KEEP_ALIVE_S: Final = 75
 DRAIN_S: Final = 15
+# What DogStatsD sends is what an Agent sends.
+_FAMILIES: Final = {
+    Content.SERIES: Family.SERIES_V1,
+    Content.SKETCHES: Family.SKETCHES,
+    Content.EVENTS: Family.INTAKE,
+    Content.CHECKS: Family.CHECK_RUN,
+}
+_DOGSTATSD: Final = "dogstatsd"  # its route in our metrics, and its name as a sender
 
 
 class Server:
@@ -116,9 +129,12 @@ class Server:
         ledger, rates = Ledger(), Rates(limits)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
-        acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
+        acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
+        self.rates = rates
+        self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
+        self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
 
     def application(self) -> ASGIApp:
@@ -127,7 +143,10 @@ class Server:
         routes = [
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
-            *prometheus.routes(self.store, promql, self._reader, self.pool, observer=self._queried),
+            *self.remote_write.routes(),
+            *prometheus.routes(
+                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
+            ),
             *admin.routes(self._admin()),
             *self._workspace().routes(),
             *ui.routes(self.sessions, self.instance.name, self.instance.config.all_tenants),
@@ -147,11 +166,22 @@ class Server:
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
+        await self.dogstatsd.stop()
         with contextlib.suppress(StoreError):
             await self.bookkeeper.write()
         await self.commit.drain()
         self.pool.close()
         self.engine.close()
+
+    def _about(self) -> prometheus.About:
+        config = self.instance.config
+        retention = {name: getattr(config, name) for name in ("metric_retention_days", "log_retention_days")}
+        settings = retention | {
+            f"limits.{name}": value for name, value in msgspec.structs.asdict(config.limits).items()
+        }
+        return prometheus.About(
+            {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", time.time()
+        )
 
     def _admin(self) -> admin.Sources:
         return admin.Sources(
@@ -164,6 +194,7 @@ class Server:
             events=Events(self.engine),
             checks=Checks(self.engine),
             hosts=self.hosts,
+            dogstatsd=lambda: self.dogstatsd.busiest,
         )
 
     def _workspace(self) -> Workspace:
@@ -191,6 +222,20 @@ class Server:
         events = datadog_events.endpoints(Events(self.engine), self.hosts)
         return [*datadog_hosts.endpoints(sources), *events]
 
+    async def _store_dogstatsd(self, tenant: str, content: Content, data: bytes) -> None:
+        """Store a payload as an Agent's is, with the same limits, books and repeats."""
+        headers = {"user-agent": _DOGSTATSD}
+        try:
+            self.rates.admit(tenant)
+            parcel = Parcel(tenant, "POST", f"/{_DOGSTATSD}", _DOGSTATSD, {}, headers, data)
+            await self.acceptance.store(parcel, (_FAMILIES[content],))
+        except Overloaded:
+            raise
+        except IntakeError as error:
+            self.telemetry.refused_bodies.labels(_DOGSTATSD, tenant, error.reason).inc()
+            self.acceptance.refuse(tenant, headers, len(data), error.reason)
+            raise
+
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
         return await asyncio.to_thread(self.books.totals, tenant, start_s, end_s)
@@ -208,9 +253,6 @@ class Server:
 
     def _keyed(self, request: Request) -> Tenant:
         return self.access.tenant(request, QueryUnauthorized)
-
-    def _queried(self, endpoint: str, status: int, tenant: str, seconds: float) -> None:
-        self.telemetry.query_duration.labels(endpoint, str(status), tenant).observe(seconds)
 
     def _reader(self, request: Request) -> Tenant:
         probe = request.scope["path"] == f"{prometheus.PREFIX}/status/buildinfo"
@@ -300,9 +342,11 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     ports.check_free(instance.config)
     server = Server(instance)
     try:
+        server.dogstatsd.open()
         server.commit.start()
         async with _listening(instance, server.application()) as listeners:
             stop = _stop_signal()
+            server.dogstatsd.start()
             chores = asyncio.create_task(server.run_chores())
             logger.info("serving %s at %s", instance.name, instance.url)
             announce()

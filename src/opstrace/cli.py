@@ -97,7 +97,8 @@ def create(provider: str, name: str, config_file: Path | None, timeout_s: float)
 @main.command()
 @click.argument("name", default=DEFAULT_INSTANCE)
 @_config
-def up(name: str, config_file: Path | None) -> None:
+@click.option("--dogstatsd", is_flag=True, help="Hear DogStatsD, too, this time; the config need not say so.")
+def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     """Run the instance NAME in the foreground, making it if there is none.
 
     NAME is `default` if it is left out, and so is the tenant of an instance made without a config. With -c the
@@ -110,6 +111,8 @@ def up(name: str, config_file: Path | None) -> None:
     if document is None and not instance.exists(name):
         document = config.DEFAULT
     prepared = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
+    if dogstatsd:
+        prepared = instance.with_dogstatsd(prepared)
     with server_process.held(prepared):
         _serve(prepared, lambda: _announce(prepared, set(before)))
 
@@ -301,6 +304,82 @@ def replay(name: str, as_json: bool) -> None:
         _print_table(admin_client.replayed_table(found["replayed"]))
 
 
+@main.command()
+@click.argument("expression")
+@click.argument("name", required=False)
+@click.option("--tenant", help="Whose series; the config's first tenant by default.")
+@click.option("--range", "range_text", metavar="DURATION", help="Over this long until now: 1h, 90m, 1d.")
+@click.option(
+    "--step", "step_text", metavar="DURATION", help="Between two values of a range; fills a line by default."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Series that are shown.")
+@_json
+def query(
+    expression: str,
+    name: str | None,
+    tenant: str | None,
+    range_text: str | None,
+    step_text: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Ask PromQL of the instance NAME and show the answer: its value now, or with --range a line a series.
+
+    NAME may be left out where there is one instance. The token is read from the file it was written to.
+    """
+    import time
+
+    from opstrace import instance, query_client
+    from opstrace.promql.duration import parse_duration
+
+    found = instance.load(name or _only_instance())
+    asked = {"query": expression, "time": f"{time.time():.3f}"}
+    endpoint = "query"
+    if range_text is not None:
+        range_ms = parse_duration(range_text)
+        step_ms = query_client.step_of(range_ms, parse_duration(step_text) if step_text else None)
+        end_s = time.time() // (step_ms / 1000) * (step_ms / 1000)
+        times = {"start": f"{end_s - range_ms / 1000:.3f}", "end": f"{end_s:.3f}", "step": f"{step_ms / 1000:.3f}"}
+        endpoint, asked = "query_range", {"query": expression, **times}
+    elif step_text is not None:
+        raise click.UsageError("--step needs --range")
+    document = query_client.ask(found, query_client.tenant_of(found, tenant), endpoint, asked)
+    if as_json:
+        _print_json(document)
+        return
+    _print_table(query_client.table(document["data"], limit))
+    for remark in (*document.get("warnings", []), *document.get("infos", [])):
+        log.warning("%s", remark)
+
+
+def _only_instance() -> str:
+    """Return the name of the one instance there is."""
+    from opstrace import instance
+
+    names = instance.names()
+    if len(names) != 1:
+        raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
+    return names[0]
+
+
+@main.command("dogstatsd-stats")
+@_name
+@_json
+def dogstatsd_stats(name: str, as_json: bool) -> None:
+    """Show the metric names that the DogStatsD server of the instance NAME hears of most.
+
+    LINES are all since it started, RECENT those of the buckets that closed within the last five seconds. The instance
+    must run.
+    """
+    from opstrace import admin_client, instance
+
+    found = admin_client.ask(instance.load(name), "GET", "/admin/dogstatsd")
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(admin_client.busiest_table(found["names"]))
+
+
 @main.group()
 def grafana() -> None:
     """Work with Grafana."""
@@ -399,17 +478,6 @@ def _announce(instance: "Instance", known: set[str]) -> None:
 def _progress(answered: int, total: int) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r{answered} of {total} endpoints answer", err=True, nl=answered == total)
-
-
-def _only_instance() -> str:
-    from opstrace import instance
-
-    names = instance.names()
-    if len(names) != 1:
-        raise InstanceError(
-            f"there are {len(names)} instances; choose one by --instance" if names else "there is none"
-        )
-    return names[0]
 
 
 def _listed(name: str) -> dict[str, Any]:

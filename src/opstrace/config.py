@@ -1,6 +1,6 @@
 """The config document: YAML in, one frozen and validated `Config` out.
 
-The two structs below are the schema: a field's annotation says what is allowed, in the words an error uses.
+The structs below are the schema: a field's annotation says what is allowed, in the words an error uses.
 `docs/configuration.md` has a row for each field; a test compares the two.
 """
 
@@ -56,6 +56,28 @@ CertIssuer = Annotated[
     msgspec.Meta(description="one of local-ca, files, letsencrypt-staging, letsencrypt-prod"),
 ]
 Address = Annotated[str, msgspec.Meta(min_length=1, description="an IP address, such as 127.0.0.1, 0.0.0.0 or ::")]
+Text = Annotated[str, msgspec.Meta(description="text")]
+Name = Annotated[str, msgspec.Meta(min_length=1, description="text that is not empty")]
+Names = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(description="a list of names")]
+Tags = Annotated[dict[str, str], msgspec.Meta(description="a mapping of tag keys to values")]
+Octets = Annotated[int, msgspec.Meta(ge=0, le=2**30, description="a whole number of bytes, 0 for the system's own")]
+PacketSize = Annotated[int, msgspec.Meta(ge=512, le=65_535, description="a whole number of bytes from 512 to 65535")]
+ListenerUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(udp://.+:[0-9]+|unixgram:///.+|unixstream:///.+)\Z",
+        description="udp://ADDRESS:PORT, unixgram:///PATH or unixstream:///PATH, as clients write it",
+    ),
+]
+HistogramAggregates = Annotated[
+    tuple[Literal["max", "min", "median", "avg", "sum", "count"], ...],
+    msgspec.Meta(description="a list of max, min, median, avg, sum, count"),
+]
+Percentiles = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]+)?|1(\.0+)?|\.[0-9]+)\Z")], ...],
+    msgspec.Meta(description='a list of numbers from 0 to 1 in quotes, such as "0.95"'),
+]
+MatchType = Annotated[Literal["wildcard", "regex"], msgspec.Meta(description="wildcard or regex")]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,6 +106,74 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_host_document_bytes: Count = MIB
     max_flare_bytes: Count = 500 * MIB
     max_flares: Count = 20
+    max_dogstatsd_contexts: Count = 200_000
+    max_dogstatsd_samples: Count = 4_000_000
+
+
+class DogstatsdListener(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One socket that takes datagrams, and whose they are."""
+
+    url: ListenerUrl
+    tenant: Text = ""  # the config's first without one
+    eol_required: Switch = False
+
+
+class MapperRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How metrics of a pattern are renamed."""
+
+    match: Name
+    name: Name
+    match_type: MatchType = "wildcard"
+    tags: Tags = {}
+
+
+class MapperProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Mappings for metrics of a prefix."""
+
+    name: Name
+    prefix: Name
+    mappings: Annotated[tuple[MapperRule, ...], msgspec.Meta(description="a list of mappings")]
+
+
+# Clients of these programs send under names of their own, whatever the namespace.
+_OWN_NAMESPACES: Final = (
+    *("datadog.agent", "datadog.dogstatsd", "datadog.process", "datadog.trace_agent", "datadog.tracer"),
+    *("activemq", "activemq_58", "airflow", "cassandra", "confluent", "hazelcast", "hive", "ignite", "jboss", "jvm"),
+    *("kafka", "presto", "sidekiq", "solr", "tomcat", "runtime"),
+)
+
+
+class Dogstatsd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The DogStatsD server. What an Agent can be set to has the Agent's name."""
+
+    enabled: Switch = False
+    listeners: Annotated[tuple[DogstatsdListener, ...], msgspec.Meta(description="a list of listeners")] = (
+        DogstatsdListener(url="udp://127.0.0.1:8125"),
+    )
+    hostname: Text = ""  # the machine's without one
+    dogstatsd_buffer_size: PacketSize = 8192
+    dogstatsd_so_rcvbuf: Octets = 4 * MIB
+    dogstatsd_tags: Names = ()
+    dogstatsd_expiry_seconds: Seconds = 300.0
+    dogstatsd_context_expiry_seconds: Seconds = 20.0
+    dogstatsd_flush_incomplete_buckets: Switch = False
+    dogstatsd_no_aggregation_pipeline: Switch = True
+    dogstatsd_mapper_cache_size: Count = 1000
+    dogstatsd_mapper_profiles: Annotated[
+        tuple[MapperProfile, ...], msgspec.Meta(description="a list of profiles")
+    ] = ()
+    histogram_aggregates: HistogramAggregates = ("max", "median", "avg", "count")
+    histogram_percentiles: Percentiles = ("0.95",)
+    histogram_copy_to_distribution: Switch = False
+    histogram_copy_to_distribution_prefix: Text = ""
+    statsd_metric_namespace: Text = ""
+    statsd_metric_namespace_blacklist: Names = _OWN_NAMESPACES
+    statsd_metric_blocklist: Names = ()
+    statsd_metric_blocklist_match_prefix: Switch = False
+    metric_filterlist: Names = ()
+    metric_filterlist_match_prefix: Switch = False
+    statsd_metric_allowlist: Names = ()
+    statsd_metric_allowlist_match_prefix: Switch = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +194,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_retention_days: Days = 7
     tag_label_prefix: LabelPrefix = ""
     data_api_authentication_disabled: Switch = False
+    dogstatsd: Dogstatsd = Dogstatsd()
     limits: Limits = Limits()
 
     @property
@@ -140,6 +231,7 @@ def parse(text: str, base: Path) -> Config:
     _check_tenants(config)
     _check_listen(config)
     _check_issuer(config)
+    _check_dogstatsd(config)
     return msgspec.structs.replace(config, **_absolute_paths(config, base))
 
 
@@ -194,15 +286,27 @@ def _struct(kind: type[_S], raw: Any, prefix: str) -> _S:
 def _value(kind: Any, raw: Any, key: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind, raw, f"{key}.")
+    if inner := struct_of_list(kind):
+        return _structs(inner, kind, raw, key)
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         element = re.search(r"`\$\[(\d+)\]`", str(error))
-        if element:
-            key, raw = f"{key}[{element[1]}]", raw[int(element[1])]
-        raise ConfigError(
-            f"{key}: {_shown(raw)} is not allowed; {key.split('[')[0]} must be {_allowed(kind)}"
-        ) from error
+        where = f"{key}[{element[1]}]" if element else key
+        shown = _shown(raw[int(element[1])] if element else raw)
+        raise ConfigError(f"{where}: {shown} is not allowed; {key} must be {_allowed(kind)}") from error
+
+
+def struct_of_list(kind: Any) -> type[msgspec.Struct] | None:
+    """Return what a list of structs is a list of; None for anything else."""
+    of = get_args(next(iter(get_args(kind)), None))
+    return of[0] if of and isinstance(of[0], type) and issubclass(of[0], msgspec.Struct) else None
+
+
+def _structs(inner: type[_S], kind: Any, raw: Any, key: str) -> tuple[_S, ...]:
+    if not isinstance(raw, list):
+        raise ConfigError(f"{key}: {_shown(raw)} is not allowed; it must be {_allowed(kind)}")
+    return tuple(_struct(inner, element, f"{key}[{i}].") for i, element in enumerate(raw))
 
 
 def _unknown_key(key: Any, known: list[str], prefix: str) -> str:
@@ -252,6 +356,50 @@ def _check_issuer(config: Config) -> None:
     for key in ("cert_file", "cert_key_file", "cert_ca_file"):
         if config.cert_issuer != "files" and getattr(config, key) is not None:
             raise ConfigError(f"{key} has no effect with cert_issuer {config.cert_issuer}; set cert_issuer to files")
+
+
+def _check_dogstatsd(config: Config) -> None:
+    for i, listener in enumerate(config.dogstatsd.listeners):
+        key = f"dogstatsd.listeners[{i}]"
+        if listener.tenant and listener.tenant not in config.tenants:
+            raise ConfigError(
+                f"{key}.tenant: {listener.tenant!r} is not one of tenants; list it there, or leave it out"
+            )
+        if listener.url.startswith("udp://"):
+            _check_udp(listener.url, f"{key}.url")
+        if listener.url in [other.url for other in config.dogstatsd.listeners[:i]]:
+            raise ConfigError(f"{key}.url: {listener.url} is there twice; each address takes one listener")
+    for i, profile in enumerate(config.dogstatsd.dogstatsd_mapper_profiles):
+        for j, rule in enumerate(profile.mappings):
+            _check_rule(rule, f"dogstatsd.dogstatsd_mapper_profiles[{i}].mappings[{j}].match")
+
+
+def _check_udp(url: str, key: str) -> None:
+    try:
+        _, port = udp_address(url)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {url!r} is not allowed; it must name an IP address and a port") from error
+    if not 1 <= port <= 65_535:
+        raise ConfigError(f"{key}: {url!r} is not allowed; its port must be from 1 to 65535")
+
+
+def _check_rule(rule: MapperRule, key: str) -> None:
+    if rule.match_type == "wildcard":
+        if not re.fullmatch(r"[a-zA-Z0-9_.*-]+", rule.match) or "**" in rule.match:
+            raise ConfigError(
+                f"{key}: {rule.match!r} is not allowed; wildcards are letters, digits and _ . - * (never **)"
+            )
+        return
+    try:
+        re.compile(rule.match)
+    except re.error as error:
+        raise ConfigError(f"{key}: {rule.match!r} is no regular expression: {error}") from error
+
+
+def udp_address(url: str) -> tuple[str, int]:
+    """Return the IP address and port of `udp://ADDRESS:PORT`; raise ValueError for one that is no IP address."""
+    host, _, port = url.removeprefix("udp://").rpartition(":")
+    return str(ipaddress.ip_address(host.strip("[]"))), int(port)
 
 
 def _absolute_paths(config: Config, base: Path) -> dict[str, str]:

@@ -198,6 +198,12 @@ def finish(instance: Instance) -> Instance:
     return replace(instance, finished=True)
 
 
+def with_dogstatsd(instance: Instance) -> Instance:
+    """Return the instance with DogStatsD on, whatever its config on disk says."""
+    enabled = msgspec.structs.replace(instance.config.dogstatsd, enabled=True)
+    return replace(instance, config=msgspec.structs.replace(instance.config, dogstatsd=enabled))
+
+
 def add_key(instance: Instance, tenant: str, key: str, token_file: Path) -> Instance:
     """Accept one more key of a tenant, and remember the file that holds it; earlier ones stay valid."""
     digests = instance.keys.get(tenant, TenantKeys()).digests

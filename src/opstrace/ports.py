@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from opstrace.config import Config
+from opstrace.config import Config, udp_address
 from opstrace.errors import InstanceError
 
 HTTP_ADDRESS: Final = "127.0.0.1"  # plain HTTP is for this machine's own Agents only
@@ -54,11 +54,26 @@ def check_free(config: Config) -> None:
                 probe.listen(1)
         except OSError as error:
             raise InstanceError(_reason(listener, error)) from error
+    for datagrams in config.dogstatsd.listeners if config.dogstatsd.enabled else ():
+        if datagrams.url.startswith("udp://"):
+            bound_udp(datagrams.url).close()
 
 
-def owner(port: int) -> str | None:
+def bound_udp(url: str) -> socket.socket:
+    """Return a socket that is bound to `udp://ADDRESS:PORT`; raise InstanceError, naming who has the port."""
+    address, port = udp_address(url)
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        bound.bind((address, port))
+    except OSError as error:
+        bound.close()
+        raise InstanceError(_udp_reason(address, port, error)) from error
+    return bound
+
+
+def owner(port: int, *, udp: bool = False) -> str | None:
     """Return the process that listens on a port as `name (pid N)`, if /proc tells us."""
-    inodes = set(_listening_inodes(port))
+    inodes = set(_udp_inodes(port) if udp else _listening_inodes(port))
     for pid, inode in _sockets() if inodes else ():
         if inode in inodes:
             return f"{_command(pid)} (pid {pid})"
@@ -79,15 +94,35 @@ def _reason(listener: Listener, error: OSError) -> str:
     return f"cannot listen on {listener.address} port {port} ({key}): {error.strerror}"
 
 
+def _udp_reason(address: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        by = owner(port, udp=True) or "another process, most likely a Datadog Agent's own DogStatsD"
+        return (
+            f"port {port} on {address} (UDP) is taken by {by}; stop it (of an Agent: use_dogstatsd: false), "
+            "or set dogstatsd.listeners in the config to a free port"
+        )
+    return f"cannot listen on {address} port {port} (UDP; dogstatsd.listeners): {error.strerror}"
+
+
 def _listening_inodes(port: int) -> Iterator[str]:
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for columns in _bound_sockets(port, "tcp"):
+        if columns[3] == _LISTENING:
+            yield columns[9]
+
+
+def _udp_inodes(port: int) -> Iterator[str]:
+    for columns in _bound_sockets(port, "udp"):
+        yield columns[9]
+
+
+def _bound_sockets(port: int, protocol: str) -> Iterator[list[str]]:
+    """Yield the columns of sockets with this local port (proc_pid_net(5): address is column 1, state 3, inode 9)."""
+    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
         try:
             rows = Path(table).read_text(encoding="ascii").splitlines()[1:]
         except OSError:
             continue
-        for columns in map(str.split, rows):  # proc_pid_net(5): local address is column 1, state 3, inode 9
-            if columns[3] == _LISTENING and int(columns[1].rpartition(":")[2], 16) == port:
-                yield columns[9]
+        yield from (columns for columns in map(str.split, rows) if int(columns[1].rpartition(":")[2], 16) == port)
 
 
 def _sockets() -> Iterator[tuple[int, str]]:

@@ -115,6 +115,31 @@ class Telemetry:
             registry=self.registry,
         )
         self.flares = Gauge("dd_api_flares", "Flares that are kept.", ("tenant",), registry=self.registry)
+        self.write_duration = Histogram(
+            "opstrace_write_duration_seconds",
+            "Time from a remote write to its answer.",
+            ("status_code", "tenant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.written = Counter(
+            "opstrace_write_stored_total",
+            "Samples and native histograms of remote writes that were stored.",
+            ("tenant", "kind"),
+            registry=self.registry,
+        )
+        self.unwritten = Counter(
+            "opstrace_write_refused_total",
+            "Samples, native histograms and exemplars of remote writes that were not stored, by reason.",
+            ("tenant", "kind", "reason"),
+            registry=self.registry,
+        )
+        self.refused_writes = Counter(
+            "opstrace_write_refused_bodies_total",
+            "Remote writes that were refused as a whole, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
         self.commit_duration = Histogram(
             "opstrace_commit_duration_seconds",
             "Time of one commit: decoding, translation, synced inserts.",
@@ -135,11 +160,73 @@ class Telemetry:
         self.queue_bytes = Gauge(
             "opstrace_commit_queue_bytes", "Inflated bytes that wait for their commit.", registry=self.registry
         )
+        self.dogstatsd_packets = Counter(
+            "opstrace_dogstatsd_packets_total",
+            "Datagrams, and frames of streams, that were read.",
+            ("listener",),
+            registry=self.registry,
+        )
+        self.dogstatsd_bytes = Counter(
+            "opstrace_dogstatsd_bytes_total", "Bytes of them.", ("listener",), registry=self.registry
+        )
+        self.dogstatsd_kernel_drops = Counter(
+            "opstrace_dogstatsd_kernel_drops_total",
+            "Datagrams that the kernel threw away because a socket's buffer was full.",
+            ("listener",),
+            registry=self.registry,
+        )
+        self.dogstatsd_lines = Counter(
+            "opstrace_dogstatsd_lines_total",
+            "Lines that were taken, by type; those of a bucket once it is over.",
+            ("tenant", "type"),
+            registry=self.registry,
+        )
+        self.dogstatsd_refused = Counter(
+            "opstrace_dogstatsd_refused_total",
+            "Lines that were refused, or values of lines, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
+        self.dogstatsd_blocked = Counter(
+            "opstrace_dogstatsd_blocked_lines_total",
+            "Lines of names that the config's lists do not let through.",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.dogstatsd_contexts = Gauge(
+            "opstrace_dogstatsd_contexts",
+            "Contexts (name, host, tags, type) that are aggregated.",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.dogstatsd_buckets = Counter(
+            "opstrace_dogstatsd_buckets_total", "Buckets that were flushed.", ("tenant",), registry=self.registry
+        )
+        self.dogstatsd_lost = Counter(
+            "opstrace_dogstatsd_lost_total",
+            "What was lost between aggregation and store: flushes that found no room, payloads that were refused.",
+            ("what",),
+            registry=self.registry,
+        )
+        self.dogstatsd_queue = Gauge(
+            "opstrace_dogstatsd_queue", "Flushes that wait for the server to take them.", registry=self.registry
+        )
+        self.dogstatsd_restarts = Counter(
+            "opstrace_dogstatsd_restarts_total",
+            "Times that the process which hears datagrams ended, and was started again.",
+            registry=self.registry,
+        )
         self.query_duration = Histogram(
             "opstrace_query_duration_seconds",
             "Time of a request of the Prometheus API.",
             ("endpoint", "status_code", "tenant"),
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.refused_queries = Counter(
+            "opstrace_query_refused_total",
+            "Requests of the Prometheus API that went over a budget, by which.",
+            ("tenant", "budget"),
             registry=self.registry,
         )
         self.store_rows = Gauge(

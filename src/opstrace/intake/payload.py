@@ -29,6 +29,8 @@ class Family(Enum):
     EVENTS_BATCH = "events_batch"
     LOGS = "logs"
     LOGS_TEXT = "logs_text"
+    REMOTE_WRITE_V1 = "remote_write_v1"
+    REMOTE_WRITE_V2 = "remote_write_v2"
     KEPT = "kept"  # not understood: a record of the request as it came
 
 
@@ -56,6 +58,8 @@ class Verdict:
     late: int = 0  # stored points whose time is more than a minute past
     timed: bool = True  # nothing in it got the server's time for one that was not sent
     host: str = ""  # which the body speaks of, most of the time
+    # Of remote writes: samples, histograms, series, exemplars → STORED, or the reason of a refusal → how many.
+    written: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 # Bodies by their place in the commit.
@@ -77,6 +81,11 @@ class Findings:
     facts: dict[int, Counter[str]] = field(default_factory=dict)  # as in Verdict
     hosts: dict[int, str] = field(default_factory=dict)  # as in Verdict
     untimed: set[int] = field(default_factory=set)  # bodies in which something got the server's time
+    written: defaultdict[int, dict[str, Counter[str]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )  # as in Verdict
+    late: Counter[int] = field(default_factory=Counter)  # as in Verdict, of those
+    added: int = 0  # series rows that decoders added themselves
 
 
 class Decoder(Protocol):

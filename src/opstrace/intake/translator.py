@@ -22,6 +22,7 @@ from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
 from opstrace.intake.protobuf_decoder import ProtobufDecoder
+from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
 from opstrace.intake.series_room import SeriesRoom
 from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
@@ -102,13 +103,17 @@ class Translator:
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._verdicts = statement(_PACKAGE, "verdicts")
+        self._any_unseen = statement(_PACKAGE, "any_unseen")
         self._translate = statement(_PACKAGE, "translate")
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits)
         self._hosts = statement(_PACKAGE, "hosts")
-        self._decoders = decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days)
+        self._decoders = [
+            RemoteWriteDecoder(engine.writer, writer, self._room, limits),
+            *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
+        ]
 
     def commit(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]] = ()) -> tuple[list[Verdict], int]:
         """Make bodies and blocks durable; return a verdict a body, and how many series rows were added.
@@ -129,7 +134,7 @@ class Translator:
                 decoder.store(commit, limits)
         finally:
             self._clear()
-        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added
+        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added + findings.added
 
     def _translated(
         self, findings: Findings, commit: int, now: float, limits: Mapping[str, float]
@@ -138,14 +143,20 @@ class Translator:
         # Logs and what is kept leave nothing there, and the engine takes 40 ms to find that out.
         if not self._connection.read("SELECT count() FROM staged").column(0)[0].as_py():
             return _with_refusals(defaultdict(Judged), findings), 0
-        unseen = self._connection.execute(self._translate, **self._alphabet, **limits)
-        exceeded = bool(unseen) and self._room.admit()
+        unseen = self._translate_unseen(limits)
+        exceeded = unseen and self._room.admit()
         judged = self._judge(limits, now, exceeded=exceeded)
         if exceeded:
             self._room.clear()
-        added = self._writer.register_unseen()
+        added = self._writer.register_unseen() if unseen else 0
         self._connection.execute(self._samples, commit=commit, **limits)
         return _with_refusals(judged, findings), added
+
+    def _translate_unseen(self, limits: Mapping[str, float]) -> bool:
+        """Translate the series that have no row of their day yet, and say whether there are such."""
+        if not self._connection.read(self._any_unseen, **limits).num_rows:
+            return False
+        return self._connection.execute(self._translate, **self._alphabet, **limits) > 0
 
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
         findings = Findings()
@@ -189,15 +200,19 @@ def _with_limits(part: str, limits: Limits) -> str:
 
 
 def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
+    written = findings.written.get(i, {})
+    for kind in ("samples", "histograms"):
+        judged.points.update(written.get(kind, {}))
     return Verdict(
         points={reason: points for reason, points in judged.points.items() if points > 0},
         fault=findings.faults.get(i, ""),
         events=findings.events.get(i, {}),
         told=findings.told.get(i),
-        series=judged.series,
+        series=judged.series + written.get("series", Counter()),
         logs=findings.logs.get(i, {}),
         facts=findings.facts.get(i, {}),
-        late=judged.late,
+        late=judged.late + findings.late[i],
         timed=judged.timed and i not in findings.untimed,
         host=judged.host or findings.hosts.get(i, ""),
+        written=written,
     )

@@ -103,6 +103,20 @@ ENGINE = ReplacingMergeTree(commit)
 ORDER BY (tenant, host, source, since)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- What remote write tells of a metric. Of rows with the same key the one of the latest commit counts.
+CREATE TABLE IF NOT EXISTS metric_metadata
+(
+    tenant LowCardinality(String),
+    name   String,                                                 -- of the metric, or of the family of a histogram's series
+    type   LowCardinality(String),                                 -- counter, gauge, histogram … as Prometheus has them
+    help   String,
+    unit   String,
+    commit UInt64
+)
+ENGINE = ReplacingMergeTree(commit)
+ORDER BY (tenant, name)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
 -- What a host last said of itself: one row a subject.
 CREATE TABLE IF NOT EXISTS hosts
 (

@@ -86,14 +86,21 @@ class Sketches:
         )
 
 
-def sketches_of(values: "Floats", offsets: "Ints") -> Sketches:
-    """Return a sketch of each run `offsets[i]:offsets[i + 1]` of finite values; no run is empty."""
+def sketches_of(values: "Floats", offsets: "Ints", weights: "Floats | None" = None) -> Sketches:
+    """Return a sketch of each run `offsets[i]:offsets[i + 1]` of finite values; no run is empty.
+
+    A weight, 1 or more, is how many values one stands for: whole ones count, but the sum is of all (section 10.3).
+    """
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    bins = _binned(owners, keys_of(values), np.ones(len(values), dtype=np.int64), len(offsets) - 1)
+    weights = np.ones(len(values)) if weights is None else weights
+    counts = weights.astype(np.int64)
+    bins = _binned(owners, keys_of(values), counts, len(offsets) - 1)
     starts = offsets[:-1]
+    with np.errstate(over="ignore"):
+        weighted = values * weights
     return Sketches(
-        cnt=np.diff(offsets),
-        sum=_reduced(np.add, values, starts),
+        cnt=_reduced(np.add, counts, starts),
+        sum=_reduced(np.add, weighted, starts),
         min=_reduced(np.minimum, values, starts),
         max=_reduced(np.maximum, values, starts),
         offsets=bins[0],

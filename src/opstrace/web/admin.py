@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -36,6 +36,19 @@ _STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400}
 TenantOf = Callable[[Request], Tenant]
 
 
+class Name(Protocol):
+    """A metric's name, and how many lines of DogStatsD spoke of it: ever, and in the last seconds."""
+
+    @property
+    def tenant(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def lines(self) -> int: ...  # noqa: D102
+    @property
+    def recent(self) -> int: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the answers come from; None for a tenant means all of them."""
@@ -49,6 +62,7 @@ class Sources:
     events: Events
     checks: Checks
     hosts: Hosts
+    dogstatsd: Callable[[], Sequence[Name]]
 
 
 def routes(sources: Sources) -> list[Route]:
@@ -57,6 +71,7 @@ def routes(sources: Sources) -> list[Route]:
     return [
         Route("/admin/losses", _answered(admin.losses), methods=["GET"]),
         Route("/admin/replay", _answered(admin.replay), methods=["POST"]),
+        Route("/admin/dogstatsd", _answered(admin.dogstatsd), methods=["GET"]),
         Route("/admin/logs", _answered(admin.logs), methods=["GET"]),
         Route("/admin/events", _answered(admin.events), methods=["GET"]),
         Route("/admin/hosts", _answered(admin.hosts), methods=["GET"]),
@@ -85,6 +100,17 @@ class _Admin:
     async def replay(self, request: Request) -> Mapping[str, Any]:
         """Feed what is kept to today's decoders, and answer what became of it."""
         return {"replayed": list(await self.sources.replay(_scope(self.sources.operator_of(request))))}
+
+    async def dogstatsd(self, request: Request) -> Mapping[str, Any]:
+        """Answer the names that DogStatsD hears of most, the busiest first."""
+        tenant = _scope(self.sources.operator_of(request))
+        names = [one for one in self.sources.dogstatsd() if tenant in (None, one.tenant)]
+        names.sort(key=lambda one: (-one.lines, one.tenant, one.name))
+        return {
+            "names": [
+                {"tenant": one.tenant, "name": one.name, "lines": one.lines, "recent": one.recent} for one in names
+            ]
+        }
 
     async def logs(self, request: Request) -> Mapping[str, Any]:
         """Answer the youngest logs of a range of time that hold the query's words and have its tags."""

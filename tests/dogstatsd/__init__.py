@@ -1,0 +1,1 @@
+"""Tests of the DogStatsD server without an instance, and what they share."""
