@@ -17,6 +17,7 @@ from end_to_end.instance import Instance
 
 WALKTHROUGH = "app_requests"  # the query of the README
 MOST_JAVASCRIPT_BYTES = 400_000
+INTERACTION_MS = 300  # the editor takes no completion that has only just appeared
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -84,6 +85,7 @@ def test_explore_draws_the_walkthroughs_query_typed_by_keyboard(visitor: Visitor
     page.keyboard.press("/")
     page.keyboard.type("app_req")
     page.get_by_role("option", name=WALKTHROUGH).wait_for()  # completion, from the store
+    page.wait_for_timeout(INTERACTION_MS)
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("series-count")).to_contain_text(f"{len(HOSTS)} series")
