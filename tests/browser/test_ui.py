@@ -179,7 +179,7 @@ def test_the_catalogue_finds_and_explains(visitor: Visitor) -> None:
     page = visitor.page
     visitor.open("/ui/metrics")
     page.get_by_label("Search metrics").fill("app.req")
-    expect(page.get_by_role("status")).to_have_text(re.compile(r"^1 metrics, 3 series"))
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^1 metric, 3 series"))
     page.get_by_role("button", name="app_requests").click()
     expect(page.get_by_role("cell", name=", ".join(HOSTS), exact=True)).to_be_visible()
     page.get_by_role("link", name="Explore", exact=True).last.click()
@@ -208,7 +208,7 @@ def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
     page = visitor.page
     told(visitor.instance)
     visitor.open("/ui/hosts?search=role:frontend")
-    expect(page.get_by_role("status")).to_have_text("1 hosts")
+    expect(page.get_by_role("status")).to_have_text("1 host")
     page.get_by_role("link", name="web-1").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("web-1")
     for fact in ("7.71.2", "i-0abc", "role:frontend", "timed out"):
@@ -216,7 +216,7 @@ def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
     expect(page.get_by_label("CPU", exact=True).first).to_be_visible()
     expect(page.get_by_label("Disks", exact=True)).to_be_hidden()  # nobody sent one
     visitor.open("/ui/checks?status=critical")
-    expect(page.get_by_role("status")).to_have_text("1 checks")
+    expect(page.get_by_role("status")).to_have_text("1 check")
     page.get_by_role("button", name="http.can_connect").click()
     expect(page.get_by_role("dialog").get_by_role("row")).to_have_count(2)
     visitor.open("/ui/events?query=pipeline")

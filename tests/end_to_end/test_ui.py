@@ -109,6 +109,7 @@ def test_settings_for_agents_are_this_tenants_without_the_key(instance: Instance
     assert set(settings["notations"]) == {"env", "docker", "yaml", "helm"}
     assert all(settings["key_place"] in text for text in settings["notations"].values())
     assert "tenant-api-token-other" in settings["key_place"]
+    assert settings["dogstatsd"] == []
     assert instance.key("other").encode() not in answer.body
 
 
