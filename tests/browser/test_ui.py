@@ -239,6 +239,20 @@ def test_the_books_tell_what_was_refused_and_what_is_kept(stranger: Visitor) -> 
     expect(kept).to_be_visible()  # nothing understands it yet
 
 
+def test_the_operator_sees_every_tenant_and_nobody_else_does(stranger: Visitor, visitor: Visitor) -> None:
+    visitor.open("/ui/tenants")
+    expect(visitor.page.get_by_text("for whoever logs in with the key of tenant system")).to_be_visible()
+    expect(visitor.page.get_by_role("link", name="Tenants")).to_have_count(0)
+    stranger.log_in("system")
+    page = stranger.page
+    page.get_by_role("link", name="Tenants").click()
+    for tenant in ("default", "quiet", "system"):
+        expect(page.get_by_role("link", name=tenant, exact=True)).to_be_visible()
+    stored = page.get_by_role("row", name=re.compile("^default")).get_by_role("cell").nth(2)
+    expect(stored).not_to_have_text("0", timeout=40_000)  # the server looks at itself every 10 s
+    expect(page.get_by_role("row", name="metric_retention_days 30")).to_be_visible()
+
+
 def test_dark_stays_dark(visitor: Visitor) -> None:
     page = visitor.page
     visitor.open("/ui/metrics")
