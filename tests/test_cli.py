@@ -552,7 +552,14 @@ def test_the_page_has_every_option_of_every_command_and_no_other(words: str) -> 
         name for option in options for name in option.opts
     }
     for argument in COMMANDS[words].params:
-        assert not isinstance(argument, click.Argument) or argument.name in ("provider", "name", "files", "directory")
+        assert not isinstance(argument, click.Argument) or argument.name in (
+            "provider",
+            "name",
+            "files",
+            "directory",
+            "expression",
+            "tenant",
+        )
 
 
 @pytest.mark.parametrize("arguments", [["creat"], ["create", "aws", "x"], ["stop"], ["list", "local", "--jsn"]])
@@ -573,3 +580,37 @@ def test_light_commands_do_not_load_heavy_modules(tmp_path: Path) -> None:
     environment = prepared(tmp_path).environment()
     done = subprocess.run([sys.executable, "-c", LIGHT], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_keys_are_rotated_and_revoked_while_the_server_runs(instance: Instance) -> None:
+    """First both keys work, so that Agents can be changed one by one; then only the new one does."""
+    instance.create()
+    old = instance.key()
+
+    def validated(key: str) -> int:
+        return instance.send("GET", "/api/v1/validate", headers={"DD-API-KEY": key}).status
+
+    logged_in = instance.send("POST", "/ui/session", headers={"DD-API-KEY": old, "sec-fetch-site": "same-origin"})
+    browser = {"cookie": logged_in.headers["set-cookie"].partition(";")[0], "sec-fetch-site": "same-origin"}
+    instance.run("keys", "rotate", "demo", "default")
+    new = instance.key()
+    assert new != old
+    assert [validated(old), validated(new)] == [200, 200]
+    assert instance.send("GET", "/ui/session", headers=browser).status == 200
+    told = instance.run("keys", "revoke", "demo", "default").stderr
+    assert messages(told)[-1] == ("info", "tenant default: 1 key revoked, the newest stays")
+    assert [validated(old), validated(new)] == [403, 200]
+    assert instance.send("GET", "/ui/session", headers=browser).status == 403
+    (row, _) = json.loads(instance.run("keys", "list", "demo", "--json").stdout)
+    assert (row["tenant"], row["keys"], row["there"]) == ("default", 1, True)
+    instance.run("stop", "demo")
+    instance.run("keys", "rotate", "demo", "system")
+    instance.run("start", "demo")
+    assert [validated(new), validated(instance.key("system"))] == [200, 200]
+
+
+def test_a_tenant_that_is_not_there_has_no_keys(served: Instance) -> None:
+    for command in ("rotate", "revoke"):
+        assert refused(served, "keys", command, "served", "gamma") == (
+            "served has no tenant gamma; it has beta, alpha, system"
+        )

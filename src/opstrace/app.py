@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from opstrace import instance as instances
 from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
@@ -190,6 +191,7 @@ class Server:
             books=self._booked,
             kept=self._kept,
             replay=self._replayed,
+            reload_keys=self._reload_keys,
             logs=Logs(self.engine).select,
             events=Events(self.engine),
             checks=Checks(self.engine),
@@ -235,6 +237,10 @@ class Server:
             self.telemetry.refused_bodies.labels(_DOGSTATSD, tenant, error.reason).inc()
             self.acceptance.refuse(tenant, headers, len(data), error.reason)
             raise
+
+    async def _reload_keys(self) -> None:
+        known = await asyncio.to_thread(instances.load, self.instance.name)
+        self.access.keyring = replace(self.instance, keys=known.keys).keyring
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()

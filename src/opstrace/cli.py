@@ -46,6 +46,7 @@ class Opstrace(click.Group):
 Command = Callable[..., Any]
 _name = click.argument("name")
 _provider = click.argument("provider", type=click.Choice(["local"]))
+_tenant = click.argument("tenant")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 _config = click.option(
     "-c",
@@ -381,6 +382,63 @@ def dogstatsd_stats(name: str, as_json: bool) -> None:
 
 
 @main.group()
+def keys() -> None:
+    """Work with the tenants' keys."""
+
+
+@keys.command("list")
+@_name
+@_json
+def keys_list(name: str, as_json: bool) -> None:
+    """Show how many keys each tenant of the instance NAME has, and where its newest was written."""
+    from opstrace import instance, token_files
+
+    found = instance.load(name)
+    rows = [
+        {
+            "tenant": tenant,
+            "keys": len(found.keys[tenant].digests) if tenant in found.keys else 0,
+            "token_file": found.keys[tenant].token_file if tenant in found.keys else None,
+            "there": token_files.key_of(found, tenant) is not None,
+        }
+        for tenant in found.config.all_tenants
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    table = [[str(row["tenant"]), str(row["keys"]), str(row["token_file"] or "-"), _there(row)] for row in rows]
+    _print_table([["TENANT", "KEYS", "TOKEN FILE", ""], *table])
+
+
+@keys.command("rotate")
+@_name
+@_tenant
+def keys_rotate(name: str, tenant: str) -> None:
+    """Give TENANT of the instance NAME a new key, written over the old one in its token file.
+
+    The old one stays valid until `keys revoke`. A running server knows the new one at once.
+    """
+    from opstrace import token_files
+
+    found = _with_tenant(name, tenant)
+    path = token_files.rotate(found, tenant)
+    log.info("write api token for tenant %s to file %s", tenant, path)
+    _reload_keys(name)
+
+
+@keys.command("revoke")
+@_name
+@_tenant
+def keys_revoke(name: str, tenant: str) -> None:
+    """Make every key of TENANT of the instance NAME invalid but the newest; sessions opened with them end."""
+    from opstrace import token_files
+
+    revoked = token_files.revoke(_with_tenant(name, tenant), tenant)
+    log.info("tenant %s: %d %s revoked, the newest stays", tenant, revoked, "key" if revoked == 1 else "keys")
+    _reload_keys(name)
+
+
+@main.group()
 def grafana() -> None:
     """Work with Grafana."""
 
@@ -478,6 +536,28 @@ def _announce(instance: "Instance", known: set[str]) -> None:
 def _progress(answered: int, total: int) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r{answered} of {total} endpoints answer", err=True, nl=answered == total)
+
+
+def _with_tenant(name: str, tenant: str) -> "Instance":
+    from opstrace import instance
+
+    found = instance.load(name)
+    if tenant not in found.config.all_tenants:
+        raise InstanceError(f"{name} has no tenant {tenant}; it has {', '.join(found.config.all_tenants)}")
+    return found
+
+
+def _reload_keys(name: str) -> None:
+    """Have a running server read the keys again."""
+    from opstrace import admin_client, instance, server_process
+
+    found = instance.load(name)
+    if server_process.pid_of(found) is not None:
+        admin_client.ask(found, "POST", "/admin/keys/reload")
+
+
+def _there(row: dict[str, Any]) -> str:
+    return "" if row["there"] or not row["keys"] else "does not hold one of them any more"
 
 
 def _listed(name: str) -> dict[str, Any]:

@@ -215,6 +215,15 @@ def add_key(instance: Instance, tenant: str, key: str, token_file: Path) -> Inst
     return replace(instance, keys=keys)
 
 
+def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...]) -> Instance:
+    """Accept no keys of a tenant but these from now on."""
+    kept = TenantKeys(digests=digests, token_file=instance.keys.get(tenant, TenantKeys()).token_file)
+    keys = {**instance.keys, tenant: kept}
+    with explained(f"cannot write the keys of instance {instance.name}"):
+        _write_json(instance.home / "keys.json", keys)
+    return replace(instance, keys=keys)
+
+
 def remove(instance: Instance) -> list[Path]:
     """Remove all that an instance put on disk, what makes it known last; return what lies there and is not ours."""
     link = instances_directory() / instance.name

@@ -109,6 +109,7 @@ def test_settings_for_agents_are_this_tenants_without_the_key(instance: Instance
     assert set(settings["notations"]) == {"env", "docker", "yaml", "helm"}
     assert all(settings["key_place"] in text for text in settings["notations"].values())
     assert "tenant-api-token-other" in settings["key_place"]
+    assert settings["dogstatsd"] == []
     assert instance.key("other").encode() not in answer.body
 
 
@@ -173,3 +174,9 @@ def test_a_malformed_dashboard_is_told(instance: Instance, uid: str, body: bytes
     answer = instance.send("PUT", f"/admin/dashboards/{uid}", body, log_in(instance))
     assert answer.status == 400
     assert says in errors(answer)
+
+
+def test_keys_are_read_again_for_the_operator_alone(instance: Instance) -> None:
+    assert instance.send("POST", "/admin/keys/reload", headers={"DD-API-KEY": instance.key()}).status == 403
+    assert instance.send("POST", "/admin/keys/reload", headers={"DD-API-KEY": instance.key("system")}).status == 200
+    assert instance.send("GET", "/api/v1/validate", headers={"DD-API-KEY": instance.key()}).status == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from opstrace.errors import BadQuery, BudgetExceeded, NotFound
+from opstrace.errors import BadQuery, BudgetExceeded, NotFound, StoreError
 from opstrace.promql.parser import parse
 from opstrace.telemetry import Telemetry
 from opstrace.web import dashboards
@@ -65,6 +65,25 @@ def test_a_bundled_one_can_be_changed_and_is_as_it_was_when_that_is_removed(kept
     assert kept.read("one", "opstrace-hosts") == before
     with pytest.raises(BadQuery, match="comes with opstrace"):
         kept.remove("one", "opstrace-hosts")
+
+
+def test_one_that_somebody_broke_hides_no_other(kept: Dashboards) -> None:
+    kept.keep("one", "mine", body())
+    kept.keep("one", "broken", body())
+    (kept._directory / "one" / "broken.json").write_text("{")
+    listed = {entry.uid: entry for entry in kept.entries("one")}
+    assert listed["mine"].title == "Mine"
+    assert listed["broken"].description == "This file cannot be read."
+    with pytest.raises(StoreError):
+        kept.read("one", "broken")
+    kept.remove("one", "broken")
+    assert "broken" not in uids(kept, "one")
+
+
+def test_a_list_follows_what_is_kept(kept: Dashboards) -> None:
+    for title in ("first", "second", "third"):
+        kept.keep("one", "mine", body(title=title))
+        assert {entry.title for entry in kept.entries("one") if entry.uid == "mine"} == {title}
 
 
 def test_favourites_come_first(kept: Dashboards) -> None:

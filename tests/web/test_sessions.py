@@ -133,6 +133,18 @@ def test_a_session_ends_by_logout_and_by_time(sessions: Sessions, clock: Clock) 
         tenant(sessions, request(cookie=second))
 
 
+def test_a_session_ends_with_its_key(sessions: Sessions) -> None:
+    one, two = cookie_of(sessions, ONE), cookie_of(sessions, TWO)
+    before = ACCESS.keyring
+    try:
+        ACCESS.keyring = Keyring({"one": [], "two": [key_digest(TWO)]})
+        with pytest.raises(QueryUnauthorized):
+            tenant(sessions, request(cookie=one))
+        assert tenant(sessions, request(cookie=two)) == "two"
+    finally:
+        ACCESS.keyring = before
+
+
 def test_the_oldest_session_makes_room(sessions: Sessions) -> None:
     first, second = cookie_of(sessions), cookie_of(sessions)
     for _ in range(MAX_SESSIONS - 1):

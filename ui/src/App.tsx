@@ -30,6 +30,7 @@ interface Page {
   name: string;
   key: string; // Alt and this letter
   page: ComponentType;
+  operators?: boolean; // in the menu of tenant system only
 }
 
 const PAGES: Page[] = [
@@ -41,6 +42,7 @@ const PAGES: Page[] = [
   { path: "/ui/checks", name: "Service checks", key: "C", page: lazy(() => import("./pages/Checks")) },
   { path: "/ui/events", name: "Events", key: "V", page: lazy(() => import("./pages/Events")) },
   { path: "/ui/losses", name: "Losses", key: "L", page: lazy(() => import("./pages/Losses")) },
+  { path: "/ui/tenants", name: "Tenants", key: "T", page: lazy(() => import("./pages/Tenants")), operators: true },
 ];
 
 const Dashboard = lazy(() => import("./dashboards/View"));
@@ -61,6 +63,7 @@ const HELP: [string[], string][] = [
 
 export function App() {
   const [location, navigate] = useLocation();
+  const { operator } = useVisit();
   const [opened, { toggle, close }] = useDisclosure();
   const [help, { open: openHelp, close: closeHelp }] = useDisclosure();
   const { toggleColorScheme } = useMantineColorScheme();
@@ -77,7 +80,7 @@ export function App() {
         <Header opened={opened} onToggle={toggle} onHelp={openHelp} />
       </AppShell.Header>
       <AppShell.Navbar p="xs" aria-label="Pages">
-        {PAGES.map(({ path, name, key }) => (
+        {PAGES.filter((page) => operator || !page.operators).map(({ path, name, key }) => (
           <NavLink
             key={path}
             component={Link}

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { formatOf } from "./format";
+import { counted, formatOf } from "./format";
 
 it.each([
   ["", 0, "0"],
@@ -25,3 +25,7 @@ it.each([
   ["byte", Infinity, "+∞"],
   ["", -1500, "-1.5 k"],
 ])("%j of %d", (unit, value, text) => expect(formatOf(unit)(value)).toBe(text));
+
+it("things are counted in words", () => {
+  expect([counted(1, "host"), counted(1234, "host"), counted(1, "series"), counted(2, "series")]).toEqual(["1 host", "1,234 hosts", "1 series", "2 series"]);
+});

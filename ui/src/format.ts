@@ -113,3 +113,8 @@ export function formatOf(unit: string): Format {
 export function isBinary(unit: string): boolean {
   return ["bytes", "byte", "kibibyte", "mebibyte", "gibibyte", "binBps"].includes(unit);
 }
+
+/** A number of things in words: `1 host`, `1,234 hosts`. */
+export function counted(number: number, thing: string): string {
+  return `${number.toLocaleString("en")} ${thing === "series" || number === 1 ? thing : `${thing}s`}`;
+}

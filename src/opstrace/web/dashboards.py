@@ -48,12 +48,17 @@ class Dashboards:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._bundled = {document["uid"]: document for document in bundled()}
+        self._known: dict[Path, tuple[int, DashboardEntry]] = {}  # own ones as listed, by when they were written
 
     def entries(self, tenant: str) -> list[DashboardEntry]:
         """Return what a tenant has, favourites first, then by title."""
-        own = {path.stem: self._own(path) for path in self._own_files(tenant)}
-        bundled = {uid: document for uid, document in self._bundled.items() if _is_for(tenant, document)}
-        found = [_entry(uid, document, bundled=uid not in own) for uid, document in {**bundled, **own}.items()]
+        own = {path.stem: self._own_entry(path) for path in self._own_files(tenant)}
+        bundled = {
+            uid: _entry(uid, document, bundled=True)
+            for uid, document in self._bundled.items()
+            if _is_for(tenant, document)
+        }
+        found = {**bundled, **own}.values()
         stars = self._stars(tenant)
         starred = [replace(entry, starred=entry.uid in stars) for entry in found]
         return sorted(starred, key=lambda entry: (not entry.starred, entry.title.lower(), entry.uid))
@@ -75,6 +80,7 @@ class Dashboards:
         if not path.exists() and sum(1 for _ in self._own_files(tenant)) >= MAX_DASHBOARDS:
             raise BudgetExceeded(f"a tenant keeps {MAX_DASHBOARDS} dashboards at most; remove one first")
         self._write(path, document)
+        self._known.pop(path, None)
         return _entry(uid, document, bundled=False)
 
     def remove(self, tenant: str, uid: str) -> None:
@@ -85,6 +91,7 @@ class Dashboards:
             raise BadQuery("this dashboard comes with opstrace and cannot be removed")
         try:
             path.unlink()
+            self._known.pop(path, None)
         except OSError as error:
             raise StoreError(f"cannot remove {path}: {error.strerror}") from error
         if uid not in self._bundled:
@@ -108,6 +115,17 @@ class Dashboards:
         for path in directory.glob("*.json") if directory.is_dir() else ():
             if path.name != _STARS and _UID.fullmatch(path.stem):
                 yield path
+
+    def _own_entry(self, path: Path) -> DashboardEntry:
+        """Return one of a tenant's own as listed; a file that somebody broke is listed by its uid."""
+        try:
+            written_ns = path.stat().st_mtime_ns
+            known = self._known.get(path)
+            if known is None or known[0] != written_ns:
+                known = self._known[path] = (written_ns, _entry(path.stem, self._own(path), bundled=False))
+        except (OSError, StoreError):
+            return _entry(path.stem, {"description": "This file cannot be read."}, bundled=False)
+        return known[1]
 
     def _own(self, path: Path) -> Document:
         try:

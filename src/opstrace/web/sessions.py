@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from opstrace.access import Access, Refusal, keys
 from opstrace.errors import QueryUnauthorized
-from opstrace.tenants import Tenant
+from opstrace.tenants import Tenant, key_digest
 
 SESSION_S: Final = 7 * 86_400.0
 MAX_SESSIONS: Final = 10_000
@@ -37,6 +37,7 @@ class TooManyLogins(QueryUnauthorized):
 @dataclass(frozen=True, slots=True)
 class _Session:
     tenant: Tenant
+    key: str  # the digest of the key it was opened with; empty where none is needed
     ends_s: float
 
 
@@ -72,8 +73,8 @@ class Sessions:
         except QueryUnauthorized:
             self._remember_failure(client)
             raise
-        token = secrets.token_urlsafe(32)
-        self._sessions[_digest(token)] = _Session(tenant, self._clock() + SESSION_S)
+        token, key = secrets.token_urlsafe(32), next(keys(request), "")
+        self._sessions[_digest(token)] = _Session(tenant, key and key_digest(key), self._clock() + SESSION_S)
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
         self._set(request, response, token, int(SESSION_S))
@@ -87,10 +88,15 @@ class Sessions:
     def _session(self, request: Request) -> _Session | None:
         digest = _digest(request.cookies.get(self._cookie, ""))
         session = self._sessions.get(digest)
-        if session is not None and session.ends_s <= self._clock():
+        if session is not None and not self._holds(session):
             del self._sessions[digest]
             return None
         return session
+
+    def _holds(self, session: _Session) -> bool:
+        """Say whether a session has time left and its key has not been revoked."""
+        revoked = bool(session.key) and not self._access.keyring.holds(session.key)
+        return session.ends_s > self._clock() and not revoked
 
     def _set(self, request: Request, response: Response, token: str, max_age_s: int) -> None:
         secure = request.url.scheme == "https"

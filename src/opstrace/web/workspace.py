@@ -62,8 +62,15 @@ class Workspace:
             "loopback": target.loopback,
             "trust_anchor": target.trust_anchor is not None,
             "key_place": target.shown_key,
+            "dogstatsd": self._dogstatsd(tenant),
             "notations": {name: write(target) for name, write in agent_settings.NOTATIONS.items()},
         }
+
+    def _dogstatsd(self, tenant: Tenant) -> list[str]:
+        """Return where the server itself hears DogStatsD for this tenant."""
+        config = self.instance.config
+        listeners = config.dogstatsd.listeners if config.dogstatsd.enabled else ()
+        return [one.url for one in listeners if (one.tenant or config.tenants[0]) == tenant.name]
 
     async def metrics(self, request: Request) -> Document:
         """Answer the catalogue of a tenant's metrics, the costliest first."""

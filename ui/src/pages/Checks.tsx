@@ -7,6 +7,7 @@ import { Link } from "wouter";
 
 import { useAddress } from "../address";
 import { get } from "../api";
+import { counted } from "../format";
 import { ago, clock } from "../time";
 import { Trouble } from "../Trouble";
 
@@ -62,7 +63,7 @@ export default function Checks() {
           onChange={(value) => address.change({ status: value === "all" ? null : value }, true)}
         />
         <Text size="sm" c="dimmed" role="status">
-          {isPending ? "…" : `${found.length.toLocaleString()} checks`}
+          {isPending ? "…" : counted(found.length, "check")}
         </Text>
       </Group>
       {error && <Trouble error={error} />}

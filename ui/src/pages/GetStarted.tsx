@@ -16,6 +16,7 @@ interface AgentSettings {
   loopback: boolean;
   trust_anchor: boolean;
   key_place: string;
+  dogstatsd: string[];
   notations: Record<string, string>;
 }
 
@@ -83,7 +84,10 @@ export default function GetStarted() {
           <Title order={2} size="h4" mt="md">
             Your own metrics, by DogStatsD
           </Title>
-          <Text size="sm">Any program on a machine with an Agent sends to it on port 8125; a point here is ten seconds old at most.</Text>
+          <Text size="sm">
+            Any program on a machine with an Agent sends to it on port 8125.
+            {settings.data.dogstatsd.length > 0 && ` Where there is none, this server listens itself, on ${settings.data.dogstatsd.join(" and ")}.`}
+          </Text>
           <Snippets texts={DOGSTATSD} first="Python" />
         </>
       )}

@@ -8,7 +8,7 @@ import { Link, useParams } from "wouter";
 import { rangeOf, useAddress } from "../address";
 import { get } from "../api";
 import type { Dashboard } from "../dashboards/model";
-import { formatOf } from "../format";
+import { counted, formatOf } from "../format";
 import { ago, windowOf } from "../time";
 import { between } from "../TimeControls";
 import { Trouble } from "../Trouble";
@@ -60,7 +60,7 @@ export default function Hosts() {
           onChange={(event) => address.change({ search: event.currentTarget.value }, true)}
         />
         <Text size="sm" c="dimmed" role="status">
-          {isPending ? "…" : `${found.length.toLocaleString()} hosts`}
+          {isPending ? "…" : counted(found.length, "host")}
         </Text>
       </Group>
       {error && <Trouble error={error} />}

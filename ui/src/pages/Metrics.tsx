@@ -7,6 +7,7 @@ import { Link } from "wouter";
 
 import { useAddress } from "../address";
 import { addressed, get } from "../api";
+import { counted } from "../format";
 import { ago } from "../time";
 import { Trouble } from "../Trouble";
 
@@ -91,7 +92,7 @@ export default function Metrics() {
           onChange={(value) => address.change({ days: value === "1" ? null : value }, true)}
         />
         <Text size="sm" c="dimmed" role="status">
-          {isPending ? "…" : `${found.length.toLocaleString()} metrics, ${series.toLocaleString()} series`}
+          {isPending ? "…" : `${counted(found.length, "metric")}, ${counted(series, "series")}`}
           {data?.more && "; there are more metrics than are listed"}
         </Text>
       </Group>
