@@ -74,7 +74,7 @@ SELECT
     of_points,
     metric,
     series,
-    sipHash64(name, all_labels) AS label_set,
+    cityHash64(name, all_labels) AS label_set,
     CAST(all_labels, 'Map(LowCardinality(String), String)') AS labels,
     concat(metric_name, if(part = '', '', '.'), part),
     host,

@@ -8,7 +8,7 @@ SELECT
     aspect,
     metric,
     series,
-    sipHash64(name, all_labels),
+    cityHash64(name, all_labels),
     CAST(all_labels, 'Map(LowCardinality(String), String)'),
     name
 FROM

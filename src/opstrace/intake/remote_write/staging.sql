@@ -61,9 +61,9 @@ CREATE TABLE staged_writes
         ),
     -- Apart from that of Datadog's metric of this name, whose series have another name in PromQL.
     metric           UInt64 MATERIALIZED sipHash64('', name),
-    label_set        UInt64 MATERIALIZED sipHash64(name, labels),
+    label_set        UInt64 MATERIALIZED cityHash64(name, labels),
     series           UInt64 MATERIALIZED label_set,
-    histogram_series UInt64 MATERIALIZED sipHash64('histograms', name, labels),
+    histogram_series UInt64 MATERIALIZED cityHash64('histograms', name, labels),
     -- Positive side and negative side of each histogram: where its spans begin, their lengths, and the counts.
     sides Array(Array(Tuple(starts Array(Int64), lengths Array(Int64), counts Array(Float64)))) MATERIALIZED arrayMap(
         h -> arrayMap(
