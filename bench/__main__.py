@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from bench import dogstatsd, intake, query
-from bench.products import OPSTRACE, PROMETHEUS, VICTORIA, version
+from bench import dogstatsd, families, intake, query, scale, ui
+from bench.products import OPSTRACE, PRODUCTS, version
 from bench.report import Row, as_json, table
 
 GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
@@ -16,7 +16,13 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
     "dogstatsd": lambda directory, _: dogstatsd.rows(directory),
-    "query": lambda directory, _: query.queries(directory),
+    "families": families.families,
+    "query": lambda directory, _: query.queries(directory, query.HOUR),
+    "query-day": lambda directory, _: query.queries(directory, query.DAY),
+    "host_tags": lambda directory, _: query.host_tags(directory),
+    "beside": lambda directory, _: query.beside_queries(directory),
+    "scale": scale.scale,
+    "ui": lambda directory, _: ui.pages(directory),
 }
 
 
@@ -30,8 +36,11 @@ def main() -> None:
     for unknown in set(chosen.groups) - GROUPS.keys():
         parser.error(f"there is no group {unknown}; there are {', '.join(GROUPS)}")
     rows = measure(chosen.groups or list(GROUPS), chosen.runs)
-    measured = [peer for peer in (VICTORIA, PROMETHEUS) if any(peer in row.values for row in rows)]
-    versions = {OPSTRACE: package_version("opstrace"), **{peer: version(peer) for peer in measured}}
+    versions = {
+        product: package_version(product) if product == OPSTRACE else version(product)
+        for product in PRODUCTS
+        if any(product in row.values for row in rows)
+    }
     if str(chosen.json) == "-":
         print(as_json(rows, versions))
         return

@@ -31,6 +31,10 @@ class Family:
 
 V1 = Family("/api/v1/series", "application/json", "deflate")
 V2 = Family("/api/v2/series", "application/x-protobuf", "deflate")
+V2_ZSTD = Family("/api/v2/series", "application/x-protobuf", "zstd")
+V3 = Family("/api/intake/metrics/v3/series", "application/x-protobuf", "deflate")
+SKETCHES = Family("/api/beta/sketches", "application/x-protobuf", "deflate")
+LOGS = Family("/api/v2/logs", "application/json", "deflate")
 WRITE = Family("/write", "application/x-protobuf", "snappy")
 
 
@@ -77,6 +81,11 @@ def v1(series: Sequence[OneSeries]) -> bytes:
 
 def v2(series: Sequence[OneSeries]) -> bytes:
     """Return a body as Agents from 7.41 on send it."""
+    return zlib.compress(v2_message(series), 6)
+
+
+def v2_message(series: Sequence[OneSeries]) -> bytes:
+    """Return the same, before it is compressed."""
     payload = wire.METRIC_PAYLOAD()
     for one in series:
         added = payload.series.add(metric=one.metric, type=3, source_type_name="System")
@@ -84,7 +93,7 @@ def v2(series: Sequence[OneSeries]) -> bytes:
         added.tags.extend(f"{key}:{value}" for key, value in one.tags)
         for timestamp, value in one.points:
             added.points.add(timestamp=timestamp, value=value)
-    return zlib.compress(payload.SerializeToString(), 6)
+    return bytes(payload.SerializeToString())
 
 
 def remote_write(series: Sequence[OneSeries]) -> bytes:

@@ -91,10 +91,10 @@ def victoria_metrics(directory: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def prometheus(directory: Path) -> Iterator[Server]:
-    """Serve Debian's Prometheus, taking remote write and scraping nothing."""
+def prometheus(directory: Path, config: Mapping[str, object] | None = None) -> Iterator[Server]:
+    """Serve Debian's Prometheus, taking remote write and, unless the config says so, scraping nothing."""
     port = free_port()
-    (directory / "prometheus.yml").write_text("{}\n")
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(dict(config or {})))
     command = [
         program(PROMETHEUS, "prometheus"),
         f"--config.file={directory / 'prometheus.yml'}",

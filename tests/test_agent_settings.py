@@ -130,6 +130,21 @@ def test_public_certificates_need_no_mount(instance: Instance) -> None:
     assert "update-ca-certificates" not in agent_settings.everything(agent_settings.target_of(public))
 
 
+def test_helm_values_say_what_the_environment_says(instance: Instance) -> None:
+    """Nodes' Agents and the cluster's get the settings of a single Agent, the key, and the certificate."""
+    text = agent_settings.helm_values(agent_settings.target_of(instance))
+    values = yaml.safe_load(text)
+    wanted = environment(instance)
+    key, url = wanted.pop("DD_API_KEY"), wanted.pop("DD_DD_URL")
+    assert (values["datadog"]["apiKey"], values["datadog"]["dd_url"]) == (key, url)
+    for agent in (values["datadog"], values["clusterAgent"]):
+        assert {setting["name"]: setting["value"] for setting in agent["env"]} == wanted
+    for agent in (values["agents"], values["clusterAgent"]):
+        assert agent["volumes"][0]["name"] == agent["volumeMounts"][0]["name"] == "opstrace-ca"
+        assert agent["volumeMounts"][0]["mountPath"] == str(agent_settings.CERTIFICATE_IN_IMAGE)
+    assert "kubectl create configmap opstrace-ca" in text
+
+
 def test_everything_tells_what_becomes_of_each_product(instance: Instance) -> None:
     text = agent_settings.everything(agent_settings.target_of(instance))
     for setting in SETTINGS:

@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 
-from end_to_end.instance import Instance, free_port, running, wait_until
+from end_to_end.instance import Instance, free_ports, running, wait_until
 from opstrace.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ WAIT_S = 60.0
 
 def prepared(directory: Path, name: str = "demo", **config: object) -> Instance:
     """Return an instance that has not been made yet, on free ports."""
-    ports = {"http_port": free_port(), "https_port": free_port()}
+    ports = free_ports()
     return Instance(name, directory, {"tenants": ["default"], **ports, **config})
 
 
@@ -542,7 +542,9 @@ def section(words: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("words", [words for words, found in COMMANDS.items() if not isinstance(found, click.Group)])
+@pytest.mark.parametrize(
+    "words", [words for words, found in COMMANDS.items() if not isinstance(found, click.Group) and not found.hidden]
+)
 def test_the_page_has_every_option_of_every_command_and_no_other(words: str) -> None:
     options = [one for one in COMMANDS[words].params if isinstance(one, click.Option) and not one.hidden]
     rows = re.findall(r"^\| (`-.*?`) \|", section(words), re.MULTILINE)
@@ -550,7 +552,14 @@ def test_the_page_has_every_option_of_every_command_and_no_other(words: str) -> 
         name for option in options for name in option.opts
     }
     for argument in COMMANDS[words].params:
-        assert not isinstance(argument, click.Argument) or argument.name in ("provider", "name", "files")
+        assert not isinstance(argument, click.Argument) or argument.name in (
+            "provider",
+            "name",
+            "files",
+            "directory",
+            "expression",
+            "tenant",
+        )
 
 
 @pytest.mark.parametrize("arguments", [["creat"], ["create", "aws", "x"], ["stop"], ["list", "local", "--jsn"]])
@@ -571,3 +580,37 @@ def test_light_commands_do_not_load_heavy_modules(tmp_path: Path) -> None:
     environment = prepared(tmp_path).environment()
     done = subprocess.run([sys.executable, "-c", LIGHT], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_keys_are_rotated_and_revoked_while_the_server_runs(instance: Instance) -> None:
+    """First both keys work, so that Agents can be changed one by one; then only the new one does."""
+    instance.create()
+    old = instance.key()
+
+    def validated(key: str) -> int:
+        return instance.send("GET", "/api/v1/validate", headers={"DD-API-KEY": key}).status
+
+    logged_in = instance.send("POST", "/ui/session", headers={"DD-API-KEY": old, "sec-fetch-site": "same-origin"})
+    browser = {"cookie": logged_in.headers["set-cookie"].partition(";")[0], "sec-fetch-site": "same-origin"}
+    instance.run("keys", "rotate", "demo", "default")
+    new = instance.key()
+    assert new != old
+    assert [validated(old), validated(new)] == [200, 200]
+    assert instance.send("GET", "/ui/session", headers=browser).status == 200
+    told = instance.run("keys", "revoke", "demo", "default").stderr
+    assert messages(told)[-1] == ("info", "tenant default: 1 key revoked, the newest stays")
+    assert [validated(old), validated(new)] == [403, 200]
+    assert instance.send("GET", "/ui/session", headers=browser).status == 403
+    (row, _) = json.loads(instance.run("keys", "list", "demo", "--json").stdout)
+    assert (row["tenant"], row["keys"], row["there"]) == ("default", 1, True)
+    instance.run("stop", "demo")
+    instance.run("keys", "rotate", "demo", "system")
+    instance.run("start", "demo")
+    assert [validated(new), validated(instance.key("system"))] == [200, 200]
+
+
+def test_a_tenant_that_is_not_there_has_no_keys(served: Instance) -> None:
+    for command in ("rotate", "revoke"):
+        assert refused(served, "keys", command, "served", "gamma") == (
+            "served has no tenant gamma; it has beta, alpha, system"
+        )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -28,6 +29,7 @@ from opstrace.promql.engine import Engine
 from opstrace.promql.parser import PRECEDENCE
 from opstrace.store.engine import SCHEMA_VERSION, statement
 from opstrace.telemetry import Telemetry
+from opstrace.web import datadog_events, datadog_hosts
 from opstrace.web.prometheus import ENDPOINTS as PROMETHEUS
 from opstrace.web.query_pool import QueryLimits
 
@@ -126,9 +128,11 @@ def test_config_limits() -> None:
 LIMIT = re.compile(r"(?:^|_)(?:MAX|MOST|LIMIT)_|_(?:DEPTH|S|MS|BYTES|SAMPLES|ENTRIES|POINTS|FIELDS|DAYS)$")
 NOT_LIMITS = {
     "_DAY_S": "a unit",
+    "_HOUR_MS": "a unit",
     "EARLIEST_MS": "what 64 bits hold",
     "LATEST_MS": "what 64 bits hold",
     "_LONGEST_MS": "what 64 bits hold",
+    "_LATEST_S": "what a date can be",
 }
 # What the config sets of the limits of queries.
 SET_BY_CONFIG = {"max_samples", "max_series", "timeout_s", "concurrency"}
@@ -190,6 +194,15 @@ def test_datadog_routes() -> None:
             assert code(answer).encode() == endpoint.answer, path
         else:
             assert answer == f"{len(endpoint.answer)} bytes of `{endpoint.media_type}`", path
+
+
+def test_datadog_reading_routes() -> None:
+    """routes.md has each path that reads, or changes what people say of a host, with its method."""
+    table = rows(section(page("routes"), "Datadog's API, read"))
+    # What answers is of no matter here, and is not called.
+    nothing: Any = None
+    known = [*datadog_hosts.endpoints(nothing), *datadog_events.endpoints(nothing, nothing)]
+    assert [(row[1], code(row[0])) for row in table] == [(method, path) for method, path, _, _ in known]
 
 
 def test_prometheus_routes() -> None:

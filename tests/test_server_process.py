@@ -79,6 +79,7 @@ def test_a_server_takes_over_from_a_killed_one_and_leaves_nothing(instance: Inst
 def test_a_server_in_the_background_has_the_lock_from_its_birth(instance: Instance) -> None:
     """Else a command that comes while it loads finds the place free."""
     process = server_process.spawn(instance)
+    process.send_signal(signal.SIGSTOP)
     try:
         assert server_process.pid_of(instance) == process.pid
         with pytest.raises(InstanceError, match="already running"):

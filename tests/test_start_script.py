@@ -90,12 +90,29 @@ def test_what_is_installed_is_used_without_a_word_until_something_changes(checko
         file.write("another==1\n")
     assert installs() == 2
     assert installs() == 0
+    (checkout / "ui" / "src").mkdir(parents=True)
+    (checkout / "ui" / "src" / "page.tsx").write_text("export {};\n")
+    assert installs() == 2
+    assert installs() == 0
     (checkout / ".venv" / "bin" / "python").unlink()
     assert installs() == 2
     moved = checkout.with_name(checkout.name + "-moved")
     shutil.copytree(checkout, moved, symlinks=True)
     assert installs(moved) == 2
     assert installs(moved) == 0
+
+
+def test_a_web_ui_that_could_not_be_built_is_told_once(checkout: Path) -> None:
+    for name in ("mkdir", "cp"):
+        (checkout / "bin" / name).symlink_to(str(shutil.which(name)))
+    provide(checkout, "python3", INSTALLING.format(""))
+    static = checkout / "src" / "opstrace" / "web" / "static"
+    static.mkdir(parents=True)
+    (static / "unbuilt.txt").write_text("npm could not fetch what the build needs: no network\n")
+    done = run(checkout, "--prepare")
+    assert done.returncode == 0
+    assert "opstrace: the web UI could not be built, everything else works: npm could not fetch" in done.stderr
+    assert run(checkout, "--prepare").stderr == ""
 
 
 def test_arguments_and_exit_code_pass_through(checkout: Path) -> None:

@@ -27,6 +27,15 @@ class Access:
         self._tenants = {tenant.name: tenant for tenant in keyring.tenants}
         self._host = host
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that are good now; given anew when some were added or revoked."""
+        return self._keyring
+
+    @keyring.setter
+    def keyring(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
     def tenant(
         self, request: HTTPConnection, refusal: Refusal, *, probe: bool = False, last_resort: str = ""
     ) -> Tenant:

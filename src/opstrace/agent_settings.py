@@ -1,4 +1,4 @@
-"""What to tell a Datadog Agent so that it sends here, in three notations.
+"""What to tell a Datadog Agent so that it sends here, in four notations.
 
 `dd_url` moves metrics, checks, events and metadata. Every other product has an address of its own below
 `datadoghq.com` and goes on sending there, with the key it was given, unless it is switched off or redirected
@@ -159,6 +159,32 @@ def datadog_yaml(target: Target) -> str:
     return f'api_key: "{target.shown_key}"\n' + yaml.safe_dump(document, sort_keys=False)
 
 
+def helm_values(target: Target) -> str:
+    """Return values for Datadog's Helm chart: the same settings for the Agents of a cluster's nodes.
+
+    The certificate comes from a config map `opstrace-ca` (DataDog/helm-charts: charts/datadog/values.yaml).
+    """
+    settings = [
+        {"name": setting.variable, "value": _text(setting, target)}
+        for setting in _sent_by_default()
+        if setting.path != "dd_url"
+    ]
+    mounted: dict[str, Any] = {}
+    heading = ""
+    if target.trust_anchor:
+        file = CERTIFICATE_IN_IMAGE.name
+        heading = f"# First: kubectl create configmap opstrace-ca --from-file={file}=opstrace-ca.pem\n"
+        mount = {"name": "opstrace-ca", "mountPath": str(CERTIFICATE_IN_IMAGE), "subPath": file, "readOnly": True}
+        volume = {"name": "opstrace-ca", "configMap": {"name": "opstrace-ca"}}
+        mounted = {"volumes": [volume], "volumeMounts": [mount]}
+    document = {
+        "datadog": {"apiKey": _Quoted(target.shown_key), "dd_url": target.url, "env": settings},
+        "agents": mounted,
+        "clusterAgent": {"env": settings, **mounted},
+    }
+    return heading + yaml.dump(document, Dumper=_Plain, sort_keys=False)
+
+
 def without_key(target: Target) -> Target:
     """Return the target with its key left out."""
     return replace(target, key=None)
@@ -172,6 +198,24 @@ def everything(target: Target) -> str:
     if target.trust_anchor:
         parts += [_heading("How that host comes to trust the certificate"), _trust_commands(target)]
     return "\n".join([*parts, *_fates()])
+
+
+class _Quoted(str):
+    """A text that stands in quotes: 32 digits with one "e" among them would be a number."""
+
+    __slots__ = ()
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what comes twice twice, instead of pointing at it."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (yaml's signature)
+        return True
+
+
+_Plain.add_representer(
+    _Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+)
 
 
 def _heading(text: str) -> str:
@@ -231,4 +275,5 @@ NOTATIONS: Final[dict[str, Callable[[Target], str]]] = {
     "env": environment,
     "docker": docker_command,
     "yaml": datadog_yaml,
+    "helm": helm_values,
 }

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
@@ -18,9 +20,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from opstrace import instance as instances
 from opstrace import ports
 from opstrace.access import Access
 from opstrace.config import SYSTEM_TENANT
+from opstrace.datadog.load import loads
 from opstrace.dogstatsd.payloads import Content
 from opstrace.dogstatsd.service import Service as Dogstatsd
 from opstrace.errors import IntakeError, OpstraceError, Overloaded, QueryUnauthorized, StoreError
@@ -32,22 +36,32 @@ from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
+from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
 from opstrace.store.books import Books, Entry
+from opstrace.store.catalogue import Catalogue
+from opstrace.store.checks import Checks
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.events import Events
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_writer import HostWriter
+from opstrace.store.hosts import Hosts
 from opstrace.store.kept import KeptRequests, Segment
 from opstrace.store.logs import Logs
 from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import admin, prometheus
+from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, ui
+from opstrace.web.dashboards import Dashboards
 from opstrace.web.query_pool import QueryLimits, QueryPool
+from opstrace.web.sessions import Sessions
+from opstrace.web.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +103,13 @@ class Server:
         self.kept = KeptRequests(
             instance.home / "kept", max_bytes=limits.max_kept_bytes, max_days=limits.max_kept_days
         )
+        host_tags = HostTagTable(self.engine, config.tag_label_prefix)
+        self.host_writer = HostWriter(self.engine, writer, host_tags)
         translator = Translator(
             self.engine,
             writer,
             self.kept,
+            self.host_writer,
             limits,
             retention_days=config.metric_retention_days,
             log_retention_days=config.log_retention_days,
@@ -104,10 +121,12 @@ class Server:
         self.commit = Commit(
             translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
         )
-        self.store = Store(self.engine, writer)
+        self.store = Store(self.engine, writer, host_tags)
+        self.hosts = Hosts(self.engine, host_tags)
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
+        self.sessions = Sessions(self.access, instance.name)
         ledger, rates = Ledger(), Rates(limits)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
@@ -116,6 +135,7 @@ class Server:
         self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
+        self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
 
     def application(self) -> ASGIApp:
@@ -124,8 +144,14 @@ class Server:
         routes = [
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
-            *prometheus.routes(self.store, promql, self._reader, self.pool),
+            *self.remote_write.routes(),
+            *prometheus.routes(
+                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
+            ),
             *admin.routes(self._admin()),
+            *self._workspace().routes(),
+            *ui.routes(self.sessions, self.instance.name, self.instance.config.all_tenants),
+            *datadog_api.routes(self._keyed, self._datadog_endpoints()),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -148,16 +174,55 @@ class Server:
         self.pool.close()
         self.engine.close()
 
+    def _about(self) -> prometheus.About:
+        config = self.instance.config
+        retention = {name: getattr(config, name) for name in ("metric_retention_days", "log_retention_days")}
+        settings = retention | {
+            f"limits.{name}": value for name, value in msgspec.structs.asdict(config.limits).items()
+        }
+        return prometheus.About(
+            {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", time.time()
+        )
+
     def _admin(self) -> admin.Sources:
         return admin.Sources(
-            tenant_of=lambda request: self.access.tenant(request, QueryUnauthorized),
-            operator_of=lambda request: self.access.tenant(request, QueryUnauthorized, probe=True),
+            tenant_of=lambda request: self.sessions.tenant(request, QueryUnauthorized),
+            operator_of=lambda request: self.sessions.tenant(request, QueryUnauthorized, probe=True),
             books=self._booked,
             kept=self._kept,
             replay=self._replayed,
+            reload_keys=self._reload_keys,
             logs=Logs(self.engine).select,
+            events=Events(self.engine),
+            checks=Checks(self.engine),
+            hosts=self.hosts,
             dogstatsd=lambda: self.dogstatsd.busiest,
         )
+
+    def _workspace(self) -> Workspace:
+        return Workspace(
+            self.instance,
+            lambda request: self.sessions.tenant(request, QueryUnauthorized),
+            Catalogue(self.engine),
+            Dashboards(self.instance.home / "dashboards"),
+        )
+
+    def _datadog_endpoints(self) -> list[tuple[str, str, datadog_api.Endpoint, int]]:
+        limits = self.instance.config.limits
+        sources = datadog_hosts.HostSources(
+            hosts=self.hosts,
+            loads=lambda tenant: loads(
+                self.store.querier(tenant, self.pool.limits.budget(0)), time.time_ns() // 1_000_000
+            ),
+            record_tags=lambda tenant, sets: self.commit.between(lambda: self.host_writer.tag(tenant, sets)),
+            record_mute=lambda tenant, host, document: self.commit.between(
+                lambda: self.host_writer.note(tenant, host, "mute", document)
+            ),
+            max_tags=limits.max_tags,
+            max_tag_bytes=limits.max_tag_bytes,
+        )
+        events = datadog_events.endpoints(Events(self.engine), self.hosts)
+        return [*datadog_hosts.endpoints(sources), *events]
 
     async def _store_dogstatsd(self, tenant: str, content: Content, data: bytes) -> None:
         """Store a payload as an Agent's is, with the same limits, books and repeats."""
@@ -172,6 +237,10 @@ class Server:
             self.telemetry.refused_bodies.labels(_DOGSTATSD, tenant, error.reason).inc()
             self.acceptance.refuse(tenant, headers, len(data), error.reason)
             raise
+
+    async def _reload_keys(self) -> None:
+        known = await asyncio.to_thread(instances.load, self.instance.name)
+        self.access.keyring = replace(self.instance, keys=known.keys).keyring
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
@@ -188,9 +257,12 @@ class Server:
         tenants = [tenant] if tenant else await self.commit.between(self.kept.tenants)
         return [asdict(replayed) for one in tenants for replayed in await self.replay.run(one)]
 
+    def _keyed(self, request: Request) -> Tenant:
+        return self.access.tenant(request, QueryUnauthorized)
+
     def _reader(self, request: Request) -> Tenant:
         probe = request.scope["path"] == f"{prometheus.PREFIX}/status/buildinfo"
-        return self.access.tenant(request, QueryUnauthorized, probe=probe)
+        return self.sessions.tenant(request, QueryUnauthorized, probe=probe)
 
     async def _trust_anchor(self, _request: Request) -> Response:
         path = self.instance.trust_anchor_file
@@ -222,6 +294,10 @@ class Server:
             self.telemetry.store_rows.labels(table.name).set(table.rows)
             self.telemetry.store_bytes.labels(table.name).set(table.size_bytes)
             self.telemetry.store_parts.labels(table.name).set(table.parts)
+        disk = shutil.disk_usage(self.instance.data_directory)
+        self.telemetry.store_disk_free.set(disk.free)
+        self.telemetry.store_disk_size.set(disk.total)
+        self.telemetry.store_merged_rows.set(await asyncio.to_thread(self.engine.merged_rows))
         await self.bookkeeper.write()
         await self._observe_kept()
         with contextlib.suppress(IntakeError):

@@ -46,6 +46,7 @@ class Opstrace(click.Group):
 Command = Callable[..., Any]
 _name = click.argument("name")
 _provider = click.argument("provider", type=click.Choice(["local"]))
+_tenant = click.argument("tenant")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 _config = click.option(
     "-c",
@@ -244,10 +245,10 @@ def destroy(provider: str, name: str, yes: bool) -> None:
 @click.option(
     "--format",
     "notation",
-    type=click.Choice(["all", "env", "docker", "yaml"]),
+    type=click.Choice(["all", "env", "docker", "yaml", "helm"]),
     default="all",
     show_default=True,
-    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml.",
+    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml; helm: values of its Helm chart.",
 )
 def agent_config(name: str, tenant: str | None, notation: str) -> None:
     """Print what makes a Datadog Agent send to the instance NAME, ready to paste.
@@ -304,6 +305,64 @@ def replay(name: str, as_json: bool) -> None:
         _print_table(admin_client.replayed_table(found["replayed"]))
 
 
+@main.command()
+@click.argument("expression")
+@click.argument("name", required=False)
+@click.option("--tenant", help="Whose series; the config's first tenant by default.")
+@click.option("--range", "range_text", metavar="DURATION", help="Over this long until now: 1h, 90m, 1d.")
+@click.option(
+    "--step", "step_text", metavar="DURATION", help="Between two values of a range; fills a line by default."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Series that are shown.")
+@_json
+def query(
+    expression: str,
+    name: str | None,
+    tenant: str | None,
+    range_text: str | None,
+    step_text: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Ask PromQL of the instance NAME and show the answer: its value now, or with --range a line a series.
+
+    NAME may be left out where there is one instance. The token is read from the file it was written to.
+    """
+    import time
+
+    from opstrace import instance, query_client
+    from opstrace.promql.duration import parse_duration
+
+    found = instance.load(name or _only_instance())
+    asked = {"query": expression, "time": f"{time.time():.3f}"}
+    endpoint = "query"
+    if range_text is not None:
+        range_ms = parse_duration(range_text)
+        step_ms = query_client.step_of(range_ms, parse_duration(step_text) if step_text else None)
+        end_s = time.time() // (step_ms / 1000) * (step_ms / 1000)
+        times = {"start": f"{end_s - range_ms / 1000:.3f}", "end": f"{end_s:.3f}", "step": f"{step_ms / 1000:.3f}"}
+        endpoint, asked = "query_range", {"query": expression, **times}
+    elif step_text is not None:
+        raise click.UsageError("--step needs --range")
+    document = query_client.ask(found, query_client.tenant_of(found, tenant), endpoint, asked)
+    if as_json:
+        _print_json(document)
+        return
+    _print_table(query_client.table(document["data"], limit))
+    for remark in (*document.get("warnings", []), *document.get("infos", [])):
+        log.warning("%s", remark)
+
+
+def _only_instance() -> str:
+    """Return the name of the one instance there is."""
+    from opstrace import instance
+
+    names = instance.names()
+    if len(names) != 1:
+        raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
+    return names[0]
+
+
 @main.command("dogstatsd-stats")
 @_name
 @_json
@@ -320,6 +379,88 @@ def dogstatsd_stats(name: str, as_json: bool) -> None:
         _print_json(found)
     else:
         _print_table(admin_client.busiest_table(found["names"]))
+
+
+@main.group()
+def keys() -> None:
+    """Work with the tenants' keys."""
+
+
+@keys.command("list")
+@_name
+@_json
+def keys_list(name: str, as_json: bool) -> None:
+    """Show how many keys each tenant of the instance NAME has, and where its newest was written."""
+    from opstrace import instance, token_files
+
+    found = instance.load(name)
+    rows = [
+        {
+            "tenant": tenant,
+            "keys": len(found.keys[tenant].digests) if tenant in found.keys else 0,
+            "token_file": found.keys[tenant].token_file if tenant in found.keys else None,
+            "there": token_files.key_of(found, tenant) is not None,
+        }
+        for tenant in found.config.all_tenants
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    table = [[str(row["tenant"]), str(row["keys"]), str(row["token_file"] or "-"), _there(row)] for row in rows]
+    _print_table([["TENANT", "KEYS", "TOKEN FILE", ""], *table])
+
+
+@keys.command("rotate")
+@_name
+@_tenant
+def keys_rotate(name: str, tenant: str) -> None:
+    """Give TENANT of the instance NAME a new key, written over the old one in its token file.
+
+    The old one stays valid until `keys revoke`. A running server knows the new one at once.
+    """
+    from opstrace import token_files
+
+    found = _with_tenant(name, tenant)
+    path = token_files.rotate(found, tenant)
+    log.info("write api token for tenant %s to file %s", tenant, path)
+    _reload_keys(name)
+
+
+@keys.command("revoke")
+@_name
+@_tenant
+def keys_revoke(name: str, tenant: str) -> None:
+    """Make every key of TENANT of the instance NAME invalid but the newest; sessions opened with them end."""
+    from opstrace import token_files
+
+    revoked = token_files.revoke(_with_tenant(name, tenant), tenant)
+    log.info("tenant %s: %d %s revoked, the newest stays", tenant, revoked, "key" if revoked == 1 else "keys")
+    _reload_keys(name)
+
+
+@main.group()
+def grafana() -> None:
+    """Work with Grafana."""
+
+
+@grafana.command("provision")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--instance", "name", help="Which instance; the only one by default.")
+@click.option(
+    "--seen-as", type=click.Path(path_type=Path), help="DIRECTORY as Grafana sees it, if it sees it elsewhere."
+)
+@click.option("--url", help="Where Grafana reaches the server, if not at the address Agents use.")
+def grafana_provision(directory: Path, name: str | None, seen_as: Path | None, url: str | None) -> None:
+    """Write data sources and dashboards into DIRECTORY, Grafana's provisioning directory.
+
+    The data sources hold the tenants' keys: keep the directory from others.
+    """
+    from opstrace import grafana, instance
+
+    written = grafana.provision(instance.load(name or _only_instance()), directory, seen_as, url)
+    log.info("wrote %d files; data sources for %s", len(written.files), ", ".join(written.tenants))
+    if written.keyless:
+        log.warning("no data source for %s: the token file is not where it was", ", ".join(written.keyless))
 
 
 @main.group()
@@ -395,6 +536,28 @@ def _announce(instance: "Instance", known: set[str]) -> None:
 def _progress(answered: int, total: int) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r{answered} of {total} endpoints answer", err=True, nl=answered == total)
+
+
+def _with_tenant(name: str, tenant: str) -> "Instance":
+    from opstrace import instance
+
+    found = instance.load(name)
+    if tenant not in found.config.all_tenants:
+        raise InstanceError(f"{name} has no tenant {tenant}; it has {', '.join(found.config.all_tenants)}")
+    return found
+
+
+def _reload_keys(name: str) -> None:
+    """Have a running server read the keys again."""
+    from opstrace import admin_client, instance, server_process
+
+    found = instance.load(name)
+    if server_process.pid_of(found) is not None:
+        admin_client.ask(found, "POST", "/admin/keys/reload")
+
+
+def _there(row: dict[str, Any]) -> str:
+    return "" if row["there"] or not row["keys"] else "does not hold one of them any more"
 
 
 def _listed(name: str) -> dict[str, Any]:

@@ -103,6 +103,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_name_bytes: Count = 2048
     max_kept_bytes: Count = 256 * MIB
     max_kept_days: Days = 7
+    max_host_document_bytes: Count = MIB
     max_flare_bytes: Count = 500 * MIB
     max_flares: Count = 20
     max_dogstatsd_contexts: Count = 200_000

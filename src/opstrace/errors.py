@@ -13,8 +13,9 @@ OpstraceError
 └── QueryError               a query's fate, answered in Prometheus's shape
     ├── BadQuery             does not parse, does not type-check, bad parameter
     ├── ExecutionError       parsed, but the data does not allow it (many-to-many matching …)
-    ├── BudgetExceeded       more samples, series or steps than the query may touch
+    ├── BudgetExceeded       more samples, series, steps or memory than the query may touch
     ├── QueryTimeout         past its deadline
+    │   └── TooManyQueries   not now: too many wait already
     ├── QueryCanceled        the client went away
     ├── QueryUnauthorized    no key, or not one of ours
     └── NotFound             no such endpoint
@@ -94,11 +95,19 @@ class ExecutionError(QueryError):
 
 
 class BudgetExceeded(QueryError):
-    """More samples, series or steps than the query may touch."""
+    """More samples, series, steps or memory than the query may touch; `budget` is what it is counted under."""
+
+    def __init__(self, message: str, budget: str = "memory") -> None:
+        super().__init__(message)
+        self.budget = budget
 
 
 class QueryTimeout(QueryError):
     """Past its deadline."""
+
+
+class TooManyQueries(QueryTimeout):
+    """Not now: too many wait already."""
 
 
 class QueryCanceled(QueryError):

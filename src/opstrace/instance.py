@@ -7,6 +7,7 @@
       probe-secret          from which the keys are made that `create` and `status` probe with
       tls/                  ca.pem (to be trusted by clients), ca-key.pem, server.pem, server-key.pem
       data/                 the storage engine's
+      dashboards/           dashboards that tenants keep, and their favourites
       kept/, flares/        requests that were not understood; what `agent flare` sent
       server.{pid,lock,log} of the running server
 
@@ -35,7 +36,18 @@ from opstrace.tenants import Keyring, key_digest, probe_key
 FORMAT: Final = 1
 # What an instance has in its home, in the order in which it is removed: what makes it known comes last.
 _OWN: Final = (
-    *("data", "kept", "flares", "tls", "probe-secret", "server.pid", "server.lock", "server.log", "server.log.1"),
+    *(
+        "data",
+        "kept",
+        "flares",
+        "dashboards",
+        "tls",
+        "probe-secret",
+        "server.pid",
+        "server.lock",
+        "server.log",
+        "server.log.1",
+    ),
     *("keys.json", "config.yaml", "instance.json", "making.lock"),
 )
 _LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one
@@ -198,6 +210,15 @@ def add_key(instance: Instance, tenant: str, key: str, token_file: Path) -> Inst
     if key_digest(key) not in digests:
         digests = (*digests, key_digest(key))
     keys = {**instance.keys, tenant: TenantKeys(digests=digests, token_file=str(token_file))}
+    with explained(f"cannot write the keys of instance {instance.name}"):
+        _write_json(instance.home / "keys.json", keys)
+    return replace(instance, keys=keys)
+
+
+def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...]) -> Instance:
+    """Accept no keys of a tenant but these from now on."""
+    kept = TenantKeys(digests=digests, token_file=instance.keys.get(tenant, TenantKeys()).token_file)
+    keys = {**instance.keys, tenant: kept}
     with explained(f"cannot write the keys of instance {instance.name}"):
         _write_json(instance.home / "keys.json", keys)
     return replace(instance, keys=keys)

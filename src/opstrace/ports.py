@@ -14,6 +14,7 @@ from opstrace.errors import InstanceError
 
 HTTP_ADDRESS: Final = "127.0.0.1"  # plain HTTP is for this machine's own Agents only
 _LISTENING: Final = "0A"  # Linux: include/net/tcp_states.h
+_SERVING: Final = ("up", "serve")  # commands that serve an instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,8 @@ def _target(entry: Path) -> str:
 def _command(pid: int) -> str:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        if "opstrace" in words and "up" in words:
-            return f"the server of instance {words[words.index('up') + 1] or 'default'}"
+        if "opstrace" in words and (serving := next((word for word in words if word in _SERVING), "")):
+            return f"the server of instance {words[words.index(serving) + 1] or 'default'}"
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except (OSError, IndexError):
         return "a process"

@@ -93,6 +93,18 @@ class Telemetry:
             ("tenant", "reason"),
             registry=self.registry,
         )
+        self.stored_facts = Counter(
+            "dd_api_stored_host_facts_total",
+            "Sets of tags of a host, and documents of its metadata, that were stored.",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.refused_facts = Counter(
+            "dd_api_refused_host_facts_total",
+            "Tags of hosts, and documents of their metadata, that were refused, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
         self.kept_bodies = Gauge(
             "dd_api_kept_bodies", "Bodies that are kept as they came.", ("tenant",), registry=self.registry
         )
@@ -103,6 +115,31 @@ class Telemetry:
             registry=self.registry,
         )
         self.flares = Gauge("dd_api_flares", "Flares that are kept.", ("tenant",), registry=self.registry)
+        self.write_duration = Histogram(
+            "opstrace_write_duration_seconds",
+            "Time from a remote write to its answer.",
+            ("status_code", "tenant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.written = Counter(
+            "opstrace_write_stored_total",
+            "Samples and native histograms of remote writes that were stored.",
+            ("tenant", "kind"),
+            registry=self.registry,
+        )
+        self.unwritten = Counter(
+            "opstrace_write_refused_total",
+            "Samples, native histograms and exemplars of remote writes that were not stored, by reason.",
+            ("tenant", "kind", "reason"),
+            registry=self.registry,
+        )
+        self.refused_writes = Counter(
+            "opstrace_write_refused_bodies_total",
+            "Remote writes that were refused as a whole, by reason.",
+            ("tenant", "reason"),
+            registry=self.registry,
+        )
         self.commit_duration = Histogram(
             "opstrace_commit_duration_seconds",
             "Time of one commit: decoding, translation, synced inserts.",
@@ -186,12 +223,27 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.refused_queries = Counter(
+            "opstrace_query_refused_total",
+            "Requests of the Prometheus API that went over a budget, by which.",
+            ("tenant", "budget"),
+            registry=self.registry,
+        )
         self.store_rows = Gauge(
             "opstrace_store_rows", "Rows on disk, repeats included.", ("table",), registry=self.registry
         )
         self.store_bytes = Gauge("opstrace_store_bytes", "Bytes on disk.", ("table",), registry=self.registry)
         self.store_parts = Gauge(
             "opstrace_store_parts", "Active parts of the engine's tables.", ("table",), registry=self.registry
+        )
+        self.store_disk_free = Gauge(
+            "opstrace_store_disk_free_bytes", "Bytes left on the disk that holds the data.", registry=self.registry
+        )
+        self.store_disk_size = Gauge(
+            "opstrace_store_disk_size_bytes", "Bytes of the disk that holds the data.", registry=self.registry
+        )
+        self.store_merged_rows = Gauge(
+            "opstrace_store_merged_rows", "Rows that merges have read since the start.", registry=self.registry
         )
 
     def samples(self) -> Iterator[Sample]:

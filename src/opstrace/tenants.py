@@ -36,6 +36,10 @@ class Keyring:
             key_digest(probe_key(probe_secret, tenant.name)): tenant for tenant in self.tenants if probe_secret
         }
 
+    def holds(self, digest: str) -> bool:
+        """Say whether this is the digest of a tenant's key."""
+        return digest in self._tenants
+
     def tenant_for(self, key: str, *, probe: bool = False) -> Tenant | None:
         """Return the tenant this key opens, or None.
 

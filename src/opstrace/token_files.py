@@ -34,6 +34,29 @@ def ensure(instance: Instance, directory: Path, *, rewrite: bool) -> Instance:
     return instance
 
 
+def rotate(instance: Instance, tenant: str) -> Path:
+    """Give a tenant a new key, in the place of the one in its token file; earlier keys stay valid.
+
+    Without a token file it is written to the working directory. Raise InstanceError.
+    """
+    record = instance.keys.get(tenant)
+    path = Path((record and record.token_file) or name_of(tenant)).absolute()
+    key = new_key()
+    with instances.locked(instance.home):
+        _write(path, key)
+        instances.add_key(instances.load(instance.name), tenant, key, path)
+    return path
+
+
+def revoke(instance: Instance, tenant: str) -> int:
+    """Make every key of a tenant invalid but the newest; return how many those were. Raise InstanceError."""
+    with instances.locked(instance.home):
+        known = instances.load(instance.name)
+        digests = known.keys[tenant].digests if tenant in known.keys else ()
+        instances.keep_keys(known, tenant, digests[-1:])
+    return max(len(digests) - 1, 0)
+
+
 def key_of(instance: Instance, tenant: str) -> str | None:
     """Return a tenant's key if the file it was written to still holds it."""
     record = instance.keys.get(tenant)
@@ -51,14 +74,18 @@ def _ensure_one(instance: Instance, tenant: str, path: Path) -> Instance:
         return _adopt(instance, tenant, path)
     another = tenant in instance.keys and bool(instance.keys[tenant].digests)
     key = new_key()
+    _write(path, key)
+    log.info("write api token for tenant %s to file %s%s", tenant, path.name, _ALSO_VALID if another else "")
+    return instances.add_key(instance, tenant, key, path)
+
+
+def _write(path: Path, key: str) -> None:
     try:
         atomic_file.write(path, key)
     except OSError as error:
         raise InstanceError(
             f"cannot write the token file {path}: {error.strerror}; run the command in a directory you may write to"
         ) from error
-    log.info("write api token for tenant %s to file %s%s", tenant, path.name, _ALSO_VALID if another else "")
-    return instances.add_key(instance, tenant, key, path)
 
 
 _ALSO_VALID = " (a new token: the file is not here; the one before stays valid)"

@@ -140,6 +140,22 @@ def _judge_json(answer: Answer, expected: Any) -> None:
     assert answer.json() == expected
 
 
+def _judge_has(answer: Answer, expected: Any) -> None:
+    """The answer holds at least this; where a list is expected, just these elements in this order."""
+    assert answer.media_type == "application/json", answer
+    assert _held(answer.json(), expected) == expected
+
+
+def _held(found: Any, expected: Any) -> Any:
+    """Return what of a document an expectation speaks of."""
+    match expected, found:
+        case dict(), dict():
+            return {key: _held(found[key], inner) for key, inner in expected.items() if key in found}
+        case list(), list() if len(expected) == len(found):
+            return [_held(one, like) for one, like in zip(found, expected, strict=True)]
+    return found
+
+
 def _judge_complaint(answer: Answer, pattern: str) -> None:
     """One short sentence, and it speaks of the matter."""
     assert answer.media_type == "application/json", answer
@@ -172,6 +188,7 @@ def _judge_text(answer: Answer, expected: str) -> None:
 
 JUDGES: dict[str, Callable[[Answer, Any], None]] = {
     "json": _judge_json,
+    "has": _judge_has,
     "complaint": _judge_complaint,
     "prometheus_error": _judge_prometheus_error,
     "type": _judge_type,
@@ -237,7 +254,7 @@ class Case:
         headers |= {"Content-Type": media_type} if media_type else {}
         headers |= {name: moment.fill(str(value)) for name, value in said.get("headers", {}).items()}
         path = moment.fill(said[method])
-        return Request(method.upper(), path, headers, _encoded(said, body), said.get("answer"))
+        return Request(method.upper(), path, headers, _encoded(said, body), moment.resolve(said.get("answer")))
 
     def series(self, moment: Moment) -> dict[LabelSet, Mapping[str, str]]:
         """Return the expected label sets with their samples as the case writes them."""

@@ -45,12 +45,14 @@ class Answer:
         return json.loads(self.body)
 
 
-def free_port() -> int:
-    """Return a port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports() -> dict[str, int]:
+    """Return the two ports of a config: nobody listens on them at this moment."""
+    with socket.socket() as http, socket.socket() as https:
+        ports = {}
+        for name, probe in {"http_port": http, "https_port": https}.items():
+            probe.bind(("127.0.0.1", 0))
+            ports[name] = probe.getsockname()[1]
+        return ports
 
 
 def exchange(
@@ -211,8 +213,7 @@ def wait_until(condition: Any, timeout_s: float, what: str) -> None:
 @contextmanager
 def running(directory: Path, name: str, config: Mapping[str, Any]) -> Iterator[Instance]:
     """Create an instance on free ports, hand it over, destroy it."""
-    ports = {"http_port": free_port(), "https_port": free_port()}
-    instance = Instance(name, directory, {**ports, **config})
+    instance = Instance(name, directory, {**free_ports(), **config})
     try:
         instance.create()
         yield instance

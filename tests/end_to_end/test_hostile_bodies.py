@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -98,6 +99,34 @@ COLUMNAR_DOCUMENT = {
         },
     ]
 }
+
+HOST_DOCUMENT = {
+    "apiKey": "",
+    "agentVersion": "7.75.3",
+    "internalHostname": "hostile-host",
+    "os": "linux",
+    "systemStats": {"cpuCores": 4, "platform": "linux", "nixV": ["debian", "12", ""]},
+    "meta": {
+        "socket-hostname": "hostile-host",
+        "instance-id": "i-hostile",
+        "timezones": ["UTC"],
+        "host_aliases": ["h"],
+    },
+    "host-tags": {"system": ["env:hostile", "team:web"]},
+    "external_host_tags": [["hostile-vm", {"vsphere": ["cluster:a"]}]],
+    "agent_checks": [["ntp", "ntp", "ntp:1", "OK", "", ""]],
+    "gohai": '{"memory":{"total":"1024kB"}}',
+    "install-method": {"tool": "dpkg", "tool_version": "1", "installer_version": None},
+    "events": {"api": [{"msg_title": "hostile", "msg_text": "event", "tags": ["a:b"], "host": "hostile-host"}]},
+    "service_checks": [{"check": "hostile.check", "host_name": "hostile-host", "status": 0}],
+}
+INVENTORY_DOCUMENT = {
+    "hostname": "hostile-host",
+    "timestamp": 1700000000123456789,
+    "host_metadata": {"cpu_logical_processors": 8, "memory_total_kb": 2048, "os": "linux", "agent_version": "7.75.3"},
+    "agent_metadata": {"agent_version": "7.75.3", "flavor": "agent"},
+}
+TAGS_DOCUMENT = {"tags": ["env:hostile", "team:web"]}
 
 # Every kind of JSON value, among them those a decoder trips over: huge numbers, lone surrogates, odd names.
 foreign = st.recursive(
@@ -219,6 +248,64 @@ def test_v2_json_with_values_of_another_kind(instance: Instance, senders: Thread
 @given(body=confused(CHECKS_DOCUMENT))
 def test_checks_with_values_of_another_kind(instance: Instance, senders: ThreadPoolExecutor, body: bytes) -> None:
     survives(instance, senders, CHECKS, JSON, body)
+
+
+@bounded
+@given(
+    body=confused(HOST_DOCUMENT) | confused(INVENTORY_DOCUMENT),
+    path=st.sampled_from(["/intake/", "/api/v1/metadata"]),
+)
+def test_metadata_with_values_of_another_kind(
+    instance: Instance, senders: ThreadPoolExecutor, body: bytes, path: str
+) -> None:
+    """Whatever hosts say of themselves, their list can be read."""
+    survives(instance, senders, path, JSON, body)
+    for listed in ("/api/v1/hosts?include_hosts_metadata=true&filter=hostile", "/admin/hosts", "/api/v1/tags/hosts"):
+        answer = instance.send("GET", listed, headers={"DD-API-KEY": instance.key()})
+        assert answer.status == 200, answer
+        answer.json()
+
+
+@bounded
+@given(body=confused(TAGS_DOCUMENT), method=st.sampled_from(["POST", "PUT"]), host=st.text(min_size=1, max_size=20))
+def test_tags_by_hand_of_another_kind(instance: Instance, body: bytes, method: str, host: str) -> None:
+    path = f"/api/v1/tags/hosts/{quote(host, safe='', errors='replace')}"
+    answer = instance.send(method, path, body, {"DD-API-KEY": instance.key(), "Content-Type": JSON})
+    assert answer.status in {201, ACCEPTED, REFUSED}, answer
+
+
+words = st.sampled_from(
+    [
+        "a",
+        "-",
+        "!",
+        "NOT",
+        "AND",
+        "OR",
+        "(",
+        ")",
+        '"',
+        "\\",
+        "key:",
+        "key:v",
+        "@a.b:*",
+        "x:(",
+        ":",
+        "*",
+        "%",
+        "_",
+        "é",
+        "\0",
+    ]
+)
+
+
+@bounded
+@given(query=st.lists(words, max_size=12).map(" ".join) | st.text(max_size=30))
+def test_any_search_is_answered(instance: Instance, query: str) -> None:
+    body = json.dumps({"filter": {"query": query, "from": "now-1h"}}).encode()
+    answer = instance.send("POST", "/api/v2/events/search", body, {"DD-API-KEY": instance.key()})
+    assert answer.status in {200, REFUSED}, answer
 
 
 @bounded

@@ -47,7 +47,7 @@ from datadog_api_client.v2.model.metric_resource import MetricResource
 from datadog_api_client.v2.model.metric_series import MetricSeries
 
 from end_to_end import translation, wire
-from end_to_end.instance import Instance, LabelSet, Samples, free_port, label_set, wait_until
+from end_to_end.instance import Instance, LabelSet, Samples, free_ports, label_set, wait_until
 
 ROOT = Path(__file__).parents[2]
 AGENT_BODIES = ROOT.parent / "shared" / "conformance" / "agent"
@@ -95,7 +95,7 @@ class Walk:
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     """Create an instance with the script at the repository's root, in an empty directory with an empty HOME."""
-    ports = {"http_port": free_port(), "https_port": free_port()}
+    ports = free_ports()
     config = {"tenants": TENANTS, "metric_retention_days": TWENTY_YEARS, **ports}
     instance = Instance(NAME, tmp_path_factory.mktemp("walk"), config, command=(str(ROOT / "opstrace"),))
     try:
@@ -148,7 +148,7 @@ def test_create_leaves_a_finished_instance_alone(walk: Walk) -> None:
 
 def test_create_completes_what_was_interrupted(tmp_path: Path) -> None:
     """Ended by force once the keys are written: run again, the same keys open a running instance."""
-    config = {"tenants": TENANTS, "http_port": free_port(), "https_port": free_port()}
+    config = {"tenants": TENANTS, **free_ports()}
     instance = Instance("interrupted", tmp_path, config, command=(str(ROOT / "opstrace"),))
     document = tmp_path / "config.yaml"
     document.write_text(yaml.safe_dump(config))

@@ -12,6 +12,8 @@ from opstrace.config import Limits
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.translator import Translator
 from opstrace.store.engine import Engine
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
 from opstrace.store.logs import Logs, parse_filter
 from opstrace.store.writer import Writer
@@ -38,8 +40,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def translator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Translator:
     kept = KeptRequests(tmp_path_factory.mktemp("kept"), max_bytes=1 << 20, max_days=1)
+    writer = Writer(engine)
+    hosts = HostWriter(engine, writer, HostTagTable(engine))
     return Translator(
-        engine, Writer(engine), kept, Limits(), retention_days=30, log_retention_days=7, tag_label_prefix=""
+        engine, writer, kept, hosts, Limits(), retention_days=30, log_retention_days=7, tag_label_prefix=""
     )
 
 

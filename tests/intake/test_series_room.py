@@ -10,6 +10,8 @@ from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.series_room import Added, Room
 from opstrace.intake.translator import Translator
 from opstrace.store.engine import Engine
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
 
@@ -39,12 +41,14 @@ def test_room_for_new_series_comes_back_after_a_minute() -> None:
 @contextmanager
 def translator(directory: Path, **limits: int) -> Iterator[Translator]:
     engine = Engine(directory / "data", readers=1)
+    writer = Writer(engine)
     kept = KeptRequests(directory / "kept", max_bytes=1 << 20, max_days=1)
     try:
         yield Translator(
             engine,
-            Writer(engine),
+            writer,
             kept,
+            HostWriter(engine, writer, HostTagTable(engine)),
             Limits(**limits),
             retention_days=30,
             log_retention_days=7,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from opstrace.promql import regex
-from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
+from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata, Statistics
 from opstrace.store.histogram import NativeHistogram
 
 Key = tuple[tuple[str, str], ...]
@@ -90,6 +90,9 @@ class MemoryQuerier:
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
         return []
+
+    def statistics(self, at_ms: int, limit: int) -> Statistics:
+        raise NotImplementedError("no query asks for it")
 
 
 def matches(matcher: Matcher, labels: Labels) -> bool:

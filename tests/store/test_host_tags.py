@@ -14,7 +14,7 @@ from opstrace.store.backend import Budget, Labels, Matcher, MatchOp
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_versions import TagSet, labels_of, versions
+from opstrace.store.host_versions import ALIASES, TagSet, labels_of, versions
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore, matches
 from store.test_store import block, content, matcher
@@ -31,9 +31,9 @@ Own = Mapping[tuple[tuple[str, str], ...], Mapping[int, float]]
 
 
 def tags_at(sets: Sequence[TagSet], host: str, time_ms: int) -> set[str]:
-    """Return the tags of a host at a time: of each source the latest set; the first ones hold before, too."""
+    """Return the tags of a host at a time: of each source the latest set; the first labels hold before, too."""
     of_host = [one for one in sets if one.host == host]
-    known = [one for one in of_host if one.tags]
+    known = [one for one in of_host if labels_of(one.tags)]
     first_ms = min((one.since_ms for one in known), default=0)
     current: dict[str, tuple[str, ...]] = {}
     for one in sorted(of_host, key=lambda one: one.since_ms):
@@ -228,6 +228,41 @@ def test_a_tag_that_changed_at_noon_is_the_old_one_before_noon(engine: Engine) -
     assert tags_of(tagged.select(*everything, matcher("env=green"))) == [({"env": "green"}, [NOON_MS, NOON_MS + 1])]
 
 
+def test_a_host_that_was_known_without_tags_has_none_before_its_first_ones(engine: Engine) -> None:
+    """Unless they came soon: an Agent may wait for its cloud's tags."""
+    own = {SERIES_OF_WEB_1: {START_MS: 1.0}}
+    for wait_ms, before in ((HOUR_MS // 2, {"env": "prod"}), (HOUR_MS // 2 + 1, {})):
+        sets = [TagSet("web-1", "system", NOON_MS, ()), TagSet("web-1", "system", NOON_MS + wait_ms, ("env:prod",))]
+        assert tags_of(Tagged(engine, own, sets).select(matcher("__name__=m"))) == [(before, [START_MS])]
+
+
+def test_other_names_of_a_host_are_the_host(engine: Engine) -> None:
+    """But a name that two hosts claim says nothing, and one that is a host's own is this host's."""
+
+    def own(name: str) -> tuple[tuple[str, str], ...]:
+        return (("__name__", "m"), ("instance", name), ("job", "ddagent"))
+
+    sets = [
+        TagSet("web-1", ALIASES, START_MS, ("i-1", "both", "web-2")),
+        TagSet("web-1", "system", START_MS, ("env:one",)),
+        TagSet("web-2", ALIASES, START_MS, ("i-2", "both")),
+        TagSet("web-2", "system", START_MS, ("env:two",)),
+    ]
+    samples = {own(name): {START_MS: 1.0} for name in ("i-1", "i-2", "both", "web-1", "web-2")}
+    found = Tagged(engine, samples, sets).select(matcher("__name__=m"))
+    assert isinstance(found, dict)
+    assert {dict(key)["instance"]: dict(key).get("env") for key in found} == {
+        "i-1": "one",
+        "i-2": "two",
+        "both": None,
+        "web-1": "one",
+        "web-2": "two",
+    }
+    found = Tagged(engine, samples, sets).select(matcher("env=one"))
+    assert isinstance(found, dict)
+    assert {dict(key)["instance"] for key in found} == {"i-1", "web-1"}
+
+
 def test_a_change_is_seen_by_the_next_query(engine: Engine) -> None:
     tagged = Tagged(engine, {SERIES_OF_WEB_1: {START_MS: 1.0}})
     assert tags_of(tagged.select(matcher("__name__=m"))) == [({}, [START_MS])]
@@ -242,10 +277,12 @@ def test_what_is_known_already_is_not_written_again(engine: Engine) -> None:
     first, again = (TagSet("h", "system", at, ("b", "a", "b", "")) for at in (START_MS, START_MS + 1))
     assert [tagged.record(first), tagged.record(again)] == [1, 0]
     assert tagged.record(TagSet("h", "system", START_MS + 2, ())) == 1
-    assert tagged.record(TagSet("never tagged", "system", START_MS, ())) == 0
+    never = [TagSet("never tagged", "system", START_MS + at, ()) for at in (0, 1)]
+    assert [tagged.record(one) for one in never] == [1, 0]
     assert [(one.since_ms, one.tags) for one in tagged.table.sets(TENANT)] == [
         (START_MS, ("a", "b")),
         (START_MS + 2, ()),
+        (START_MS, ()),
     ]
 
 

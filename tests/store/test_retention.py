@@ -39,3 +39,35 @@ def test_a_series_whose_day_was_dropped_is_written_again(engine: Engine) -> None
     store.appender("t").append(old)
     found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, now_ms)
     assert found.values.tolist() == [1.0]
+
+
+def test_hosts_are_forgotten_once_nothing_of_them_is_left(engine: Engine) -> None:
+    writer = Writer(engine)
+    now_ms = time.time_ns() // 1_000_000
+    for host, seen_days, tagged_days, series_days in (
+        ("gone", 20, 20, None),
+        ("heard of", 1, 20, None),
+        ("tagged", 20, 1, None),
+        ("sampled", 20, 20, 1),
+    ):
+        engine.writer.execute(
+            "INSERT INTO hosts VALUES ('t', {host:String}, 'os', fromUnixTimestamp64Milli({seen:Int64}), '{}', 1)",
+            host=host,
+            seen=now_ms - seen_days * DAY_MS,
+        )
+        engine.writer.execute(
+            "INSERT INTO host_tags"
+            " VALUES ('t', {host:String}, 's', fromUnixTimestamp64Milli({since:Int64}), ['a:1'], 1)",
+            host=host,
+            since=now_ms - tagged_days * DAY_MS,
+        )
+        if series_days is not None:
+            engine.writer.execute(
+                "INSERT INTO series (day, tenant, name, host)"
+                " VALUES (toDate32(now() - INTERVAL 1 DAY), 't', 'm', {host:String})",
+                host=host,
+            )
+    Retention(engine, writer, days=7, log_days=7).enforce()
+    for table in ("hosts", "host_tags"):
+        left = engine.writer.read(f"SELECT DISTINCT host FROM {table} ORDER BY host").column(0).to_pylist()
+        assert left == ["heard of", "sampled", "tagged"]

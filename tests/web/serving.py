@@ -20,8 +20,9 @@ from opstrace.promql.engine import Engine
 from opstrace.promql.testlanguage import Load, parse_script
 from opstrace.promql.testscript import block_of
 from opstrace.store.backend import Backend
+from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web.prometheus import routes
+from opstrace.web.prometheus import About, routes
 from opstrace.web.query_pool import QueryLimits, QueryPool
 
 # What the server takes for now.
@@ -76,10 +77,13 @@ def tenant_of(request: Request) -> Tenant:
 
 
 @contextmanager
-def serving(backend: Backend, limits: QueryLimits | None = None) -> Iterator[Server]:
+def serving(
+    backend: Backend, limits: QueryLimits | None = None, telemetry: Telemetry | None = None
+) -> Iterator[Server]:
     """Serve a backend on a free port of loopback."""
     pool = QueryPool(limits or QueryLimits())
-    app = Starlette(routes=routes(backend, Engine(), tenant_of, pool, lambda: NOW_S))
+    about = About({"metric_retention_days": "30"}, "30d", NOW_S - 60)
+    app = Starlette(routes=routes(backend, Engine(), tenant_of, pool, lambda: NOW_S, telemetry, about))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -232,7 +232,7 @@ def test_a_full_queue_refuses(slow: Callable[..., tuple[Server, Slow]]) -> None:
     assert refused(get(server, "/label/a/values")) == (
         503,
         "timeout",
-        "0 queries are waiting already; try again later",
+        "too many queries are waiting already; try again later",
     )
     backend.release.set()
     first.join(10)

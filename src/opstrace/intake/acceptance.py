@@ -1,6 +1,5 @@
 """What happens to a request once it is known whose it is: inflated, committed, booked; or kept as it came."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from typing import Final
 
 from opstrace.config import Limits
 from opstrace.errors import Undecodable
-from opstrace.intake.body import inflate
+from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.logs_decoder import DEFAULTS, LOGPLEX
@@ -19,8 +18,6 @@ from opstrace.intake.senders import host_of, version_of
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
 
-# Bodies from here on are inflated off the event loop.
-_LARGE_BYTES: Final = 64 * 1024
 # What may hold a key, in a kept request.
 _KEY_HEADERS: Final = frozenset(
     ("dd-api-key", "dd-application-key", "authorization", "proxy-authorization", "cookie", "x-api-key")
@@ -90,11 +87,8 @@ class Acceptance:
 
     async def inflated(self, raw: bytes, headers: Mapping[str, str]) -> bytes:
         """Return a body without its compression; raises PayloadTooLarge and Undecodable."""
-        encoding = headers.get("content-encoding", "")
         limit = self._limits.max_inflated_bytes
-        if len(raw) > _LARGE_BYTES:
-            return await asyncio.to_thread(inflate, raw, encoding, limit)
-        return inflate(raw, encoding, limit)
+        return await inflated(raw, headers.get("content-encoding", ""), limit, inflate)
 
     def _settle(self, parcel: Parcel, body: Body, verdict: Verdict, *, replayed: bool) -> None:
         self._count("events", parcel.tenant, verdict.events)
@@ -105,6 +99,7 @@ class Acceptance:
         if not repeated:
             self._count("points", parcel.tenant, verdict.points)
             self._count("logs", parcel.tenant, verdict.logs)
+        self._count("facts", parcel.tenant, verdict.facts)
         named = parcel.sender
         sender = named if named.host else Sender(named.tenant, verdict.host, named.version)
         self._ledger.settle(sender, None if replayed else len(parcel.raw), verdict, repeated=repeated)

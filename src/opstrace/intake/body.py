@@ -3,14 +3,20 @@
 Encodings and their odd uses: datadog-intake.md, section 2.3.
 """
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
 
 import zstandard
+from cramjam import DecompressionError, snappy
+from starlette.requests import Request
 
-from opstrace.errors import PayloadTooLarge, Undecodable
+from opstrace.config import Limits
+from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
 
+# Bodies from here on are inflated off the event loop.
+_LARGE_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -18,6 +24,35 @@ _SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte from 50 to 5f
 
 # Chunks of inflated bytes; never more in one chunk than the second argument says.
 Inflater = Callable[[bytes, int], Iterator[bytes]]
+# A whole body, its encoding, and how large it may become.
+Inflate = Callable[[bytes, str, int], bytes]
+
+
+async def read(request: Request, limits: Limits) -> bytes:
+    """Return the request's body as it was sent, also when asked again; raise PayloadTooLarge and Overloaded."""
+    if (known := getattr(request.state, "raw", None)) is not None:
+        return bytes(known)
+    if int(request.headers.get("content-length", "0")) > limits.max_body_bytes:
+        raise PayloadTooLarge("payload too large")
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limits.max_body_bytes:
+                    raise PayloadTooLarge("payload too large")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Overloaded(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
+    request.state.raw = b"".join(chunks)
+    return bytes(request.state.raw)
+
+
+async def inflated(body: bytes, encoding: str, max_bytes: int, undo: Inflate) -> bytes:
+    """Return what `inflate` or `inflate_write` returns, without keeping the event loop from others."""
+    if len(body) > _LARGE_BYTES:
+        return await asyncio.to_thread(undo, body, encoding, max_bytes)
+    return undo(body, encoding, max_bytes)
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -34,6 +69,20 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
         return _capped(inflater(body, _CHUNK_BYTES), max_bytes)
     except (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
         raise Undecodable(f"the body is not valid {encoding}: {error}") from error
+
+
+def inflate_write(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Do the same for remote writes, which come in Snappy's blocks: these begin with the size of what is inside."""
+    if encoding != "snappy":
+        return inflate(body, encoding, max_bytes)
+    if not body:
+        return body
+    try:
+        if snappy.decompress_raw_len(body) > max_bytes:
+            raise PayloadTooLarge("payload too large")
+        return bytes(snappy.decompress_raw(body))
+    except DecompressionError as error:
+        raise Undecodable(f"the body is not valid snappy: {error}") from error
 
 
 def _capped(chunks: "Iterator[bytes] | list[bytes]", max_bytes: int) -> bytes:

@@ -18,7 +18,7 @@ _NOTHING: Final = b"{}"
 class DocumentDecoder:
     """Stages nothing; goes before all that read the same families."""
 
-    families = frozenset({Family.INTAKE, Family.EVENT_V1, Family.EVENT_V2})
+    families = frozenset({Family.INTAKE, Family.INVENTORY, Family.EVENT_V1, Family.EVENT_V2})
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

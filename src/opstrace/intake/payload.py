@@ -22,12 +22,15 @@ class Family(Enum):
     SKETCHES = "sketches"
     DISTRIBUTION_POINTS = "distribution_points"
     COLUMNAR = "columnar"  # metrics v3: series and sketches
+    INVENTORY = "inventory"  # of a host: what it is, what its Agent is configured for
     INTAKE = "intake"  # one document of many parts, each of which has a decoder
     EVENT_V1 = "event_v1"
     EVENT_V2 = "event_v2"
     EVENTS_BATCH = "events_batch"
     LOGS = "logs"
     LOGS_TEXT = "logs_text"
+    REMOTE_WRITE_V1 = "remote_write_v1"
+    REMOTE_WRITE_V2 = "remote_write_v2"
     KEPT = "kept"  # not understood: a record of the request as it came
 
 
@@ -51,9 +54,12 @@ class Verdict:
     told: Event | None = None  # what the body became, where its answer says so
     series: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → series
     logs: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → logs
+    facts: Mapping[str, int] = field(default_factory=dict)  # the same of what it says of hosts
     late: int = 0  # stored points whose time is more than a minute past
     timed: bool = True  # nothing in it got the server's time for one that was not sent
     host: str = ""  # which the body speaks of, most of the time
+    # Of remote writes: samples, histograms, series, exemplars → STORED, or the reason of a refusal → how many.
+    written: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 # Bodies by their place in the commit.
@@ -72,8 +78,14 @@ class Findings:
     events: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))  # as in Verdict
     told: dict[int, Event] = field(default_factory=dict)  # as in Verdict
     logs: dict[int, dict[str, int]] = field(default_factory=dict)  # as in Verdict
+    facts: dict[int, Counter[str]] = field(default_factory=dict)  # as in Verdict
     hosts: dict[int, str] = field(default_factory=dict)  # as in Verdict
     untimed: set[int] = field(default_factory=set)  # bodies in which something got the server's time
+    written: defaultdict[int, dict[str, Counter[str]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )  # as in Verdict
+    late: Counter[int] = field(default_factory=Counter)  # as in Verdict, of those
+    added: int = 0  # series rows that decoders added themselves
 
 
 class Decoder(Protocol):

@@ -15,7 +15,7 @@ from opstrace.intake.payload import Family
 
 # A document costs some ten times its size while Python holds it.
 MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
-_DOCUMENTS: Final = frozenset({Family.INTAKE, Family.EVENT_V1, Family.EVENT_V2})
+_DOCUMENTS: Final = frozenset({Family.INTAKE, Family.INVENTORY, Family.EVENT_V1, Family.EVENT_V2})
 _NAMES: Final = {
     dict: "an object",
     list: "an array",

@@ -3,7 +3,6 @@
 Statuses are verdicts (`errors.INTAKE_STATUS`). Answers are those of datadog-intake.md, section 21.
 """
 
-import asyncio
 import json
 import logging
 import re
@@ -21,6 +20,7 @@ from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
 from opstrace.intake.acceptance import Acceptance, Parcel
+from opstrace.intake.body import read
 from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
@@ -74,6 +74,7 @@ _DOCUMENTS = {
         ("/intake", "/intake/metrics", "/intake/metadata"),
         Endpoint((Family.INTAKE,), answer=_STATUS_OK, key_inside=True),
     ),
+    "/api/v1/metadata": Endpoint((Family.INVENTORY,)),
     "/api/v1/events": Endpoint((Family.EVENT_V1,), answer=_STATUS_OK, tell=created),
     "/api/v2/events": Endpoint((Family.EVENT_V2,), tell=created_v2),
     "/api/v1/events_batch": Endpoint((Family.INTAKE, Family.EVENTS_BATCH)),
@@ -97,7 +98,6 @@ _ANSWERED = {
     ),
     **dict.fromkeys(
         (
-            "/api/v1/metadata",
             "/api/v1/orchestrator",
             "/api/v2/apmtelemetry",
             "/api/v2/orch",
@@ -209,7 +209,7 @@ class Intake:
 
     async def _accept(self, request: Request, endpoint: Endpoint, path: str, tenant: str) -> Document | None:
         """Make a body durable, understood or not; return what its sender must be told of it, if anything."""
-        raw = await self._read(request)
+        raw = await read(request, self._limits)
         headers, query = dict(request.headers), dict(request.query_params)
         parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw)
         if endpoint.families:
@@ -228,31 +228,11 @@ class Intake:
         if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
             return ""
         try:
-            content = await self._acceptance.inflated(await self._read(request), request.headers)
+            content = await self._acceptance.inflated(await read(request, self._limits), request.headers)
         except Undecodable:
             return ""
         found = _INNER_KEY.search(content)
         return found[1].decode() if found else ""
-
-    async def _read(self, request: Request) -> bytes:
-        """Return the request's body as it was sent, also when asked again; raise PayloadTooLarge and Overloaded."""
-        if (read := getattr(request.state, "raw", None)) is not None:
-            return bytes(read)
-        limit = self._limits.max_body_bytes
-        if int(request.headers.get("content-length", "0")) > limit:
-            raise PayloadTooLarge("payload too large")
-        chunks, size = [], 0
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > limit:
-                        raise PayloadTooLarge("payload too large")
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Overloaded(f"the body did not arrive within {self._limits.body_timeout_s:g} s") from None
-        request.state.raw = b"".join(chunks)
-        return bytes(request.state.raw)
 
     def _refuse(self, error: IntakeError, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()

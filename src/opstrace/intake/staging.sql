@@ -27,7 +27,7 @@ CREATE TABLE staged
             true_name = '', 'no_name',
             length(true_name) > {max_name_bytes}, 'name_too_long',
             length(tags) > {max_tags}, 'too_many_tags',
-            arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), 'tag_too_long',
+            length(host) > {max_tag_bytes} OR arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), 'tag_too_long',
             'none'
         ),
     metric_name String        MATERIALIZED if(refusal = 'none', true_name, ''), -- without one a series is not stored

@@ -15,16 +15,19 @@ from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.distribution_decoder import DistributionDecoder
 from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
+from opstrace.intake.host_decoder import HostDecoder
 from opstrace.intake.json_decoder import JsonDecoder
 from opstrace.intake.kept_decoder import KeptDecoder
 from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
 from opstrace.intake.protobuf_decoder import ProtobufDecoder
+from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
 from opstrace.intake.series_room import SeriesRoom
 from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, script, statement
+from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
 
@@ -35,11 +38,13 @@ _EXCESS: Final = """sipHash64(tenant, series) IN (SELECT key FROM excess WHERE r
                     sipHash64(tenant, series) IN (SELECT key FROM excess), 6,"""
 _LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
-_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(1, 128)) if not (c.isalnum() or c == "_"))
+_NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
 
 
-def decoders(connection: Connection, kept: KeptRequests, *, log_retention_days: int) -> list[Decoder]:
+def decoders(
+    connection: Connection, kept: KeptRequests, hosts: HostWriter, limits: Limits, *, log_retention_days: int
+) -> list[Decoder]:
     """Return a decoder of each kind; together they know every family."""
     return [
         JsonDecoder(connection, Family.SERIES_V1),
@@ -53,6 +58,7 @@ def decoders(connection: Connection, kept: KeptRequests, *, log_retention_days: 
         PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
         CheckDecoder(connection),
         EventDecoder(connection),
+        HostDecoder(hosts, limits),
         LogsDecoder(connection, retention_days=log_retention_days),
         # The last: what it writes counts twice if a commit fails after it.
         KeptDecoder(kept),
@@ -84,6 +90,7 @@ class Translator:
         engine: Engine,
         writer: Writer,
         kept: KeptRequests,
+        hosts: HostWriter,
         limits: Limits,
         *,
         retention_days: int,
@@ -96,13 +103,17 @@ class Translator:
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._verdicts = statement(_PACKAGE, "verdicts")
+        self._any_unseen = statement(_PACKAGE, "any_unseen")
         self._translate = statement(_PACKAGE, "translate")
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits)
         self._hosts = statement(_PACKAGE, "hosts")
-        self._decoders = decoders(engine.writer, kept, log_retention_days=log_retention_days)
+        self._decoders = [
+            RemoteWriteDecoder(engine.writer, writer, self._room, limits),
+            *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
+        ]
 
     def commit(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]] = ()) -> tuple[list[Verdict], int]:
         """Make bodies and blocks durable; return a verdict a body, and how many series rows were added.
@@ -123,7 +134,7 @@ class Translator:
                 decoder.store(commit, limits)
         finally:
             self._clear()
-        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added
+        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added + findings.added
 
     def _translated(
         self, findings: Findings, commit: int, now: float, limits: Mapping[str, float]
@@ -132,14 +143,20 @@ class Translator:
         # Logs and what is kept leave nothing there, and the engine takes 40 ms to find that out.
         if not self._connection.read("SELECT count() FROM staged").column(0)[0].as_py():
             return _with_refusals(defaultdict(Judged), findings), 0
-        unseen = self._connection.execute(self._translate, **self._alphabet, **limits)
-        exceeded = bool(unseen) and self._room.admit()
+        unseen = self._translate_unseen(limits)
+        exceeded = unseen and self._room.admit()
         judged = self._judge(limits, now, exceeded=exceeded)
         if exceeded:
             self._room.clear()
-        added = self._writer.register_unseen()
+        added = self._writer.register_unseen() if unseen else 0
         self._connection.execute(self._samples, commit=commit, **limits)
         return _with_refusals(judged, findings), added
+
+    def _translate_unseen(self, limits: Mapping[str, float]) -> bool:
+        """Translate the series that have no row of their day yet, and say whether there are such."""
+        if not self._connection.read(self._any_unseen, **limits).num_rows:
+            return False
+        return self._connection.execute(self._translate, **self._alphabet, **limits) > 0
 
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
         findings = Findings()
@@ -183,14 +200,19 @@ def _with_limits(part: str, limits: Limits) -> str:
 
 
 def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
+    written = findings.written.get(i, {})
+    for kind in ("samples", "histograms"):
+        judged.points.update(written.get(kind, {}))
     return Verdict(
         points={reason: points for reason, points in judged.points.items() if points > 0},
         fault=findings.faults.get(i, ""),
         events=findings.events.get(i, {}),
         told=findings.told.get(i),
-        series=judged.series,
+        series=judged.series + written.get("series", Counter()),
         logs=findings.logs.get(i, {}),
-        late=judged.late,
+        facts=findings.facts.get(i, {}),
+        late=judged.late + findings.late[i],
         timed=judged.timed and i not in findings.untimed,
         host=judged.host or findings.hosts.get(i, ""),
+        written=written,
     )

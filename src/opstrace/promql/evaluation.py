@@ -38,6 +38,8 @@ from opstrace.store.histogram import ResetHint
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 # Those that need more than their arguments' values.
 SPECIAL = ("info", "timestamp")
+# How names of counters end, by convention; the text of a remark lists them.
+_OF_COUNTERS = ("_total", "_sum", "_count", "_bucket")
 _TOTALS = frozenset(("histogram_avg", "histogram_count", "histogram_sum"))
 _OF_HISTOGRAMS = frozenset(HISTOGRAM_FUNCTIONS)
 
@@ -211,9 +213,20 @@ class Evaluation:
         if node.function == "predict_linear":
             scalars.append(matrix.times)
         vector = self.rolled(node.function, matrix, scalars)
+        if node.function in ("rate", "increase"):
+            self.remark_on_names(node.args[0], vector)
         if matrix.block.histograms is None:
             return vector
         return self.with_histograms(node, matrix, vector)
+
+    def remark_on_names(self, node: Node, vector: Vector) -> None:
+        """Say which metrics do not seem to be counters; a type label would tell more than a name."""
+        names = {labels.get("__name__", "") for labels in vector.labels if "__type__" not in labels}
+        for name in sorted(names):
+            if name and not name.endswith(_OF_COUNTERS):
+                self.annotations.info(
+                    f'metric might not be a counter, name does not end in {"/".join(_OF_COUNTERS)}: "{name}"', node
+                )
 
     def with_histograms(self, node: Call, matrix: Matrix, floats: Vector) -> Vector:
         """Add what a range function makes of windows that hold histograms."""
@@ -333,7 +346,7 @@ class Evaluation:
         kept = np.zeros(vector.present.shape, dtype=bool)
         kept[groups.order] = CHOICES[node.op](groups, wanted)
         result = replace(vector, present=kept)
-        if self.bounds.instant and node.op in ("topk", "bottomk"):
+        if self.bounds.instant and vector.steps == 1 and node.op in ("topk", "bottomk"):
             return _ranked(result, groups.order, groups.rows_of, -1.0 if node.op == "topk" else 1.0)
         rows = result.inhabited
         return result if rows.all() else result.rows(rows)

@@ -45,6 +45,7 @@ from opstrace.store.backend import (
     MatchOp,
     MetricMetadata,
     Querier,
+    Statistics,
 )
 from opstrace.store.histogram import NativeHistogram
 
@@ -291,6 +292,9 @@ class _WatchedQuerier:
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
         return self.querier.metadata(metric)
+
+    def statistics(self, at_ms: int, limit: int) -> Statistics:
+        return self.querier.statistics(at_ms, limit)
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -8,5 +8,6 @@ SELECT
     assumeNotNull(unit),
     assumeNotNull(outcome),
     assumeNotNull(reason),
-    assumeNotNull(total)
+    assumeNotNull(total),
+    toDateTime({now_s:Int64}, 'UTC')
 FROM Python(rows)

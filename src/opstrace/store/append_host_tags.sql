@@ -1,4 +1,4 @@
--- Sets of tags that differ from what is known of their host and source. Of an unknown one nothing is known: no tags.
+-- Sets of tags that differ from what is known of their host and source.
 INSERT INTO host_tags
 SELECT sent.tenant, sent.host, sent.source, fromUnixTimestamp64Milli(sent.since_ms, 'UTC'), sent.tags, {commit:UInt64}
 FROM
@@ -18,4 +18,4 @@ LEFT JOIN
     WHERE (tenant, host) IN (SELECT assumeNotNull(tenant), assumeNotNull(host) FROM Python(rows))
     GROUP BY tenant, host, source
 ) AS known ON sent.tenant = known.tenant AND sent.host = known.host AND sent.source = known.source
-WHERE sent.tags != known.tags
+WHERE known.host = '' OR sent.tags != known.tags

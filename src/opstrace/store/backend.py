@@ -4,6 +4,7 @@ A querier and an appender are made *for a tenant*: no call below takes a tenant,
 Times are milliseconds since the epoch, ranges closed at both ends.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,29 @@ class Block:
     histograms: NDArray[np.object_] | None = None  # one a sample: a NativeHistogram, or None where the value counts
 
 
+class Share:
+    """What all queries of a tenant that are under way may use together; for many threads at once."""
+
+    def __init__(self, max_samples: int) -> None:
+        self._max_samples = max_samples
+        self._samples = 0
+        self._lock = threading.Lock()
+
+    def take(self, samples: int) -> None:
+        """Account for samples of one of the queries, or with a negative number for its end."""
+        with self._lock:
+            self._samples += samples
+
+    def check(self) -> None:
+        """Raise BudgetExceeded where the queries together are beyond the limit."""
+        if self._samples > self._max_samples:
+            raise BudgetExceeded(
+                "this tenant's queries that are under way would load too many samples into memory: "
+                f"more than {self._max_samples}",
+                "tenant_samples",
+            )
+
+
 @dataclass(slots=True)
 class Budget:
     """What one query may use; `spend` and `check` raise when it is over."""
@@ -64,6 +88,8 @@ class Budget:
     deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
     canceled: bool = False
     samples: int = 0
+    max_memory_bytes: int = 2 << 30  # of reading from the store
+    share: Share | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -80,11 +106,20 @@ class Budget:
     def spend(self, samples: int) -> None:
         """Account for samples read or computed; raise BudgetExceeded beyond the limit."""
         self.samples += samples
+        if self.share is not None:
+            self.share.take(samples)
+            self.share.check()
         if self.samples > self.max_samples:
             raise BudgetExceeded(
-                f"query processing would load too many samples into memory: more than {self.max_samples}"
+                f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
             )
         self.check()
+
+    def release(self) -> None:
+        """Give back what the query held of its tenant's share."""
+        if self.share is not None:
+            self.share.take(-self.samples)
+            self.share = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +130,21 @@ class MetricMetadata:
     type: str  # "gauge", "counter", "histogram", "summary", "unknown"
     help: str
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a day's series are, in numbers; each table has the most numerous first."""
+
+    series: int
+    label_pairs: int
+    pieces: int  # a series' samples of a day, and its histograms
+    start_ms: int  # of the first day on which there is anything
+    end_ms: int  # of the last one; both 0 where there is nothing
+    series_by_name: Mapping[str, int]
+    values_by_label: Mapping[str, int]
+    bytes_by_label: Mapping[str, int]
+    series_by_pair: Mapping[str, int]
 
 
 class Querier(Protocol):
@@ -120,6 +170,10 @@ class Querier(Protocol):
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
         """Return what is known of one metric, or of all."""
+        ...
+
+    def statistics(self, at_ms: int, limit: int) -> Statistics:
+        """Return the series of a moment's day in numbers, `limit` rows of each table."""
         ...
 
 

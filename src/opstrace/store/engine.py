@@ -181,6 +181,12 @@ class Engine:
             rows = connection.read(statement("opstrace.store", "tables")).to_pylist()
         return [TableSize(row["name"], row["total_rows"], row["size_bytes"], row["parts"]) for row in rows]
 
+    def merged_rows(self) -> int:
+        """Return how many rows merges have read since the start."""
+        with self.reader() as connection:
+            rows: int = connection.read(statement("opstrace.store", "merged_rows"))[0][0].as_py()
+        return rows
+
     def close(self) -> None:
         """Close every connection; the directory is free for another process afterwards."""
         for connection in [*self._connections, self.writer]:

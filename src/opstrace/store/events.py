@@ -1,6 +1,27 @@
-"""Events as they are stored."""
+"""Events as they are stored, and read."""
 
 from dataclasses import dataclass
+from typing import Final
+
+from opstrace.store.engine import Engine, statement
+from opstrace.store.search import All, Condition, Field, Node
+
+# Fields of an event by the names that searches have for them; the others are tags.
+_COLUMNS: Final = {
+    "id": "toString(id)",
+    "title": "title",
+    "text": "text",
+    "message": "text",
+    "host": "host",
+    "source": "source",
+    "sources": "source",
+    "priority": "priority",
+    "alert_type": "alert_type",
+    "status": "transform(alert_type, ['warning', 'success'], ['warn', 'ok'], alert_type)",
+    "aggregation_key": "aggregation_key",
+    "device_name": "device_name",
+    "event_type": "event_type",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +42,36 @@ class Event:
     event_type: str
     related_event_id: int  # 0: none
     attributes: str  # JSON of what only Datadog's second API version says; else empty
+
+
+class Events:
+    """The table of events."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._select = statement("opstrace.store", "select_events")
+
+    def select(
+        self,
+        tenant: str,
+        wanted: Node,
+        start_ms: int,
+        end_ms: int,
+        limit: int,
+        offset: int = 0,
+        *,
+        oldest_first: bool = False,
+    ) -> list[Event]:
+        """Return a tenant's events of a range of time that match; raises StoreError and QueryTimeout."""
+        condition = Condition(_COLUMNS, ("title", "text"))
+        sql = self._select.replace("{condition}", condition.of(wanted))
+        sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
+        bounds = {"start_ms": start_ms, "end_ms": end_ms, "limit": limit, "offset": offset}
+        with self._engine.reader() as connection:
+            table = connection.read(sql, tenant=tenant, **bounds, **condition.parameters)
+        return [Event(**row) for row in table.to_pylist()]
+
+    def one(self, tenant: str, event_id: int, now_ms: int) -> Event | None:
+        """Return the event with an id, if it is there."""
+        wanted = All([Field("id", str(event_id))])
+        return next(iter(self.select(tenant, wanted, 0, now_ms + 86_400_000, 1)), None)

@@ -6,6 +6,7 @@ others needed the room.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from threading import Lock
 from typing import Final
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from opstrace.store.engine import Connection, Engine, statement
 from opstrace.store.host_tags import Host, HostView, TenantTags
-from opstrace.store.host_versions import TagSet, versions
+from opstrace.store.host_versions import ALIASES, TagSet, versions
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
 MAX_CACHED_VERSIONS: Final = 200_000
@@ -53,7 +54,7 @@ class HostTagTable:
 
     def sets(self, tenant: str) -> list[TagSet]:
         """Return all that was ever known of a tenant's hosts, in the order of hosts and time."""
-        return [tag_set for _, tag_set in self._read(tenant)]
+        return [row.tag_set for row in self._read(tenant)]
 
     def forget(self, tenants: Iterable[str]) -> None:
         """Have what is known of tenants read again."""
@@ -76,17 +77,33 @@ class HostTagTable:
         return cached[1]
 
     def _load(self, tenant: str) -> TenantTags:
-        found = {}
-        for (host, code), rows in groupby(self._read(tenant), key=lambda row: (row[1].host, row[0])):
-            found[host] = Host(code, tuple(versions((tag_set for _, tag_set in rows), self._prefix)))
-        return TenantTags(found)
+        found: dict[str, Host] = {}
+        aliases: dict[str, list[Host]] = {}
+        for host, rows in groupby(self._read(tenant), key=lambda row: row.tag_set.host):
+            of_host = list(rows)
+            found[host] = Host(of_host[0].code, tuple(versions((row.tag_set for row in of_host), self._prefix)))
+            named = next((row for row in reversed(of_host) if row.tag_set.source == ALIASES), None)
+            for alias, code in zip(named.tag_set.tags, named.codes, strict=True) if named else ():
+                aliases.setdefault(alias, []).append(Host(code, found[host].versions))
+        # A name that several hosts claim says nothing; that of a host itself is this host's.
+        return TenantTags({alias: hosts[0] for alias, hosts in aliases.items() if len(hosts) == 1} | found)
 
-    def _read(self, tenant: str) -> list[tuple[int, TagSet]]:
+    def _read(self, tenant: str) -> "list[_Row]":
         with self._engine.reader() as connection:
             rows = connection.read(self._select, tenant=tenant).to_pylist()
         return [
-            (row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"]))) for row in rows
+            _Row(row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"])), row["codes"])
+            for row in rows
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the table, with the numbers that statements know the host and its other names by."""
+
+    code: int
+    tag_set: TagSet
+    codes: Sequence[int]
 
 
 def _table(sets: Sequence[tuple[str, TagSet]]) -> pa.Table:

@@ -1,7 +1,8 @@
 """What the tags of a host say at which time: from sets of tags, as they came, to labels that hold for a while.
 
 The first set of a host also covers what came before it: an Agent sends its tags up to half an hour after its first
-samples (datadog-intake.md, section 2.8). Rules of keys and values are those of `intake/translate.sql`.
+samples (datadog-intake.md, section 2.8), and may have none at first, while it waits for its cloud's. Rules of keys
+and values are those of `intake/translate.sql`.
 """
 
 import re
@@ -15,9 +16,16 @@ from typing import Final
 BEGINNING: Final = -(1 << 62)
 END: Final = 1 << 62
 
+# An Agent that names no tags at first and some within this time had them from the beginning.
+SETTLING_MS: Final = 30 * 60_000
+
 # What labels of ours are called: a tag of such a name is prefixed.
 _OURS: Final = frozenset({"__name__", "instance", "job", "type"})
 _NOT_IN_KEYS: Final = re.compile(r"[^a-zA-Z0-9_]")
+
+
+# The source of a set that holds a host's other names instead of tags.
+ALIASES: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +48,20 @@ class Version:
 
 
 def versions(sets: Iterable[TagSet], prefix: str = "") -> Iterator[Version]:
-    """Yield the versions of one host, whose sets come in the order of time; of a source the latest set holds."""
+    """Yield the versions of one host, whose sets come in the order of time; of a source the latest set holds.
+
+    Other names of the host are none of its tags.
+    """
     current: dict[str, tuple[str, ...]] = {}
     states: list[tuple[int, dict[str, str]]] = []
-    for since_ms, at_once in groupby(sets, key=lambda one: one.since_ms):
+    tagged = (one for one in sets if one.source != ALIASES)
+    for since_ms, at_once in groupby(tagged, key=lambda one: one.since_ms):
         current |= {one.source: one.tags for one in at_once}
         labels = labels_of((tag for tags in current.values() for tag in tags), prefix)
         if not states or labels != states[-1][1]:
             states.append((since_ms, labels))
+    if len(states) > 1 and not states[0][1] and states[1][0] - states[0][0] <= SETTLING_MS:
+        states.pop(0)
     bounds = [BEGINNING, *(since_ms for since_ms, _ in states[1:]), END]
     for (_, labels), from_ms, until_ms in zip(states, bounds, bounds[1:], strict=False):
         yield Version(from_ms, until_ms, labels)

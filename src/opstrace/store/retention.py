@@ -1,4 +1,4 @@
-"""What is too old goes, a day at a time."""
+"""What is too old goes, a day at a time; hosts go once nothing of them is left."""
 
 import logging
 import time
@@ -10,6 +10,13 @@ from opstrace.store.writer import Writer
 logger = logging.getLogger(__name__)
 
 _DAY_S: Final = 86_400
+_FORGET: Final = """
+ALTER TABLE {table} DELETE
+WHERE has(arrayZip({{tenants:Array(String)}}, {{hosts:Array(String)}}), (toString(tenant), host))
+SETTINGS mutations_sync = 1
+"""
+# A statement is 256 KiB at most.
+_FORGOTTEN_AT_ONCE: Final = 500
 
 
 class Retention:
@@ -20,6 +27,7 @@ class Retention:
         self._writer = writer
         self._days = {"oldest": days, "oldest_log": log_days}
         self._expired = statement("opstrace.store", "expired_partitions")
+        self._forgotten = statement("opstrace.store", "forgotten_hosts")
 
     def enforce(self) -> None:
         """Drop what is too old now. Needs the writer for itself; raises StoreError when the engine cannot."""
@@ -27,7 +35,19 @@ class Retention:
         for row in self._connection.read(self._expired, **oldest).to_pylist():
             self._connection.execute(f"ALTER TABLE {row['table']} DROP PARTITION ID '{row['partition_id']}'")
             logger.info("dropped %s of %s, which is past the retention", row["table"], row["partition"])
+        self._forget_hosts(oldest["oldest"])
         self._writer.reload_seen()
+
+    def _forget_hosts(self, oldest: str) -> None:
+        """Remove what is known of hosts that are gone: their tables have no partitions to drop."""
+        forgotten = self._connection.read(self._forgotten, oldest=oldest)
+        if not forgotten.num_rows:
+            return
+        for some in forgotten.to_batches(max_chunksize=_FORGOTTEN_AT_ONCE):
+            names = {"tenants": some["tenant"].to_pylist(), "hosts": some["host"].to_pylist()}
+            for table in ("hosts", "host_tags"):
+                self._connection.execute(_FORGET.format(table=table), **names)
+        logger.info("forgot %d hosts of which nothing is left", forgotten.num_rows)
 
 
 def _day(moment_s: float) -> str:

@@ -14,7 +14,9 @@ CREATE TABLE IF NOT EXISTS samples
 ENGINE = ReplacingMergeTree(commit)
 PARTITION BY toDate32(timestamp)
 ORDER BY (tenant, metric, series, timestamp)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+-- A query for a few of many series reads a few granules, and no more of a column than these.
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,
+    index_granularity = 2048, min_compress_block_size = 16384, max_compress_block_size = 16384;
 
 -- One row a series and day on which it has samples: Datadog's view of it and Prometheus's.
 CREATE TABLE IF NOT EXISTS series
@@ -93,13 +95,28 @@ CREATE TABLE IF NOT EXISTS host_tags
 (
     tenant LowCardinality(String),
     host   String,
-    source LowCardinality(String),                                 -- as sent: system, otel …; users for those given by hand
+    source LowCardinality(String),                                 -- as sent: system, otel …; users for those given by hand; empty where
+                                                                   -- the set holds other names of the host
     since  DateTime64(3, 'UTC'),                                   -- when they came
     tags   Array(String),                                          -- sorted, unique
     commit UInt64
 )
 ENGINE = ReplacingMergeTree(commit)
 ORDER BY (tenant, host, source, since)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- What remote write tells of a metric. Of rows with the same key the one of the latest commit counts.
+CREATE TABLE IF NOT EXISTS metric_metadata
+(
+    tenant LowCardinality(String),
+    name   String,                                                 -- of the metric, or of the family of a histogram's series
+    type   LowCardinality(String),                                 -- counter, gauge, histogram … as Prometheus has them
+    help   String,
+    unit   String,
+    commit UInt64
+)
+ENGINE = ReplacingMergeTree(commit)
+ORDER BY (tenant, name)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- What a host last said of itself: one row a subject.
@@ -202,7 +219,8 @@ CREATE TABLE IF NOT EXISTS books
     unit    LowCardinality(String),                                -- payloads, bytes, series, points, logs, events
     outcome LowCardinality(String),                                -- received; stored, refused, kept, duplicate; late, dropped, replayed
     reason  LowCardinality(String),                                -- of a refusal or a drop
-    total   UInt64
+    total   UInt64,
+    latest  SimpleAggregateFunction(max, DateTime('UTC'))          -- when something was last added
 )
 ENGINE = SummingMergeTree(total)
 PARTITION BY toDate32(hour)

@@ -7,6 +7,7 @@ a day, so series, label names and label values answer for whole days (UTC).
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.errors import BadQuery, BudgetExceeded
-from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata
+from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata, Statistics
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_tags import HostView, Room, Spell
@@ -144,7 +145,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of `samples`, those of a series together and in the order of time."""
+    """Rows of `samples`, as they came or, once `ordered`, those of a series together and in the order of time."""
 
     series: "NDArray[np.uint64]"
     times_ms: "NDArray[np.int64]"
@@ -156,6 +157,42 @@ class Rows:
         """Take the columns of a query's result; several chunks become one array here, once."""
         commits = table["commit"].to_numpy() if "commit" in table.column_names else np.zeros(0, dtype=np.uint64)
         return cls(table["series"].to_numpy(), table["time_ms"].to_numpy(), table["value"].to_numpy(), commits)
+
+    def ordered(self) -> "Rows":
+        """Put the rows in order, a run at a time: what one part has of a series is in order already."""
+        if not len(self.series):
+            return self
+        starts = np.append(0, np.flatnonzero(self._breaks()) + 1)
+        heads = self.series[starts]
+        order = np.lexsort((self.times_ms[starts], heads))
+        if not np.any(heads[order][1:] == heads[order][:-1]):
+            return self
+        lengths = np.diff(np.append(starts, len(self.series)))[order]
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1]) + np.repeat(starts[order] - ends + lengths, lengths)
+        return self._taken(places)._without_overlaps()
+
+    def _breaks(self) -> "NDArray[np.bool_]":
+        """Say for each row but the first whether it does not follow on the one before."""
+        broken: NDArray[np.bool_] = (self.series[1:] != self.series[:-1]) | (self.times_ms[1:] <= self.times_ms[:-1])
+        return broken
+
+    def _without_overlaps(self) -> "Rows":
+        """Sort the series whose runs lie over each other: parts hold what came late."""
+        changes = self.series[1:] != self.series[:-1]
+        owners = np.append(0, np.cumsum(changes))
+        late = ~changes & (self.times_ms[1:] < self.times_ms[:-1])
+        if not late.any():
+            return self
+        mixed = np.zeros(owners[-1] + 1, dtype=bool)
+        mixed[owners[1:][late]] = True
+        places = np.flatnonzero(mixed[owners])
+        index = np.arange(len(owners))
+        index[places] = places[np.lexsort((self.times_ms[places], owners[places]))]
+        return self._taken(index)
+
+    def _taken(self, places: "NDArray[np.int64]") -> "Rows":
+        return Rows(self.series[places], self.times_ms[places], self.values[places], self.commits)
 
     def repeat(self) -> bool:
         """Say whether a series has two samples of one time, as after a payload that was sent twice."""
@@ -191,6 +228,7 @@ class StoreQuerier:
             return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
         final = len(resolved.labels) < len(resolved.series)
         rows = self._samples(resolved, listed, start_ms, end_ms, final=final)
+        rows = rows if final else rows.ordered()
         if not final and rows.repeat():
             final = True
             rows = self._samples(resolved, listed, start_ms, end_ms, final=True)
@@ -265,15 +303,42 @@ class StoreQuerier:
             yield from zip(table["wanted"].to_pylist(), view.spells(own, matchers), strict=True)
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
-        """Return what is known of one metric, or of all."""
+        """Return what is known of one metric, or of all; what remote write told counts more."""
         selector = [] if metric is None else [[Matcher("__name__", MatchOp.EQUAL, metric)]]
         table = self._read("metadata", condition(self._tenant, selector, 0, _LAST_DAY * _MS_PER_DAY))
-        return [
-            MetricMetadata(
-                row["name"], _METADATA_TYPES.get(row["last_type"], "unknown"), row["last_name"], row["last_unit"]
-            )
-            for row in table.to_pylist()
-        ]
+        known = {row["name"]: _seen_metadata(**row) for row in table.to_pylist()}
+        where = Condition("tenant = {tenant:String}", {"tenant": self._tenant})
+        if metric is not None:
+            where.clause += " AND name = {metric:String}"
+            where.parameters["metric"] = metric
+        told = {row["name"]: _told_metadata(**row) for row in self._read("told_metadata", where).to_pylist()}
+        return [entry for _, entry in sorted((known | told).items())]
+
+    def statistics(self, at_ms: int, limit: int) -> Statistics:
+        """Return the series of a moment's day in numbers, `limit` rows of each table."""
+        where = condition(self._tenant, [], at_ms, at_ms)
+        totals = self._read("statistics", where).to_pylist()[0]
+        ever = condition(self._tenant, [], 0, _LAST_DAY * _MS_PER_DAY)
+        days = self._read("statistics_days", ever).to_pylist()[0]
+        first, last = (
+            (days[name] - date(1970, 1, 1)).days if days["known"] else 0 for name in ("first_day", "last_day")
+        )
+        where.parameters["limit"] = limit
+
+        def table(name: str, column: str = "total", **clauses: str) -> dict[str, int]:
+            return {row["subject"]: row[column] for row in self._read(name, where, **clauses).to_pylist()}
+
+        return Statistics(
+            series=totals["label_sets"],
+            label_pairs=totals["pairs"],
+            pieces=totals["pieces"],
+            start_ms=first * _MS_PER_DAY,
+            end_ms=min((last + 1) * _MS_PER_DAY - 1, at_ms) if days["known"] else 0,
+            series_by_name=table("statistics_by_name"),
+            values_by_label=table("statistics_by_label", order="total"),
+            bytes_by_label=table("statistics_by_label", "size_bytes", order="size_bytes"),
+            series_by_pair=table("statistics_by_pair"),
+        )
 
     def _view(self, start_ms: int, end_ms: int) -> HostView | None:
         """Return the tags of hosts in the range; None for a tenant without any."""
@@ -287,7 +352,7 @@ class StoreQuerier:
         _, firsts, rows = np.unique(label_sets, return_index=True, return_inverse=True)
         labels = _labels(table)
         if len(firsts) > self._budget.max_series:
-            raise BudgetExceeded(f"the selector matches more than {self._budget.max_series} series")
+            raise BudgetExceeded(f"the selector matches more than {self._budget.max_series} series", "series")
         return Resolved(
             series=table["series"].to_numpy(),
             rows=rows.astype(np.int64),
@@ -372,10 +437,22 @@ class StoreQuerier:
         self._budget.check()
         with self._engine.reader() as connection:
             table = connection.read(
-                f"{sql}, max_execution_time = {self._budget.seconds_left:.3f}", rows, **parameters
+                f"{sql}, max_execution_time = {self._budget.seconds_left:.3f},"
+                f" max_memory_usage = {self._budget.max_memory_bytes}",
+                rows,
+                **parameters,
             )
         self._budget.check()
         return table
+
+
+def _seen_metadata(*, name: str, last_type: str, last_name: str, last_unit: str) -> MetricMetadata:
+    """Return what a metric's series tell; one that came by Datadog's API tells its name there."""
+    return MetricMetadata(name, _METADATA_TYPES.get(last_type, "unknown"), last_name if last_type else "", last_unit)
+
+
+def _told_metadata(*, name: str, type: str, help: str, unit: str) -> MetricMetadata:  # noqa: A002 (the columns' names)
+    return MetricMetadata(name, type, help, unit)
 
 
 EMPTY = Block(

@@ -1,5 +1,12 @@
--- All that was ever known of the tags of one tenant's hosts, in the order of hosts and time.
-SELECT host, sipHash64(host) AS code, toString(source) AS source, toUnixTimestamp64Milli(since) AS since_ms, tags
+-- All that was ever known of the tags of one tenant's hosts, in the order of hosts and time; codes are those of the host
+-- and, where the set holds its other names, of these.
+SELECT
+    host,
+    sipHash64(host) AS code,
+    toString(source) AS source,
+    toUnixTimestamp64Milli(since) AS since_ms,
+    tags,
+    if(source = '', arrayMap(name -> sipHash64(name), tags), []) AS codes
 FROM host_tags FINAL
 WHERE tenant = {tenant:String}
 ORDER BY host, since, source

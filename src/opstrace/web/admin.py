@@ -1,15 +1,13 @@
-"""What an operator asks the server itself: its books, what is kept, and logs.
+"""What an operator asks the server itself: its books, what is kept, and what is stored beside series.
 
 A tenant's key shows what is the tenant's; that of tenant `system` shows all tenants.
 """
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,15 +16,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from opstrace.config import SYSTEM_TENANT
+from opstrace.datadog.hosts import Machine, apps
+from opstrace.datadog.search import parse_search
 from opstrace.errors import BadQuery, IntakeError, Overloaded, QueryError, QueryUnauthorized, StoreError
 from opstrace.store.books import Entry
+from opstrace.store.checks import Checks, Run
+from opstrace.store.events import Event, Events
+from opstrace.store.hosts import Host, Hosts
 from opstrace.store.kept import Segment
 from opstrace.store.logs import Log, parse_filter
 from opstrace.tenants import Tenant
+from opstrace.web import moments
 
 _DAY_S: Final = 86_400
-_DEFAULT_LOGS: Final = 1000
-MAX_LOGS: Final = 10_000
+_DEFAULT_ROWS: Final = 1000
+MAX_ROWS: Final = 10_000  # logs, events, checks or changes of a check in one answer
 _STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400}
 
 TenantOf = Callable[[Request], Tenant]
@@ -54,7 +58,11 @@ class Sources:
     books: Callable[[str | None, float, float], Awaitable[Sequence[Entry]]]
     kept: Callable[[str | None], Awaitable[Sequence[Segment]]]
     replay: Callable[[str | None], Awaitable[Sequence[Mapping[str, Any]]]]
+    reload_keys: Callable[[], Awaitable[None]]
     logs: Callable[..., Sequence[Log]]
+    events: Events
+    checks: Checks
+    hosts: Hosts
     dogstatsd: Callable[[], Sequence[Name]]
 
 
@@ -65,7 +73,12 @@ def routes(sources: Sources) -> list[Route]:
         Route("/admin/losses", _answered(admin.losses), methods=["GET"]),
         Route("/admin/replay", _answered(admin.replay), methods=["POST"]),
         Route("/admin/dogstatsd", _answered(admin.dogstatsd), methods=["GET"]),
+        Route("/admin/keys/reload", _answered(admin.reload_keys), methods=["POST"]),
         Route("/admin/logs", _answered(admin.logs), methods=["GET"]),
+        Route("/admin/events", _answered(admin.events), methods=["GET"]),
+        Route("/admin/hosts", _answered(admin.hosts), methods=["GET"]),
+        Route("/admin/checks", _answered(admin.checks), methods=["GET"]),
+        Route("/admin/checks/changes", _answered(admin.check_changes), methods=["GET"]),
     ]
 
 
@@ -101,6 +114,13 @@ class _Admin:
             ]
         }
 
+    async def reload_keys(self, request: Request) -> Mapping[str, Any]:
+        """Read the tenants' keys again, after some were added or revoked."""
+        if _scope(self.sources.operator_of(request)) is not None:
+            raise QueryUnauthorized("the key of tenant system is needed here")
+        await self.sources.reload_keys()
+        return {}
+
     async def logs(self, request: Request) -> Mapping[str, Any]:
         """Answer the youngest logs of a range of time that hold the query's words and have its tags."""
         tenant = self.sources.tenant_of(request)
@@ -111,6 +131,52 @@ class _Admin:
             self.sources.logs, tenant.name, wanted, round(start_s * 1000), round(end_s * 1000), limit + 1
         )
         return {"logs": [_log(log) for log in found[:limit]], "more": len(found) > limit}
+
+    async def events(self, request: Request) -> Mapping[str, Any]:
+        """Answer the youngest events of a range of time that a search finds."""
+        tenant = self.sources.tenant_of(request)
+        start_s, end_s = _range(request, default_s=_DAY_S)
+        wanted = parse_search(request.query_params.get("query", ""))
+        limit = _limit(request)
+        found = await asyncio.to_thread(
+            self.sources.events.select, tenant.name, wanted, round(start_s * 1000), round(end_s * 1000), limit + 1
+        )
+        return {"events": [_event(event) for event in found[:limit]], "more": len(found) > limit}
+
+    async def hosts(self, request: Request) -> Mapping[str, Any]:
+        """Answer the hosts that were heard of since a moment, and what is known of them."""
+        tenant = self.sources.tenant_of(request)
+        start_s, end_s = _range(request, default_s=_DAY_S)
+        heard = await asyncio.to_thread(
+            self.sources.hosts.heard_of, tenant.name, round(start_s * 1000), round(end_s * 1000)
+        )
+        return {"hosts": [_host(host) for host in heard]}
+
+    async def checks(self, request: Request) -> Mapping[str, Any]:
+        """Answer the latest run of each service check since a moment, what is not OK first."""
+        tenant, name, host = self._check(request)
+        start_s, _ = _range(request, default_s=_DAY_S)
+        limit = _limit(request)
+        found = await asyncio.to_thread(
+            self.sources.checks.latest, tenant, name, host, round(start_s * 1000), limit + 1
+        )
+        return {"checks": [_run(run) for run in found[:limit]], "more": len(found) > limit}
+
+    async def check_changes(self, request: Request) -> Mapping[str, Any]:
+        """Answer when a service check changed its status."""
+        tenant, name, host = self._check(request)
+        if not name:
+            raise BadQuery("check is missing: the name of the service check whose changes are wanted")
+        start_s, end_s = _range(request, default_s=_DAY_S)
+        limit = _limit(request)
+        found = await asyncio.to_thread(
+            self.sources.checks.changes, tenant, name, host, round(start_s * 1000), round(end_s * 1000), limit + 1
+        )
+        return {"changes": [_run(run) for run in found[:limit]], "more": len(found) > limit}
+
+    def _check(self, request: Request) -> tuple[str, str, str]:
+        tenant = self.sources.tenant_of(request)
+        return tenant.name, request.query_params.get("check", ""), request.query_params.get("host", "")
 
 
 def _answered(
@@ -149,28 +215,13 @@ def _range(request: Request, *, default_s: float) -> tuple[float, float]:
 
 def _moment(request: Request, name: str, default: float) -> float:
     text = request.query_params.get(name, "").strip()
-    if not text:
-        return default
-    try:
-        moment = float(text)
-    except ValueError:
-        moment = _date(text, name)
-    if not math.isfinite(moment) or not 0 <= moment < 4e9:
-        raise BadQuery(f"{name}: {text[:40]!r} is not a time in seconds since 1970 or an RFC 3339 date")
-    return moment
-
-
-def _date(text: str, name: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise BadQuery(f"{name}: {text[:40]!r} is not a time in seconds since 1970 or an RFC 3339 date") from error
+    return moments.parse_s(text, name) if text else default
 
 
 def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(_DEFAULT_LOGS))
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_LOGS):
-        raise BadQuery(f"limit: {text[:40]!r} is not a whole number from 1 to {MAX_LOGS}")
+    text = request.query_params.get("limit", str(_DEFAULT_ROWS))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_ROWS):
+        raise BadQuery(f"limit: {text[:40]!r} is not a whole number from 1 to {MAX_ROWS}")
     return int(text)
 
 
@@ -189,3 +240,30 @@ def _kept(segments: Iterable[Segment]) -> list[dict[str, Any]]:
 def _log(log: Log) -> dict[str, Any]:
     attributes = json.loads(log.attributes) if log.attributes else {}
     return {**asdict(log), "attributes": attributes}
+
+
+def _event(event: Event) -> dict[str, Any]:
+    shown = asdict(event)
+    return {
+        "id": str(shown.pop("id")),
+        "time_s": shown.pop("time_ms") / 1000,
+        **shown,
+        "attributes": json.loads(event.attributes) if event.attributes else {},
+    }
+
+
+def _host(host: Host) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "aliases": list(host.aliases),
+        "last_seen_s": host.seen_ms / 1000,
+        **asdict(Machine.of(host)),
+        "tags": {source: list(tags) for source, tags in host.tags.items() if tags},
+        "apps": apps(host),
+        "metrics": host.metrics,
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    shown = asdict(run)
+    return {"time_s": shown.pop("time_ms") / 1000, **shown}

@@ -6,11 +6,14 @@ Whatever goes wrong on it is a QueryError and becomes status and body by one tab
 """
 
 import logging
+import os
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -26,15 +29,19 @@ from opstrace.errors import (
     NotFound,
     QueryCanceled,
     QueryError,
+    QueryTimeout,
     StoreError,
+    TooManyQueries,
 )
+from opstrace.promql.document import document
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.parser import parse, parse_selector
 from opstrace.promql.printer import printed
 from opstrace.promql.tree import Node
 from opstrace.store.backend import Backend, Block, Budget, Labels, Matcher, MetricMetadata, Querier
+from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import encode
+from opstrace.web import encode, remote_read
 from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, Parameters, invalid
 from opstrace.web.query_pool import QueryLimits, QueryPool
 
@@ -57,6 +64,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """What an endpoint found, where it is no JSON: a body in Snappy."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the server tells of itself to whoever may ask it anything."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)  # as flags: those that say nothing of other tenants
+    retention: str = ""
+    started_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One request, with all an endpoint needs to answer it."""
 
@@ -67,10 +90,12 @@ class Question:
     budget: Budget
     limits: QueryLimits
     now_ms: int
+    about: About
+    body: bytes = b""
     started: float = field(default_factory=time.monotonic)
 
 
-Endpoint = Callable[[Question], Answer]
+Endpoint = Callable[[Question], Answer | Message]
 
 
 def routes(
@@ -79,18 +104,25 @@ def routes(
     tenant_of: Callable[[Request], Tenant],
     pool: QueryPool,
     clock: Callable[[], float] = time.time,
+    telemetry: Telemetry | None = None,
+    about: About | None = None,
 ) -> list[Route]:
     """Return the routes of the API; `tenant_of` raises QueryUnauthorized, `clock` gives seconds since the epoch.
 
     Who makes the pool closes it, after the last request.
     """
-    api = _Api(backend, engine, tenant_of, pool, clock)
+    api = _Api(backend, engine, tenant_of, pool, clock, telemetry or Telemetry(), about or About())
     table = [
-        Route(PREFIX + path, partial(api.answer, endpoint), methods=list(methods))
+        Route(PREFIX + path, partial(api.answer, endpoint, _endpoint_name(path)), methods=list(methods))
         for path, methods, endpoint in ENDPOINTS
     ]
-    nowhere = partial(api.answer, _not_found)
+    nowhere = partial(api.answer, _not_found, "other")
     return [*table, Route("/prometheus/{path:path}", nowhere, methods=["GET", "POST", "PUT", "DELETE"])]
+
+
+def _endpoint_name(path: str) -> str:
+    """Return the label of an endpoint in our metrics: its path without what differs from request to request."""
+    return re.sub(r"\{[^}]*\}/?", "", path).strip("/").replace("/", "_")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -104,48 +136,76 @@ class _Api:
     tenant_of: Callable[[Request], Tenant]
     pool: QueryPool
     clock: Callable[[], float]
+    telemetry: Telemetry
+    about: About
 
-    async def answer(self, endpoint: Endpoint, request: Request) -> Response:
-        """Answer a request; nothing it can hold makes this raise."""
+    async def answer(self, endpoint: Endpoint, name: str, request: Request) -> Response:
+        """Answer a request, and measure how long that took; nothing it can hold makes this raise."""
+        started, tenant = time.perf_counter(), ""
         try:
-            return await self._answer(endpoint, request)
+            tenant = self.tenant_of(request).name
+            response = await self._answer(endpoint, request, tenant)
         except Exception as error:  # noqa: BLE001  one door for all of them; _refusal logs what is our fault
-            return _refusal(error, request)
+            response = _refusal(error, request)
+            self._count(error, tenant)
+        self.telemetry.query_duration.labels(name, str(response.status_code), tenant).observe(
+            time.perf_counter() - started
+        )
+        return response
 
-    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
-        tenant = self.tenant_of(request)
+    def _count(self, error: Exception, tenant: str) -> None:
+        """Count what went over a budget."""
+        match _TOO_LARGE.get(type(error), error):
+            case BudgetExceeded(budget=budget):
+                self.telemetry.refused_queries.labels(tenant, budget).inc()
+            case TooManyQueries():
+                self.telemetry.refused_queries.labels(tenant, "waiting").inc()
+            case QueryTimeout():
+                self.telemetry.refused_queries.labels(tenant, "time").inc()
+
+    async def _answer(self, endpoint: Endpoint, request: Request, tenant: str) -> Response:
         limits = self.pool.limits
-        parameters = await _parameters(request, limits.max_form_bytes)
-        budget = limits.budget(parameters.duration_ms("timeout", 0))
+        parameters, body = await _parameters(request, limits.max_form_bytes)
+        budget = self.pool.budget(tenant, parameters.duration_ms("timeout", 0))
         question = Question(
             parameters,
             request.path_params,
-            self.backend.querier(tenant.name, budget),
+            self.backend.querier(tenant, budget),
             self.engine,
             budget,
             limits,
             int(self.clock() * 1000),
+            self.about,
+            body,
         )
         work = partial(_pieces, endpoint, question, _accepts_gzip(request))
-        return _response(*await self.pool.run(request, budget, work))
+        return _response(*await self.pool.run(request, tenant, budget, work))
 
 
-async def _parameters(request: Request, max_form_bytes: int) -> Parameters:
+_FORM = "application/x-www-form-urlencoded"
+
+
+async def _parameters(request: Request, max_form_bytes: int) -> tuple[Parameters, bytes]:
+    """Return the parameters of a request, and its body where that is a message."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    form = b""
-    if request.method == "POST" and kind == "application/x-www-form-urlencoded":
+    body = b""
+    if request.method == "POST" and kind in (_FORM, remote_read.MEDIA_TYPE):
         async for chunk in request.stream():
-            form += chunk
-            if len(form) > max_form_bytes:
+            body += chunk
+            if len(body) > max_form_bytes:
                 raise BadQuery(f"the form is larger than the {max_form_bytes} bytes a request may have")
-    return Parameters.read(request.url.query, form.decode("utf-8", "replace"))
+    form = body.decode("utf-8", "replace") if kind == _FORM else ""
+    return Parameters.read(request.url.query, form), b"" if kind == _FORM else body
 
 
-def _pieces(endpoint: Endpoint, question: Question, may_zip: bool) -> tuple[list[bytes], bool]:
-    """Evaluate and encode, on a thread of the pool; tell whether the answer became gzip."""
+def _pieces(endpoint: Endpoint, question: Question, may_zip: bool) -> tuple[list[bytes], str]:
+    """Evaluate and encode, on a thread of the pool; tell by what the answer is compressed."""
     answer = endpoint(question)
+    if isinstance(answer, Message):
+        return list(_within([answer.body], question)), "snappy"
     body = _within(encode.success(answer.data, answer.warnings, answer.infos, answer.stats), question)
-    return encode.gzipped(body) if may_zip else (list(body), False)
+    pieces, zipped = encode.gzipped(body) if may_zip else (list(body), False)
+    return pieces, "gzip" if zipped else ""
 
 
 def _within(pieces: Iterable[bytes], question: Question) -> Iterator[bytes]:
@@ -153,7 +213,7 @@ def _within(pieces: Iterable[bytes], question: Question) -> Iterator[bytes]:
     for piece in pieces:
         total += len(piece)
         if total > question.limits.max_answer_bytes:
-            raise BudgetExceeded(f"the answer is larger than {question.limits.max_answer_bytes} bytes")
+            raise BudgetExceeded(f"the answer is larger than {question.limits.max_answer_bytes} bytes", "answer")
         question.budget.check()
         yield piece
 
@@ -167,15 +227,16 @@ def _accepts_gzip(request: Request) -> bool:
     return False
 
 
-def _response(pieces: list[bytes], zipped: bool) -> Response:
+def _response(pieces: list[bytes], encoding: str) -> Response:
     size = sum(map(len, pieces))
     headers = {"vary": "Accept-Encoding"}
-    if zipped:
-        headers["content-encoding"] = "gzip"
+    if encoding:
+        headers["content-encoding"] = encoding
+    media_type = remote_read.MEDIA_TYPE if encoding == "snappy" else "application/json"
     if size < 1 << 20:
-        return Response(b"".join(pieces), media_type="application/json", headers=headers)
+        return Response(b"".join(pieces), media_type=media_type, headers=headers)
     headers["content-length"] = str(size)
-    return StreamingResponse(_one_by_one(pieces), media_type="application/json", headers=headers)
+    return StreamingResponse(_one_by_one(pieces), media_type=media_type, headers=headers)
 
 
 async def _one_by_one(pieces: list[bytes]) -> AsyncIterator[bytes]:
@@ -346,6 +407,15 @@ def _format_query(question: Question) -> Answer:
         return _plain(printed(_parsed(question.parameters.text("query"), question.engine.max_query_bytes)))
 
 
+def _parse_query(question: Question) -> Answer:
+    with _parameter("query"):
+        return _plain(document(_parsed(question.parameters.text("query"), question.engine.max_query_bytes)))
+
+
+def _read(question: Question) -> Message:
+    return Message(remote_read.answer(question.querier, remote_read.reads(question.body)))
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Series and metadata
 
@@ -466,6 +536,69 @@ _BUILD = {
     "buildDate": "",
     "goVersion": "",
 }
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _flags(question: Question) -> Answer:
+    return _plain(dict(question.about.settings))
+
+
+def _config(question: Question) -> Answer:
+    return _plain({"yaml": "".join(f"{name}: {value}\n" for name, value in question.about.settings.items())})
+
+
+def _runtime(question: Question) -> Answer:
+    about = question.about
+    return _plain(
+        {
+            "startTime": _rfc3339(about.started_s),
+            "CWD": "",
+            "hostname": "",
+            "serverTime": _rfc3339(question.now_ms / 1000),
+            "reloadConfigSuccess": True,
+            "lastConfigTime": _rfc3339(about.started_s),
+            "corruptionCount": 0,
+            "goroutineCount": threading.active_count(),
+            "GOMAXPROCS": os.cpu_count() or 1,
+            "GOMEMLIMIT": 0,
+            "GOGC": "",
+            "GODEBUG": "",
+            "storageRetention": about.retention,
+        }
+    )
+
+
+_STATISTICS, _MOST_STATISTICS = 10, 10_000  # rows of each table, as in Prometheus
+
+
+def _tsdb(question: Question) -> Answer:
+    limit = question.parameters.count("limit") or _STATISTICS
+    if limit > _MOST_STATISTICS:
+        raise invalid("limit", f"limit must not exceed {_MOST_STATISTICS}")
+    found = question.querier.statistics(question.now_ms, limit)
+    tables = {
+        "seriesCountByMetricName": found.series_by_name,
+        "labelValueCountByLabelName": found.values_by_label,
+        "memoryInBytesByLabelName": found.bytes_by_label,
+        "seriesCountByLabelValuePair": found.series_by_pair,
+    }
+    head = {
+        "numSeries": found.series,
+        "numLabelPairs": found.label_pairs,
+        "chunkCount": found.pieces,
+        "minTime": found.start_ms,
+        "maxTime": found.end_ms,
+    }
+    named = {
+        name: [{"name": subject, "value": total} for subject, total in table.items()]
+        for name, table in tables.items()
+    }
+    return _plain({"headStats": head, **named})
+
+
 _GET, _BOTH = ("GET",), ("GET", "POST")
 
 ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
@@ -473,6 +606,8 @@ ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
     ("/query_range", _BOTH, _query_range),
     ("/query_exemplars", _BOTH, _exemplars),
     ("/format_query", _BOTH, _format_query),
+    ("/parse_query", _BOTH, _parse_query),
+    ("/read", ("POST",), _read),
     ("/series", _BOTH, _series),
     ("/labels", _BOTH, _labels),
     ("/label/{name:path}/values", _GET, _label_values),
@@ -483,6 +618,9 @@ ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
     ("/targets", _GET, _constant({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}})),
     ("/targets/metadata", _GET, _constant([])),
     ("/status/buildinfo", _GET, _constant(_BUILD)),
-    ("/status/config", _GET, _constant({"yaml": ""})),
-    ("/status/flags", _GET, _constant({})),
+    ("/status/config", _GET, _config),
+    ("/status/flags", _GET, _flags),
+    ("/status/runtimeinfo", _GET, _runtime),
+    ("/status/tsdb", _GET, _tsdb),
+    ("/status/walreplay", _GET, _constant({"min": 0, "max": 0, "current": 0, "state": "done"})),
 )

@@ -1,17 +1,23 @@
-"""Runs queries on a bounded number of threads, each until its deadline or until its client goes away."""
+"""Runs queries on a bounded number of threads, each until its deadline or until its client goes away.
+
+Whose turn it is: of the tenants that wait, the one with the fewest queries under way; among those, the one that has
+waited longest since its last turn. Within a tenant, first come, first served. Use a pool on one event loop.
+"""
 
 import asyncio
 import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TypeVar
 
 from starlette.requests import Request
 
-from opstrace.errors import QueryCanceled, QueryTimeout
-from opstrace.store.backend import Budget
+from opstrace.errors import QueryCanceled, QueryTimeout, TooManyQueries
+from opstrace.store.backend import Budget, Share
 
 T = TypeVar("T")
 
@@ -22,63 +28,140 @@ _GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class QueryLimits:
-    """What queries may use: one of them, and all of them together."""
+    """What queries may use: one of them, those of a tenant, and all of them together."""
 
     max_points: int = 11_000  # steps of a range query, as in Prometheus
     max_samples: int = 50_000_000  # one query may read or compute
     max_series: int = 500_000  # one query may touch
+    max_memory_bytes: int = 2 << 30  # the engine may use for one query's reading
+    max_tenant_samples: int = 100_000_000  # all queries of a tenant that are under way
     max_answer_bytes: int = 1 << 30  # of one answer, before compression
-    max_form_bytes: int = 1 << 20  # of a posted form
+    max_form_bytes: int = 1 << 20  # of a posted form, or of a remote read request
     timeout_s: float = 120.0  # of one query, its wait included; `timeout` may ask for less
     concurrency: int = 4  # queries evaluated at once
     max_waiting: int = 256  # queries waiting for their turn; one more is refused
+    max_tenant_waiting: int = 128  # those of one tenant
 
-    def budget(self, timeout_ms: int) -> Budget:
+    def budget(self, timeout_ms: int, share: Share | None = None) -> Budget:
         """Return a fresh budget; a timeout of 0 stands for the longest allowed."""
         timeout_s = min(timeout_ms / 1000, self.timeout_s) if timeout_ms > 0 else self.timeout_s
-        return Budget(self.max_samples, self.max_series, time.monotonic() + timeout_s)
+        return Budget(
+            self.max_samples,
+            self.max_series,
+            time.monotonic() + timeout_s,
+            max_memory_bytes=self.max_memory_bytes,
+            share=share,
+        )
+
+
+class Turns:
+    """Whose query runs next; pure."""
+
+    def __init__(self, slots: int) -> None:
+        self.free = slots
+        self._running: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._last_turns: dict[str, int] = {}
+        self._numbers = count()
+
+    def waiting(self, tenant: str | None = None) -> int:
+        """Return how many wait, of one tenant or of all."""
+        return sum(len(line) for one, line in self._waiting.items() if tenant in (None, one))
+
+    def join(self, tenant: str, turn: "asyncio.Future[None]") -> None:
+        """Wait for a turn: the future is done once it has come."""
+        self._waiting[tenant].append(turn)
+        self._give()
+
+    def leave(self, tenant: str, turn: "asyncio.Future[None]") -> None:
+        """Give a turn back, or stop waiting for it."""
+        if turn in self._waiting[tenant]:
+            self._waiting[tenant].remove(turn)
+            return
+        self.free += 1
+        self._running[tenant] -= 1
+        self._give()
+
+    def _give(self) -> None:
+        while self.free and (lines := [tenant for tenant, line in self._waiting.items() if line]):
+            tenant = min(lines, key=lambda one: (self._running[one], self._last_turns.get(one, -1)))
+            self.free -= 1
+            self._running[tenant] += 1
+            self._last_turns[tenant] = next(self._numbers)
+            self._waiting[tenant].popleft().set_result(None)
 
 
 class QueryPool:
-    """The threads on which queries run, in the order in which they came."""
+    """The threads on which queries run, and the line in front of them."""
 
     def __init__(self, limits: QueryLimits) -> None:
         self.limits = limits
         self._threads = ThreadPoolExecutor(limits.concurrency, thread_name_prefix="query")
-        self._unfinished = 0
+        self._turns = Turns(limits.concurrency)
+        self._shares: dict[str, Share] = {}
 
-    async def run(self, request: Request, budget: Budget, work: Callable[[], T]) -> T:
-        """Return what `work` returns; raise what it raises, QueryTimeout, or QueryCanceled if the client left."""
-        if self._unfinished >= self.limits.concurrency + self.limits.max_waiting:
-            raise QueryTimeout(f"{self.limits.max_waiting} queries are waiting already; try again later")
-        self._unfinished += 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, _if_wanted, budget, work)
-        future.add_done_callback(self._finished)
+    def budget(self, tenant: str, timeout_ms: int) -> Budget:
+        """Return a fresh budget of a tenant's query; a timeout of 0 stands for the longest allowed."""
+        share = self._shares.setdefault(tenant, Share(self.limits.max_tenant_samples))
+        return self.limits.budget(timeout_ms, share)
+
+    async def run(self, request: Request, tenant: str, budget: Budget, work: Callable[[], T]) -> T:
+        """Return what `work` returns; raise what it raises, QueryTimeout, or QueryCanceled if the client left.
+
+        Raises TooManyQueries where too many wait already.
+        """
+        turn = self._line_up(tenant)
         departure = asyncio.create_task(_departure(request))
         try:
-            await asyncio.wait(
-                (future, departure),
-                timeout=budget.deadline + _GRACE_S - time.monotonic(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if future.done():
-                return future.result()
-            raise QueryCanceled("the client went away") if departure.done() else QueryTimeout("query timed out")
+            await _first(turn, departure, budget.deadline)
+            future = asyncio.get_running_loop().run_in_executor(self._threads, _if_wanted, budget, work)
+        except BaseException:
+            self._turns.leave(tenant, turn)
+            await _ended(departure)
+            raise
+        # The turn ends with the thread's work, which may be after the answer.
+        future.add_done_callback(lambda done: self._finished(tenant, turn, budget, done))
+        try:
+            await _first(future, departure, budget.deadline + _GRACE_S)
+            return future.result()
         finally:
             budget.canceled = True  # whoever still works on it may stop
             future.cancel()
-            departure.cancel()
-            with suppress(asyncio.CancelledError):
-                await departure
+            await _ended(departure)
 
-    def _finished(self, future: "asyncio.Future[T]") -> None:
-        self._unfinished -= 1
+    def _line_up(self, tenant: str) -> "asyncio.Future[None]":
+        limits, turns = self.limits, self._turns
+        full = turns.waiting() >= limits.max_waiting or turns.waiting(tenant) >= limits.max_tenant_waiting
+        if full and not turns.free:
+            raise TooManyQueries("too many queries are waiting already; try again later")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.join(tenant, turn)
+        return turn
+
+    def _finished(
+        self, tenant: str, turn: "asyncio.Future[None]", budget: Budget, future: "asyncio.Future[T]"
+    ) -> None:
+        budget.release()
+        self._turns.leave(tenant, turn)
         if not future.cancelled():
             future.exception()  # seen: an abandoned query's error is no news
 
     def close(self) -> None:
         """Let the running queries end, then refuse."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+async def _first(wanted: "asyncio.Future[T]", departure: "asyncio.Task[None]", until: float) -> None:
+    """Return once what is wanted is there; raise QueryCanceled or QueryTimeout if something else comes first."""
+    await asyncio.wait((wanted, departure), timeout=until - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
+    if not wanted.done():
+        raise QueryCanceled("the client went away") if departure.done() else QueryTimeout("query timed out")
+
+
+async def _ended(departure: "asyncio.Task[None]") -> None:
+    departure.cancel()
+    with suppress(asyncio.CancelledError):
+        await departure
 
 
 def _if_wanted(budget: Budget, work: Callable[[], T]) -> T:

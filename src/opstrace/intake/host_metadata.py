@@ -1,0 +1,148 @@
+"""What a document says of hosts: the metadata that Agents post to /intake/, and their inventories.
+
+Whatever is not of the kind that is expected is left out (datadog-intake.md, sections 12 and 13).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from opstrace.store.host_versions import ALIASES
+
+# Keys of host metadata that are kept, each under its name; tags of hosts have a table of their own.
+SUBJECTS: Final = (
+    *("agentVersion", "agent-flavor", "os", "python", "uuid", "systemStats", "meta", "gohai", "network", "logs"),
+    *("install-method", "proxy-info", "otlp", "fips_mode", "container-meta", "agent_checks", "otel_version"),
+)
+# A document with none of these says nothing of hosts: the others come with every payload of an Agent version 5.
+TELLING: Final = ("host-tags", "external_host_tags", "meta", "gohai", "systemStats", "agent_checks")
+_TAGS: Final = "host-tags"
+_EXTERNAL_TAGS: Final = "external_host_tags"
+# Where `meta` has other names of the host.
+_NAMES: Final = ("instance-id", "ec2-hostname", "socket-hostname", "socket-fqdn", "hostname")
+# Names that every machine gives itself.
+_ANYBODYS: Final = ("localhost", "localhost.localdomain", "localhost6.localdomain6", "ip6-localhost")
+_INVENTORY_SUFFIX: Final = "_metadata"
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a document may say of one host."""
+
+    max_tags: int  # of a source
+    max_tag_bytes: int
+    max_document_bytes: int  # of a subject
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a document says of hosts, and what of it is refused, by reason."""
+
+    host: str = ""
+    tags: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # by host and source
+    documents: dict[str, bytes] = field(default_factory=dict)  # JSON by subject, of `host`
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        """How many facts there are."""
+        return len(self.tags) + len(self.documents)
+
+
+def read_metadata(document: Document, bounds: Bounds) -> Facts:
+    """Read a document of /intake/."""
+    facts = Facts(_text(document.get("internalHostname")) or _text(_mapping(document.get("meta")).get("hostname")))
+    if not any(key in document for key in TELLING):
+        return facts
+    if facts.host:
+        _read_tags(facts, facts.host, _mapping(document.get(_TAGS)), bounds)
+        if "meta" in document:
+            facts.tags[facts.host, ALIASES] = _aliases(facts.host, _mapping(document["meta"]))
+        _read_subjects(facts, {key: _legible(key, document[key]) for key in SUBJECTS if key in document}, bounds)
+    else:
+        facts.refused["no_host"] += sum(key in document for key in (*SUBJECTS, _TAGS))
+    for host, of_source in _external(document.get(_EXTERNAL_TAGS)):
+        _read_tags(facts, host, of_source, bounds)
+    return facts
+
+
+def read_inventory(document: Document, bounds: Bounds) -> Facts:
+    """Read a document of /api/v1/metadata: one kind of inventory or several, of a host or a cluster."""
+    facts = Facts(_text(document.get("hostname")) or _text(document.get("clustername")))
+    kinds = {key: value for key, value in document.items() if key.endswith(_INVENTORY_SUFFIX)}
+    if facts.host:
+        _read_subjects(facts, kinds, bounds)
+    else:
+        facts.refused["no_host"] += len(kinds)
+    return facts
+
+
+def _is_named(facts: Facts, host: str, bounds: Bounds) -> bool:
+    """Say whether a host has a name that is not too long, and count it if not."""
+    fits = len(host.encode()) <= bounds.max_tag_bytes
+    facts.refused["tag_too_long"] += not fits
+    return fits
+
+
+def _read_tags(facts: Facts, host: str, of_source: Document, bounds: Bounds) -> None:
+    """Take the tags of a host; an empty list ends the tags of its source."""
+    if not _is_named(facts, host, bounds):
+        return
+    for source, sent in of_source.items():
+        if source == ALIASES or not isinstance(sent, list | None):
+            continue
+        told = sorted({tag for tag in sent or () if isinstance(tag, str) and tag})
+        tags = [tag for tag in told if len(tag.encode()) <= bounds.max_tag_bytes]
+        facts.refused["tag_too_long"] += len(told) - len(tags)
+        facts.refused["too_many_tags"] += len(tags[bounds.max_tags :])
+        facts.tags[host, source] = tuple(tags[: bounds.max_tags])
+
+
+def _read_subjects(facts: Facts, subjects: Document, bounds: Bounds) -> None:
+    if not _is_named(facts, facts.host, bounds):
+        return
+    for subject, value in subjects.items():
+        if value is None:
+            continue
+        encoded = msgspec.json.encode(value)
+        if len(encoded) > bounds.max_document_bytes:
+            facts.refused["document_too_large"] += 1
+        else:
+            facts.documents[subject] = encoded
+
+
+def _legible(subject: str, value: Any) -> Any:
+    """Return what a subject says; `gohai` is JSON in a string."""
+    if subject != "gohai" or not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _aliases(host: str, meta: Document) -> tuple[str, ...]:
+    listed = meta.get("host_aliases")
+    names = [*(listed if isinstance(listed, list) else ()), *(meta.get(key) for key in _NAMES)]
+    return tuple(sorted({name for name in map(_text, names) if name and name.lower() not in (*_ANYBODYS, host)}))
+
+
+def _external(sent: Any) -> Iterator[tuple[str, Document]]:
+    """Yield other hosts, each with its tags by source."""
+    for one in sent if isinstance(sent, list) else ():
+        match one:
+            case [str(host), dict(of_source), *_] if host:
+                yield host, of_source
+
+
+def _mapping(value: Any) -> Document:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""

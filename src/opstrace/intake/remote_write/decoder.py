@@ -1,0 +1,150 @@
+"""Remote writes through the engine: decoded, judged, made durable under their own labels."""
+
+from collections import Counter
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+from opstrace.config import Limits
+from opstrace.errors import BudgetExceeded, StoreError
+from opstrace.intake.payload import STORED, Family, Findings, Numbered
+from opstrace.intake.rows import file_of
+from opstrace.intake.series_room import SeriesRoom
+from opstrace.store.engine import Connection, script, statement
+from opstrace.store.writer import Writer
+
+_PACKAGE: Final = "opstrace.intake.remote_write"
+# A body of 26 MiB as senders write it takes less; one of empty messages takes this in a second, and is refused.
+MAX_DECODING_BYTES: Final = 256 << 20
+# Metrics of a tenant that something is told of, and how much.
+MAX_METRICS: Final = 100_000
+MAX_HELP_CHARACTERS: Final = 4096
+
+_STATEMENTS: Final = {
+    Family.REMOTE_WRITE_V1: ("series_v1", "metadata_v1"),
+    Family.REMOTE_WRITE_V2: ("symbols", "series_v2", "metadata_v2"),  # the texts first
+}
+_TABLES: Final = ("staged_writes", "staged_metadata", "staged_symbols")
+_ON_TOO_MANY: Final = "{key} IN (SELECT key FROM excess WHERE refusal = 'too_many_series'), 6,"
+_ON_TOO_NEW: Final = "{key} IN (SELECT key FROM excess), 7,"
+_HAS_ROOM: Final = "{key} NOT IN (SELECT key FROM excess)"
+_KEYS: Final = {"excess": "sipHash64(tenant, series)", "histogram_excess": "sipHash64(tenant, histogram_series)"}
+
+
+class RemoteWriteDecoder:
+    """Decodes both versions of remote write into staging tables of their own, and stores what is in them."""
+
+    families = frozenset(_STATEMENTS)
+
+    def __init__(self, connection: Connection, writer: Writer, room: SeriesRoom, limits: Limits) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._room = room
+        self._max_name = limits.max_name_bytes
+        schema = str(files(_PACKAGE) / "messages.proto").replace("\\", "\\\\").replace("'", "\\'")
+        self._decode = {
+            family: [
+                statement(_PACKAGE, name).replace("{schema}", schema).replace("{max_memory}", str(MAX_DECODING_BYTES))
+                for name in names
+            ]
+            for family, names in _STATEMENTS.items()
+        }
+        self._unseen, self._verdicts, self._metadata = (
+            statement(_PACKAGE, name) for name in ("unseen", "verdicts", "metadata")
+        )
+        self._rows = {name: statement(_PACKAGE, name) for name in ("samples", "histograms")}
+        for part in script(_PACKAGE, "staging"):
+            self._connection.execute(_with_limits(part, limits))
+        self._findings: Findings | None = None
+        self._now = 0.0
+
+    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+        """Decode bodies into the staging tables."""
+        self._findings, self._now = findings, now
+        for family in _STATEMENTS:
+            own = {i: body for i, body in bodies.items() if body.family is family}
+            if own:
+                self._stage(family, own, findings)
+
+    def store(self, commit: int, limits: Mapping[str, float]) -> None:
+        """Make series, samples, histograms and metadata durable, and count what became of them."""
+        if self._findings is None:
+            return
+        # One commit in a thousand has metadata, or nothing else.
+        if self._connection.read("SELECT 1 FROM staged_metadata LIMIT 1").num_rows:
+            bounds = {"max_help": MAX_HELP_CHARACTERS, "max_name": self._max_name, "max_metrics": MAX_METRICS}
+            self._connection.execute(self._metadata, commit=commit, **bounds)
+        if not self._connection.read("SELECT 1 FROM staged_writes LIMIT 1").num_rows:
+            return
+        unseen = self._connection.execute(self._unseen, **limits)
+        exceeded = bool(unseen) and self._room.admit()
+        self._findings.added += self._writer.register_unseen()
+        for sql in self._rows.values():
+            self._connection.execute(_admitted(sql, exceeded=exceeded), commit=commit, **limits)
+        self._count(self._findings, limits, exceeded=exceeded)
+        if exceeded:
+            self._room.clear()
+
+    def clear(self) -> None:
+        """Empty the staging tables, if they were filled."""
+        if self._findings is not None:
+            for table in _TABLES:
+                self._connection.execute(f"TRUNCATE TABLE {table}")
+            self._findings = None
+
+    def _stage(self, family: Family, bodies: Numbered, findings: Findings) -> None:
+        """Decode the bodies of a version together; where that fails, each alone."""
+        fault = self._insert(family, bodies)
+        if not fault:
+            return
+        self._take_back(bodies)
+        if len(bodies) == 1:
+            findings.faults |= dict.fromkeys(bodies, fault)
+            return
+        for i, body in bodies.items():
+            self._stage(family, {i: body}, findings)
+
+    def _insert(self, family: Family, bodies: Numbered) -> str:
+        """Decode bodies into the staging tables; return what is wrong with one of them, or nothing."""
+        self._connection.execute("TRUNCATE TABLE staged_symbols")
+        try:
+            with file_of(body.content for body in bodies.values()) as path:
+                tenants = [body.tenant for body in bodies.values()]
+                for sql in self._decode[family]:
+                    self._connection.execute(sql, path=path, bodies=list(bodies), tenants=tenants)
+        except BudgetExceeded:
+            return f"decoding the body takes more than {MAX_DECODING_BYTES} bytes of memory; send it in parts"
+        except StoreError as error:
+            if not error.input_fault:
+                raise
+            return "the body is not a valid protobuf message of its version of remote write"
+        return ""
+
+    def _take_back(self, bodies: Numbered) -> None:
+        """Take back what a failed statement may have staged: it would count twice."""
+        numbers = ", ".join(map(str, bodies))
+        for table in ("staged_writes", "staged_metadata"):
+            self._connection.execute(f"ALTER TABLE {table} DELETE WHERE body IN ({numbers})")
+
+    def _count(self, findings: Findings, limits: Mapping[str, float], *, exceeded: bool) -> None:
+        sql = self._verdicts
+        for place, key in _KEYS.items():
+            excess = f"{_ON_TOO_MANY} {_ON_TOO_NEW}".replace("{key}", key) if exceeded else ""
+            sql = sql.replace(f"{{{place}}}", excess)
+        for row in self._connection.read(sql, now_ms=round(self._now * 1000), **limits).to_pylist():
+            fates = findings.written[row["body"]].setdefault(row["kind"], Counter())
+            fates[row["reason"]] += row["total"]
+            if row["late"] and row["reason"] == STORED:
+                findings.late[row["body"]] += row["total"]
+
+
+def _admitted(sql: str, *, exceeded: bool) -> str:
+    """Return the statement without the series that found no room."""
+    key = _KEYS["histogram_excess" if "INTO histograms" in sql else "excess"]
+    return sql.replace("{admitted}", _HAS_ROOM.replace("{key}", key) if exceeded else "1")
+
+
+def _with_limits(part: str, limits: Limits) -> str:
+    for name in ("max_name_bytes", "max_tags", "max_tag_bytes"):
+        part = part.replace(f"{{{name}}}", str(getattr(limits, name)))
+    return part

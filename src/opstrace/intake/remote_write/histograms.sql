@@ -1,0 +1,31 @@
+-- The native histograms of this commit that are stored: spans become indexes, differences become counts.
+INSERT INTO histograms
+SELECT
+    tenant,
+    metric,
+    histogram_series,
+    fromUnixTimestamp64Milli(h.timestamp, 'UTC'),
+    h.schema,
+    h.count_int + h.count_float,
+    h.sum,
+    h.zero_threshold,
+    h.zero_count_int + h.zero_count_float,
+    arrayFlatten(arrayMap((start, length) -> range(start, start + length), both[1].starts, both[1].lengths)),
+    both[1].counts,
+    arrayFlatten(arrayMap((start, length) -> range(start, start + length), both[2].starts, both[2].lengths)),
+    both[2].counts,
+    h.custom_values,
+    ['unknown', 'reset', 'not_reset', 'gauge'][if(h.reset_hint BETWEEN 0 AND 3, h.reset_hint, 0) + 1],
+    {commit:UInt64}
+FROM
+(
+    SELECT tenant, metric, histogram_series, h, both
+    FROM staged_writes
+    ARRAY JOIN sent_histograms AS h, sides AS both, are_sound AS is_sound, are_markers AS is_marker
+    WHERE refusal = 'none'
+        AND {admitted}
+        AND is_sound
+        AND NOT is_marker
+        AND h.timestamp BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000
+)
+SETTINGS max_partitions_per_insert_block = 0

@@ -1,0 +1,169 @@
+"""The door of remote write: what version, which tenant, is there room; then body, commit, answer.
+
+Statuses and headers are the specification's (prometheus.io: docs/specs/prw/remote_write_spec and _2_0): a sender
+drops what is answered 4xx, but 429, and sends again on 429 and 5xx. The good part of a request is stored, and the
+rest said by 400.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from opstrace.access import Access
+from opstrace.config import Limits
+from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
+from opstrace.intake.body import inflate_write, inflated, read
+from opstrace.intake.commit import Commit
+from opstrace.intake.ledger import Ledger, Sender
+from opstrace.intake.payload import STORED, Body, Family, Verdict
+from opstrace.intake.rates import Rates
+from opstrace.intake.repeats import Repeats
+from opstrace.intake.senders import host_of, version_of
+from opstrace.telemetry import Telemetry
+
+# `proto` of the Content-Type, which may be missing, to the version.
+_VERSIONS: Final = {
+    "": Family.REMOTE_WRITE_V1,
+    "prometheus.writerequest": Family.REMOTE_WRITE_V1,
+    "io.prometheus.write.v2.request": Family.REMOTE_WRITE_V2,
+}
+_MEDIA_TYPE: Final = "application/x-protobuf"
+_ENCODINGS: Final = ("snappy", "zstd", "gzip", "identity")  # the specification's, and those of its relatives
+_HEADERS: Final = {
+    "samples": "X-Prometheus-Remote-Write-Samples-Written",
+    "histograms": "X-Prometheus-Remote-Write-Histograms-Written",
+    "exemplars": "X-Prometheus-Remote-Write-Exemplars-Written",
+}
+_ERROR_TYPES: Final = {400: "bad_data", 403: "unauthorized", 413: "bad_data", 415: "bad_data"}
+_SHOWN_REASONS: Final = 5
+
+
+class Unsupported(Undecodable):
+    """A form of body that is not remote write's."""
+
+    reason = "unsupported"
+
+
+class RemoteWrite:
+    """Answers remote writes of one server."""
+
+    def __init__(
+        self, access: Access, commit: Commit, telemetry: Telemetry, limits: Limits, ledger: Ledger, rates: Rates
+    ) -> None:
+        self._access = access
+        self._commit = commit
+        self._telemetry = telemetry
+        self._limits = limits
+        self._ledger = ledger
+        self._rates = rates
+        self._repeats = Repeats()
+
+    def routes(self) -> list[Route]:
+        """Return the route; mount it before those of queries."""
+        return [Route("/prometheus/api/v1/write", self.answer, methods=["POST"])]
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request, and measure how long that took."""
+        started = time.perf_counter()
+        tenant = ""
+        try:
+            tenant = self._access.tenant(request, Forbidden).name
+            response = await self._accept(request, tenant)
+        except IntakeError as error:
+            response = self._refuse(error)
+            self._book_refusal(request, tenant, error.reason)
+        except ClientDisconnect:
+            response = Response(status_code=499)
+            self._book_refusal(request, tenant, "disconnected")
+        self._telemetry.write_duration.labels(str(response.status_code), tenant).observe(
+            time.perf_counter() - started
+        )
+        return response
+
+    async def _accept(self, request: Request, tenant: str) -> Response:
+        family = family_of(request.headers.get("content-type", ""))
+        encoding = _encoding_of(request.headers.get("content-encoding", ""))
+        self._rates.admit(tenant)
+        raw = await read(request, self._limits)
+        content = await inflated(raw, encoding, self._limits.max_inflated_bytes, inflate_write)
+        body = Body(family, tenant, content)
+        verdict = await self._commit.submit(body)
+        if verdict.fault:
+            raise Undecodable(verdict.fault)
+        self._settle(body, verdict, Sender(tenant, host_of(request.headers), version_of(request.headers)), len(raw))
+        return _answer(verdict)
+
+    def _settle(self, body: Body, verdict: Verdict, sender: Sender, size_bytes: int) -> None:
+        self._rates.spend(body.tenant, sum(verdict.points.values()))
+        repeated = bool(body.content) and self._repeats.note(body)
+        if not repeated:
+            self._count(body.tenant, verdict)
+        self._ledger.settle(sender, size_bytes, verdict, repeated=repeated)
+
+    def _count(self, tenant: str, verdict: Verdict) -> None:
+        for kind in _HEADERS:
+            for fate, number in verdict.written.get(kind, {}).items():
+                if fate == STORED:
+                    self._telemetry.written.labels(tenant, kind).inc(number)
+                else:
+                    self._telemetry.unwritten.labels(tenant, kind, fate).inc(number)
+
+    def _refuse(self, error: IntakeError) -> Response:
+        status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
+        response = _error(status, str(error), {})
+        if isinstance(error, Overloaded):
+            response.headers["retry-after"] = str(error.retry_after_s)
+        if isinstance(error, PayloadTooLarge | Overloaded):
+            # The rest of the body is not read: the connection cannot be used again.
+            response.headers["connection"] = "close"
+        return response
+
+    def _book_refusal(self, request: Request, tenant: str, reason: str) -> None:
+        self._telemetry.refused_writes.labels(tenant, reason).inc()
+        headers = request.headers if tenant else {}
+        sender = Sender(tenant, host_of(headers), version_of(headers))
+        self._ledger.refuse(sender, len(getattr(request.state, "raw", b"")), reason)
+
+
+def family_of(content_type: str) -> Family:
+    """Return the version that a Content-Type names; one that is missing names 1.0."""
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    proto = next((part.partition("=")[2].strip() for part in parameters if part.startswith("proto=")), "")
+    if media_type not in ("", _MEDIA_TYPE) or proto not in _VERSIONS:
+        raise Unsupported(
+            f"Content-Type {content_type[:100]!r} is not remote write's: {_MEDIA_TYPE}, with nothing else, with "
+            "proto=prometheus.WriteRequest or with proto=io.prometheus.write.v2.Request"
+        )
+    return _VERSIONS[proto]
+
+
+def _encoding_of(sent: str) -> str:
+    encoding = sent.strip().lower() or "snappy"
+    if encoding not in _ENCODINGS:
+        raise Unsupported(f"Content-Encoding {encoding[:40]!r} is not one of {', '.join(_ENCODINGS)}")
+    return encoding
+
+
+def _answer(verdict: Verdict) -> Response:
+    """Return 204, or 400 where something was not stored; and how much was."""
+    headers = {header: str(verdict.written.get(kind, {}).get(STORED, 0)) for kind, header in _HEADERS.items()}
+    refused: Counter[str] = Counter()
+    for kind in ("samples", "histograms", "series"):
+        fates = verdict.written.get(kind, {})
+        if kind != "series" or not refused:
+            refused.update({reason: n for reason, n in fates.items() if reason not in (STORED, "no_points")})
+    if not refused:
+        return Response(status_code=204, headers=headers)
+    shown = ", ".join(f"{number} {reason}" for reason, number in refused.most_common(_SHOWN_REASONS))
+    return _error(400, f"some of it was not stored, the rest is: {shown}", headers)
+
+
+def _error(status: int, message: str, headers: Mapping[str, str]) -> Response:
+    document = {"status": "error", "errorType": _ERROR_TYPES.get(status, "unavailable"), "error": message}
+    return Response(json.dumps(document), status, headers, "application/json")

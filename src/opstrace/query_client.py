@@ -1,0 +1,125 @@
+"""What `opstrace query` asks of a running instance, and how it shows the answer: a table, or a line a series."""
+
+import http.client
+import json
+import math
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from opstrace import probe, token_files
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance
+
+# A query's own deadline is shorter.
+TIMEOUT_S: Final = 600.0
+CHART_WIDTH: Final = 60
+_LEVELS: Final = "▁▂▃▄▅▆▇█"
+_PREFIX: Final = "/prometheus/api/v1"
+
+Row = list[str]
+
+
+def tenant_of(instance: Instance, named: str | None) -> str:
+    """Return the tenant to ask for: the one named, or the config's first; raise InstanceError for one that is not."""
+    if named is None:
+        return instance.config.tenants[0]
+    if named not in instance.config.all_tenants:
+        raise InstanceError(f"{instance.name} has no tenant {named}; it has {', '.join(instance.config.all_tenants)}")
+    return named
+
+
+def ask(instance: Instance, tenant: str, endpoint: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the whole document that answers a query; raise InstanceError with the reason of a refusal."""
+    key = token_files.key_of(instance, tenant)
+    if key is None:
+        raise InstanceError(
+            f"the token of tenant {tenant} is not where it was written; make a new one by "
+            f"`opstrace create local {instance.name}` in another directory, or ask over HTTP with your own"
+        )
+    at = next(one for one in probe.endpoints(instance) if one.tenant == tenant and one.secure)
+    connection = probe.Connection(at, probe.client_context(instance), TIMEOUT_S)
+    try:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", f"{_PREFIX}/{endpoint}", urlencode(parameters), headers)
+        document: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
+        raise InstanceError(
+            f"{instance.name} does not answer: {error}; `opstrace status local {instance.name}` says more"
+        ) from error
+    finally:
+        connection.close()
+    if document.get("status") != "success":
+        raise InstanceError(f"{document.get('errorType', 'error')}: {document.get('error', 'no reason given')}")
+    return document
+
+
+def step_of(range_ms: int, step_ms: int | None) -> int:
+    """Return the step to ask with: the one given, or one that fills a chart, whole seconds."""
+    return step_ms or max(math.ceil(range_ms / CHART_WIDTH / 1000) * 1000, 1000)
+
+
+def table(data: Mapping[str, Any], limit: int) -> list[Row]:
+    """Return a result as the rows of a table, head first; the rest beyond `limit` series is counted in a last row."""
+    kind, result = data["resultType"], data["result"]
+    if kind in ("scalar", "string"):
+        return [["VALUE"], [str(result[1])]]
+    rows = [_of_matrix(one) if kind == "matrix" else _of_vector(one) for one in result[:limit]]
+    head = ["SERIES", "MIN", "MAX", "LAST", "OVER TIME"] if kind == "matrix" else ["SERIES", "VALUE"]
+    left = len(result) - len(rows)
+    more = [[f"… {left} more; --limit shows them", *[""] * (len(head) - 1)]] if left else []
+    return [head, *rows, *more]
+
+
+def series_name(labels: Mapping[str, str]) -> str:
+    """Return a label set as PromQL writes it."""
+    pairs = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(labels.items())
+                      if name != "__name__")  # fmt: skip
+    return labels.get("__name__", "") + (f"{{{pairs}}}" if pairs or "__name__" not in labels else "")
+
+
+def _of_vector(series: Mapping[str, Any]) -> Row:
+    if "histogram" in series:
+        histogram = series["histogram"][1]
+        return [series_name(series["metric"]), f"count {histogram['count']}, sum {histogram['sum']}"]
+    return [series_name(series["metric"]), short(float(series["value"][1]))]
+
+
+def _of_matrix(series: Mapping[str, Any]) -> Row:
+    samples = [(float(at), float(value)) for at, value in series.get("values", [])]
+    samples += [(float(at), float(one["count"])) for at, one in series.get("histograms", [])]
+    samples.sort()
+    known = [value for _, value in samples if not math.isnan(value)]
+    if not known:
+        return [series_name(series["metric"]), "-", "-", short(samples[-1][1]) if samples else "-", ""]
+    numbers = [short(number) for number in (min(known), max(known), samples[-1][1])]
+    return [series_name(series["metric"]), *numbers, line(samples)]
+
+
+def line(samples: Sequence[tuple[float, float]], width: int = CHART_WIDTH) -> str:
+    """Return samples as a line of bars from the lowest to the highest, a gap where there is none."""
+    first, last = samples[0][0], samples[-1][0]
+    columns = min(width, len(samples))
+    cells: list[list[float]] = [[] for _ in range(columns)]
+    for at, value in samples:
+        place = int((at - first) / (last - first) * (columns - 1)) if last > first else 0
+        if math.isfinite(value):
+            cells[place].append(value)
+    means = [sum(cell) / len(cell) if cell else math.nan for cell in cells]
+    return "".join(_bars(means))
+
+
+def _bars(means: Sequence[float]) -> Iterator[str]:
+    known = [mean for mean in means if not math.isnan(mean)]
+    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    for mean in means:
+        if math.isnan(mean):
+            yield " "
+        else:
+            yield _LEVELS[round((mean - low) / span * (len(_LEVELS) - 1))] if span else _LEVELS[0]
+
+
+def short(number: float) -> str:
+    """Return a number for a reader: six digits."""
+    return f"{number:.6g}"

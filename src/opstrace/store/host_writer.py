@@ -1,0 +1,53 @@
+"""The write side of what is known of hosts: their tags, what they say of themselves, what people note of them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+import pyarrow as pa
+
+from opstrace.store.engine import Engine, statement
+from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.host_versions import TagSet
+from opstrace.store.writer import Writer
+
+# JSON by tenant, host and subject.
+Documents: TypeAlias = Mapping[tuple[str, str, str], bytes]
+
+
+class HostWriter:
+    """Makes it durable; needs the writer for itself. Its calls raise StoreError when the engine cannot."""
+
+    def __init__(self, engine: Engine, writer: Writer, host_tags: HostTagTable) -> None:
+        self._connection = engine.writer
+        self._writer = writer
+        self._host_tags = host_tags
+        self._append = statement("opstrace.store", "append_host_documents")
+
+    def append(self, sets: Sequence[tuple[str, TagSet]], documents: Documents, commit: int) -> None:
+        """Write sets of tags of tenants where they changed, and documents."""
+        self._host_tags.record(self._connection, sets, commit)
+        if documents:
+            now_ms = time.time_ns() // 1_000_000
+            self._connection.execute(self._append, rows=_table(documents), commit=commit, now_ms=now_ms)
+
+    def tag(self, tenant: str, sets: Sequence[TagSet]) -> None:
+        """Write sets of tags of one tenant, in a commit of their own."""
+        self.append([(tenant, one) for one in sets], {}, self._writer.next_commit())
+
+    def note(self, tenant: str, host: str, subject: str, document: Mapping[str, Any]) -> None:
+        """Write a document of a host, in a commit of its own."""
+        self.append([], {(tenant, host, subject): msgspec.json.encode(document)}, self._writer.next_commit())
+
+
+def _table(documents: Documents) -> pa.Table:
+    tenants, hosts, subjects = zip(*documents, strict=True)
+    return pa.table(
+        {
+            "tenant": pa.array(tenants, pa.string()),
+            "host": pa.array(hosts, pa.string()),
+            "subject": pa.array(subjects, pa.string()),
+            "document": pa.array(list(documents.values()), pa.binary()),
+        }
+    )

@@ -1,0 +1,92 @@
+"""What is searched for among events, as a tree, and as a condition of a statement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from opstrace.store.engine import Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Something in what an event says, whatever its case."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field, a tag's key, or with `@` an attribute, and its value; a star stands for any text."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """What does not match."""
+
+    node: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Everything of this; nothing of it matches everything."""
+
+    nodes: Sequence["Node"]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Any of this; nothing of it matches nothing."""
+
+    nodes: Sequence["Node"]
+
+
+Node: TypeAlias = Text | Field | Not | All | Either
+
+
+@dataclass(slots=True)
+class Condition:
+    """A clause over the columns of a table, with its parameters."""
+
+    columns: Mapping[str, str]  # name of a field → expression
+    texts: Sequence[str]  # columns that are searched for text
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+
+    def of(self, node: Node) -> str:
+        """Return the clause that a node is."""
+        match node:
+            case Text(value):
+                name = self._parameter(value)
+                return (
+                    "(" + " OR ".join(f"positionCaseInsensitiveUTF8({one}, {name}) > 0" for one in self.texts) + ")"
+                )
+            case Field(name, value):
+                return self._field(name, value)
+            case Not(inner):
+                return f"NOT {self.of(inner)}"
+            case All(nodes):
+                return f"({' AND '.join(map(self.of, nodes))})" if nodes else "1"
+            case Either(nodes):
+                return f"({' OR '.join(map(self.of, nodes))})" if nodes else "0"
+
+    def _field(self, name: str, value: str) -> str:
+        if name in self.columns:
+            return f"lower({self.columns[name]}) {self._likened(value.lower())}"
+        if name.startswith("@"):
+            path = ", ".join(self._parameter(part) for part in name[1:].split("."))
+            return f"trim(BOTH '\"' FROM JSONExtractRaw(attributes, {path})) {self._likened(value)}"
+        tag = value if name == "tags" else f"{name}:{value}"
+        return f"arrayExists(tag -> lower(tag) {self._likened(tag.lower())}, tags)"
+
+    def _likened(self, value: str) -> str:
+        if "*" not in value:
+            return f"= {self._parameter(value)}"
+        escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+        return f"LIKE {self._parameter(escaped)}"
+
+    def _parameter(self, value: str) -> str:
+        name = f"searched_{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"{{{name}:String}}"

@@ -1,0 +1,115 @@
+"""The door to what Datadog's public API answers over one tenant's data.
+
+Requests and errors are those of datadog-api.md, section 10. The key is all that is asked for: an application key may
+come with it, and is not looked at.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from opstrace.access import KEY_REQUIRED
+from opstrace.errors import BadQuery, NotFound, QueryError, QueryTimeout, QueryUnauthorized, StoreError
+from opstrace.tenants import Tenant
+
+MAX_REQUEST_BYTES: Final = 1 << 20
+_STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400, NotFound: 404, QueryTimeout: 503}
+
+_log = logging.getLogger(__name__)
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One request of a known tenant."""
+
+    request: Request
+    tenant: str
+    body: Json
+    now_ms: int
+
+    def text(self, *names: str) -> str:
+        """Return the first of these parameters that is given."""
+        return next((self.request.query_params[name] for name in names if name in self.request.query_params), "")
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """Return a parameter that is a whole number from 0 on; raise BadQuery for another."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.isdecimal() and len(text) < 16):
+            raise BadQuery(f"The value provided for parameter '{name}' is invalid")
+        return min(int(text), most)
+
+
+Endpoint: TypeAlias = Callable[[Question], Awaitable[Json | None]]
+
+
+def routes(
+    tenant_of: Callable[[Request], Tenant], endpoints: Iterable[tuple[str, str, Endpoint, int]]
+) -> list[Route]:
+    """Return the routes of endpoints, each with method, path and status; mount them before those of intake.
+
+    `tenant_of` raises QueryUnauthorized.
+    """
+    return [
+        Route(path, _answered(tenant_of, endpoint, status), methods=[method])
+        for method, path, endpoint, status in endpoints
+    ]
+
+
+def _answered(
+    tenant_of: Callable[[Request], Tenant], endpoint: Endpoint, status: int
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            tenant = tenant_of(request).name
+            question = Question(request, tenant, await _body(request), time.time_ns() // 1_000_000)
+            found = await endpoint(question)
+        except QueryUnauthorized as error:
+            return _errors(403, KEY_REQUIRED if str(error) == KEY_REQUIRED else "Forbidden")
+        except QueryError as error:
+            return _errors(_STATUS.get(type(error), 400), str(error))
+        except StoreError as error:
+            _log.error("the store could not answer %s: %s", request.scope["path"], error)
+            return _errors(503, "the store cannot answer now; try again")
+        except ClientDisconnect:
+            return Response(status_code=499)
+        return Response(status_code=status) if found is None else _json(found, status)
+
+    return answer
+
+
+async def _body(request: Request) -> Json:
+    """Return the object that a request's body is, an empty one without a body; raise BadQuery for anything else."""
+    if request.method in ("GET", "HEAD"):
+        return {}
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_REQUEST_BYTES:
+            raise BadQuery(f"the body is larger than {MAX_REQUEST_BYTES} bytes")
+    try:
+        document = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise BadQuery("the body is not valid JSON") from error
+    if not isinstance(document, dict):
+        raise BadQuery("the body is not a JSON object")
+    return document
+
+
+def _errors(status: int, message: str) -> Response:
+    return _json({"errors": [message]}, status)
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

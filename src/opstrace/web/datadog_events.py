@@ -1,0 +1,160 @@
+"""Datadog's API of events, over one tenant's (datadog-api.md, section 7)."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opstrace.datadog import events as shapes
+from opstrace.datadog.hosts import of_host
+from opstrace.datadog.search import parse_search
+from opstrace.errors import BadQuery, NotFound
+from opstrace.store.events import Event, Events
+from opstrace.store.hosts import Hosts
+from opstrace.store.search import All, Either, Field, Node
+from opstrace.web import moments
+from opstrace.web.datadog_api import Endpoint, Json, Question
+
+MAX_EVENTS: Final = 1000  # in one answer
+_PAGE: Final = 10  # events in an answer to somebody who does not say how many
+
+
+def endpoints(events: Events, hosts: Hosts) -> Sequence[tuple[str, str, Endpoint, int]]:
+    """Return method, path, endpoint and status of each route."""
+    api = _EventApi(events, hosts)
+    return (
+        ("GET", "/api/v1/events", api.events_between, 200),
+        ("GET", "/api/v1/events/{id}", api.event, 200),
+        ("GET", "/api/v2/events", api.found_events, 200),
+        ("POST", "/api/v2/events/search", api.searched_events, 200),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _EventApi:
+    events: Events
+    hosts: Hosts
+
+    async def events_between(self, question: Question) -> Json:
+        """Answer the events of a range of time, the youngest first."""
+        for name in ("start", "end"):
+            if not question.text(name):
+                raise BadQuery(f"The parameter '{name}' is required")
+        start_ms, end_ms = (question.number(name, 0, 1 << 40) * 1000 for name in ("start", "end"))
+        offset = question.number("page", 0, 1000) * MAX_EVENTS
+        found = await self._select(question, _filter(question), start_ms, end_ms + 999, MAX_EVENTS, offset)
+        return {"events": [shapes.shown(event, _base_url(question)) for event in found]}
+
+    async def event(self, question: Question) -> Json:
+        """Answer one event."""
+        number = question.request.path_params["id"]
+        event_id = int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else 0
+        found = await asyncio.to_thread(self.events.one, question.tenant, event_id, question.now_ms)
+        if found is None:
+            raise NotFound("No event matches that event_id.")
+        return {"event": shapes.shown(self._tagged(question, [found])[0], _base_url(question))}
+
+    async def found_events(self, question: Question) -> Json:
+        """Answer a search whose parameters are in the address."""
+        names = {"query": "filter[query]", "from": "filter[from]", "to": "filter[to]"}
+        wanted = {name: question.text(parameter) for name, parameter in names.items()}
+        page = {"cursor": question.text("page[cursor]"), "limit": question.number("page[limit]", 0, MAX_EVENTS)}
+        return await self._searched(question, wanted, page, question.text("sort"))
+
+    async def searched_events(self, question: Question) -> Json:
+        """Answer a search whose parameters are in the body."""
+        wanted, page = question.body.get("filter") or {}, question.body.get("page") or {}
+        if not isinstance(wanted, dict) or not isinstance(page, dict):
+            raise BadQuery("filter and page must be objects")
+        return await self._searched(question, wanted, page, str(question.body.get("sort") or ""))
+
+    async def _searched(self, question: Question, wanted: Json, page: Json, sort: str) -> Json:
+        now_ms = question.now_ms
+        start_ms = moments.parse_ms(str(wanted.get("from") or "now-15m"), "from", now_ms)
+        end_ms = moments.parse_ms(str(wanted.get("to") or "now"), "to", now_ms)
+        limit, offset = _limit(page.get("limit")), _cursor(page.get("cursor"))
+        found = await self._select(
+            question,
+            parse_search(str(wanted.get("query") or "")),
+            start_ms,
+            end_ms,
+            limit + 1,
+            offset,
+            oldest_first=sort == "timestamp",
+        )
+        document: Json = {"data": [shapes.shown_v2(event) for event in found[:limit]], "meta": {}}
+        if len(found) > limit:
+            document["meta"] = {"page": {"after": str(offset + limit)}}
+            document["links"] = {"next": _next_url(question, offset + limit)}
+        return document
+
+    async def _select(
+        self,
+        question: Question,
+        wanted: Node,
+        start_ms: int,
+        end_ms: int,
+        limit: int,
+        offset: int,
+        *,
+        oldest_first: bool = False,
+    ) -> list[Event]:
+        found = await asyncio.to_thread(
+            self.events.select,
+            question.tenant,
+            wanted,
+            start_ms,
+            end_ms,
+            limit,
+            offset,
+            oldest_first=oldest_first,
+        )
+        return await asyncio.to_thread(self._tagged, question, found)
+
+    def _tagged(self, question: Question, events: Sequence[Event]) -> list[Event]:
+        """Give events the tags of their hosts, as Datadog does."""
+        if not any(event.host for event in events):
+            return list(events)
+        tags = self.hosts.tags(question.tenant)
+        return [shapes.with_tags(event, of_host(tags.get(event.host, {}), "")) for event in events]
+
+
+def _filter(question: Question) -> Node:
+    """Return what the parameters of the first API version ask for."""
+    nodes: list[Node] = []
+    if priority := question.text("priority"):
+        nodes.append(Field("priority", priority))
+    if sources := _listed(question.text("sources")):
+        nodes.append(Either([Field("source", source) for source in sources]))
+    nodes += [Field("tags", tag) for tag in _listed(question.text("tags"))]
+    return All(nodes)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _limit(value: Any) -> int:
+    if value in (None, "", 0):
+        return _PAGE
+    if not isinstance(value, int) or not 1 <= value <= MAX_EVENTS:
+        raise BadQuery(f"page limit must be a whole number from 1 to {MAX_EVENTS}")
+    return value
+
+
+def _cursor(value: Any) -> int:
+    text = str(value or "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise BadQuery("page cursor is none of this server's")
+    return int(text)
+
+
+def _next_url(question: Question, offset: int) -> str:
+    """Return the address of the next page, without the key that may be in this one's."""
+    kept = [(name, value) for name, value in question.request.query_params.multi_items() if name.startswith("filter")]
+    url = question.request.url.replace(query="").include_query_params(**dict(kept), **{"page[cursor]": str(offset)})
+    return str(url)
+
+
+def _base_url(question: Question) -> str:
+    return str(question.request.base_url).rstrip("/")

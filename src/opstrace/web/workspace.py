@@ -1,0 +1,157 @@
+"""What the web UI's pages ask beside PromQL: settings for Agents, the catalogue of metrics, dashboards.
+
+A tenant's key or session shows what is the tenant's, under /admin like all that is JSON and neither Datadog's nor
+Prometheus's.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from opstrace import agent_settings
+from opstrace.errors import QUERY_STATUS, BadQuery, OpstraceError, QueryError
+from opstrace.instance import Instance
+from opstrace.store.catalogue import MAX_METRICS, Catalogue
+from opstrace.tenants import Tenant
+from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
+
+_DAY_S: Final = 86_400
+MAX_CATALOGUE_DAYS: Final = 366
+
+TenantOf = Callable[[Request], Tenant]
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where the answers come from."""
+
+    instance: Instance
+    tenant_of: TenantOf  # raises QueryUnauthorized
+    catalogue: Catalogue
+    dashboards: Dashboards
+
+    def routes(self) -> list[Route]:
+        """Return the routes, which stand below /admin."""
+        return [
+            Route("/admin/agent-settings", _answered(self.agent_settings), methods=["GET"]),
+            Route("/admin/metrics", _answered(self.metrics), methods=["GET"]),
+            Route("/admin/metrics/{name}", _answered(self.metric), methods=["GET"]),
+            Route("/admin/dashboards", _answered(self.list_dashboards), methods=["GET"]),
+            Route("/admin/dashboards/{uid}", _answered(self.dashboard), methods=["GET"]),
+            Route("/admin/dashboards/{uid}", _answered(self.keep_dashboard), methods=["PUT"]),
+            Route("/admin/dashboards/{uid}", _answered(self.remove_dashboard), methods=["DELETE"]),
+            Route("/admin/dashboards/{uid}/star", _answered(self.star), methods=["PUT", "DELETE"]),
+        ]
+
+    async def agent_settings(self, request: Request) -> Document:
+        """Answer the settings of this tenant's Agents in every notation, with `key_place` for the key."""
+        tenant = self.tenant_of(request)
+        found = agent_settings.target_of(self.instance, tenant.name)
+        target = agent_settings.without_key(found)
+        return {
+            "url": target.url,
+            "plain_url": target.plain_url,
+            "loopback": target.loopback,
+            "trust_anchor": target.trust_anchor is not None,
+            "key_place": target.shown_key,
+            "dogstatsd": self._dogstatsd(tenant),
+            "notations": {name: write(target) for name, write in agent_settings.NOTATIONS.items()},
+        }
+
+    def _dogstatsd(self, tenant: Tenant) -> list[str]:
+        """Return where the server itself hears DogStatsD for this tenant."""
+        config = self.instance.config
+        listeners = config.dogstatsd.listeners if config.dogstatsd.enabled else ()
+        return [one.url for one in listeners if (one.tenant or config.tenants[0]) == tenant.name]
+
+    async def metrics(self, request: Request) -> Document:
+        """Answer the catalogue of a tenant's metrics, the costliest first."""
+        tenant = self.tenant_of(request)
+        start_s, end_s = _days(request)
+        found = await asyncio.to_thread(self.catalogue.metrics, tenant.name, start_s, end_s, MAX_METRICS + 1)
+        return {"metrics": [asdict(entry) for entry in found[:MAX_METRICS]], "more": len(found) > MAX_METRICS}
+
+    async def metric(self, request: Request) -> Document:
+        """Answer one metric's labels with their cardinality, and when it was last seen."""
+        tenant, name = self.tenant_of(request), request.path_params["name"]
+        start_s, end_s = _days(request)
+        labels = await asyncio.to_thread(self.catalogue.labels, tenant.name, name, start_s, end_s)
+        last_seen_s = await asyncio.to_thread(self.catalogue.last_seen_s, tenant.name, name, start_s)
+        return {"name": name, "labels": [asdict(label) for label in labels], "last_seen_s": last_seen_s}
+
+    async def list_dashboards(self, request: Request) -> Document:
+        """Answer the dashboards a tenant has: the bundled ones and its own."""
+        tenant = self.tenant_of(request)
+        return {"dashboards": [asdict(entry) for entry in await self._of(self.dashboards.entries, tenant)]}
+
+    async def dashboard(self, request: Request) -> Document:
+        """Answer one dashboard in Grafana's JSON model."""
+        tenant = self.tenant_of(request)
+        document: Document = await self._of(self.dashboards.read, tenant, request.path_params["uid"])
+        return document
+
+    async def keep_dashboard(self, request: Request) -> Document:
+        """Keep a dashboard, new or changed."""
+        tenant = self.tenant_of(request)
+        body = await _body(request, MAX_DASHBOARD_BYTES)
+        return asdict(await self._of(self.dashboards.keep, tenant, request.path_params["uid"], body))
+
+    async def remove_dashboard(self, request: Request) -> Document:
+        """Remove a tenant's own dashboard; a bundled one that was changed is as it was."""
+        tenant = self.tenant_of(request)
+        await self._of(self.dashboards.remove, tenant, request.path_params["uid"])
+        return {}
+
+    async def star(self, request: Request) -> Document:
+        """Put a dashboard among the tenant's favourites, or take it from them."""
+        tenant = self.tenant_of(request)
+        await self._of(self.dashboards.star, tenant, request.path_params["uid"], request.method == "PUT")
+        return {}
+
+    async def _of(self, work: Callable[..., Any], tenant: Tenant, *arguments: object) -> Any:
+        return await asyncio.to_thread(work, tenant.name, *arguments)
+
+
+def _answered(endpoint: Callable[[Request], Awaitable[Document]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return _json(await endpoint(request))
+        except QueryError as error:
+            return _json({"errors": [str(error)]}, QUERY_STATUS[type(error)][0])
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except OpstraceError:
+            return _json({"errors": ["the store could not answer now; try again"]}, 503)
+
+    return answer
+
+
+def _json(document: Document, status: int = 200) -> Response:
+    headers = {"cache-control": "no-store"}
+    return Response(msgspec.json.encode(document), status, media_type="application/json", headers=headers)
+
+
+async def _body(request: Request, limit_bytes: int) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise BadQuery(f"a dashboard may have {limit_bytes} bytes at most, this one has more")
+    return body
+
+
+def _days(request: Request) -> tuple[int, int]:
+    """Return the days asked for as seconds: `days` before now, one by default."""
+    text = request.query_params.get("days", "1")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_CATALOGUE_DAYS):
+        raise BadQuery(f"days: {text[:40]!r} is not a whole number from 1 to {MAX_CATALOGUE_DAYS}")
+    now_s = int(time.time())
+    return now_s - int(text) * _DAY_S, now_s

@@ -1,0 +1,436 @@
+"""The web UI as a person sees it, in a real browser against a real server."""
+
+import csv
+import io
+import json
+import re
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser.browser import WAIT_MS, Visitor, axe, visiting
+from browser.traffic import HOSTS, POSTS_PER_S, Traffic, post, series
+from end_to_end.instance import Instance
+
+WALKTHROUGH = "app_requests"  # the query of the README
+MOST_JAVASCRIPT_BYTES = 400_000
+INTERACTION_MS = 300  # the editor takes no completion that has only just appeared
+
+expect.set_options(timeout=WAIT_MS)
+
+
+def query_of(page: Page, number: int = 1) -> str:
+    return page.get_by_label(f"Query {number}", exact=True).inner_text().strip()
+
+
+def explored(visitor: Visitor, query: str, rest: str = "") -> None:
+    visitor.open(f"/ui/explore?q={quote(query)}{rest}")
+    visitor.page.get_by_test_id("series-count").wait_for()
+
+
+def test_a_wrong_key_is_told_and_the_right_one_opens(stranger: Visitor) -> None:
+    page = stranger.page
+    stranger.open("/ui/explore?q=up")
+    page.get_by_label("API key of a tenant").fill("0" * 32)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not one of this server's")
+    page.get_by_label("API key of a tenant").fill(stranger.instance.key("quiet"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("tenant")).to_have_text("quiet")
+    assert query_of(page) == "up"  # the address that was asked for, after the login
+    cookies = stranger.context.cookies()
+    assert [(cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) for cookie in cookies] == [
+        (True, True, "Strict")
+    ]
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("API key of a tenant").wait_for()
+    page.reload()
+    page.get_by_label("API key of a tenant").wait_for()
+
+
+def test_the_first_payload_appears_in_the_checklist(stranger: Visitor) -> None:
+    """With nobody touching the page: it looks by itself."""
+    stranger.log_in("quiet")
+    checklist = stranger.page.get_by_test_id("checklist")
+    first = checklist.locator("li", has_text="First payload")
+    expect(first).to_have_attribute("data-done", "false")
+    assert post(stranger.instance, series(time.time()), "quiet") == 202
+    assert post(stranger.instance, [{"metric": "", "points": [[time.time(), 1]]}], "quiet") == 202
+    expect(first).to_have_attribute("data-done", "true")
+    expect(checklist.locator("li", has_text="Hosts")).to_contain_text(", ".join(HOSTS))
+    expect(checklist.locator("li", has_text="Metrics")).to_contain_text("app_requests")
+    expect(checklist).to_contain_text("no_name")
+
+
+def test_settings_hold_the_key_only_when_that_is_asked_for(stranger: Visitor) -> None:
+    page, key = stranger.page, stranger.instance.key()
+    stranger.log_in()
+    expect(page.locator("pre").first).to_contain_text("docker run")
+    assert key not in page.content()
+    page.get_by_label("Put my key into the texts below").check()
+    expect(page.locator("pre").first).to_contain_text(key)
+    page.get_by_role("tab", name="Kubernetes (Helm)").click()
+    expect(page.locator("pre").first).to_contain_text(f'apiKey: "{key}"')
+
+
+def test_explore_draws_the_walkthroughs_query_typed_by_keyboard(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/ui/start")
+    page.get_by_test_id("checklist").wait_for()
+    page.keyboard.press("Alt+e")
+    page.get_by_label("Query 1", exact=True).wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("app_req")
+    page.get_by_role("option", name=WALKTHROUGH).wait_for()  # completion, from the store
+    page.wait_for_timeout(INTERACTION_MS)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("series-count")).to_contain_text(f"{len(HOSTS)} series")
+    assert query_of(page) == WALKTHROUGH
+    for host in HOSTS:
+        expect(page.locator("table.legend")).to_contain_text(f'instance="{host}"')
+    assert painted(page) > 50
+    assert f"q={WALKTHROUGH}" in page.url
+
+
+def painted(page: Page) -> int:
+    """Return how many points of the chart have the first line's colour (#3f8efc, near enough)."""
+    count: int = page.locator(".chart canvas").first.evaluate(
+        """canvas => {
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            let count = 0;
+            for (let i = 0; i < data.length; i += 4)
+                if (Math.abs(data[i] - 0x3f) < 40 && Math.abs(data[i + 1] - 0x8e) < 40
+                    && data[i + 2] > 0xd0) count += 1;
+            return count;
+        }"""
+    )
+    return count
+
+
+def test_a_deep_link_shows_the_same_to_somebody_else(visitor: Visitor, browser: Browser) -> None:
+    page = visitor.page
+    explored(visitor, "sum by (zone) (system_load_1)", "&style=stacked&from=now-15m&to=now&step=20s")
+    expect(page.get_by_test_id("series-count")).to_contain_text("2 series, a value every 20s")
+    page.locator(".legend-name").first.click()  # alone
+    expect(page.locator("table.legend tr[data-hidden]")).to_have_count(1)
+    with visiting(browser, visitor.instance) as other:
+        other.log_in()
+        other.page.goto(page.url)
+        expect(other.page.get_by_test_id("series-count")).to_contain_text("2 series, a value every 20s")
+        expect(other.page.locator("table.legend tr[data-hidden]")).to_have_count(1)
+        expect(other.page.get_by_role("button", name="Range of time")).to_have_text("Last 15 minutes")
+        assert other.page.locator("input[type=radio][value=stacked]").is_checked()
+
+
+def test_dragging_zooms_and_going_back_undoes_it(visitor: Visitor) -> None:
+    page = visitor.page
+    explored(visitor, "system_load_1", "&from=now-30m")
+    box = page.locator(".u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60, steps=5)
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"from=\d{13}"))
+    page.go_back()
+    expect(page.get_by_role("button", name="Range of time")).to_have_text("Last 30 minutes")
+
+
+def test_csv_has_what_the_chart_has(visitor: Visitor) -> None:
+    explored(visitor, WALKTHROUGH, "&from=now-5m")
+    with visitor.page.expect_download() as downloading:
+        visitor.page.get_by_role("button", name="CSV").click()
+    head, *rows = csv.reader(io.StringIO(Path(downloading.value.path()).read_text(encoding="utf-8")))
+    assert head[0] == "time"
+    assert {re.findall(r'instance="([^"]+)"', name)[0] for name in head[1:]} == set(HOSTS)
+    assert any(float(row[1]) > 0 for row in rows if row[1])
+
+
+def test_a_rate_that_is_one_already_is_told(visitor: Visitor) -> None:
+    explored(visitor, "rate(system_net_bytes_rcvd[1m])")
+    expect(visitor.page.get_by_text("Already per second")).to_contain_text("Leave it out")
+    explored(visitor, "system_net_bytes_rcvd")
+    expect(visitor.page.get_by_text("Already per second")).to_contain_text("no rate() needed")
+
+
+def test_a_query_that_errors_is_told_beside_one_that_does_not(visitor: Visitor) -> None:
+    visitor.open(f"/ui/explore?q={quote('sum(')}&q={WALKTHROUGH}")
+    expect(visitor.page.get_by_role("alert")).to_contain_text("sum(")
+    expect(visitor.page.get_by_test_id("series-count")).to_contain_text("3 series")
+
+
+def test_a_server_that_is_away_is_told_and_found_again(visitor: Visitor) -> None:
+    page = visitor.page
+    explored(visitor, WALKTHROUGH)
+    visitor.context.set_offline(True)
+    page.get_by_label("Ask again").click()
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+    expect(page.get_by_label("Query 1", exact=True)).to_be_visible()
+    visitor.context.set_offline(False)
+    page.get_by_label("Ask again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_the_catalogue_finds_and_explains(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/ui/metrics")
+    page.get_by_label("Search metrics").fill("app.req")
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^1 metric, 3 series"))
+    page.get_by_role("button", name="app_requests").click()
+    expect(page.get_by_role("cell", name=", ".join(HOSTS), exact=True)).to_be_visible()
+    page.get_by_role("link", name="Explore", exact=True).last.click()
+    expect(page.get_by_test_id("series-count")).to_contain_text("3 series")
+
+
+def told(instance: Instance) -> None:
+    """Send what an Agent tells besides series: its host, a service check that fails, an event."""
+    now_s = int(time.time())
+    key = {"DD-API-KEY": instance.key(), "content-type": "application/json"}
+    host = {
+        "internalHostname": "web-1",
+        "agentVersion": "7.71.2",
+        "os": "linux",
+        "meta": {"hostname": "web-1", "host_aliases": ["i-0abc"]},
+        "host-tags": {"system": ["role:frontend"]},
+    }
+    check = {"check": "http.can_connect", "host_name": "web-1", "timestamp": now_s, "tags": ["url:example"]}
+    runs = [{**check, "timestamp": now_s - 60, "status": 0}, {**check, "status": 2, "message": "timed out"}]
+    event = {"title": "Deployed 4.2", "text": "by the pipeline", "host": "web-1", "tags": ["env:prod"]}
+    for path, body in {"/intake": host, "/api/v1/check_run": runs, "/api/v1/events": event}.items():
+        assert instance.send("POST", path, json.dumps(body).encode(), key).status == 202, path
+
+
+def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
+    page = visitor.page
+    told(visitor.instance)
+    visitor.open("/ui/hosts?search=role:frontend")
+    expect(page.get_by_role("status")).to_have_text("1 host")
+    page.get_by_role("link", name="web-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("web-1")
+    for fact in ("7.71.2", "i-0abc", "role:frontend", "timed out"):
+        expect(page.locator("main")).to_contain_text(fact)
+    expect(page.get_by_label("CPU", exact=True).first).to_be_visible()
+    expect(page.get_by_label("Disks", exact=True)).to_be_hidden()  # nobody sent one
+    visitor.open("/ui/checks?status=critical")
+    expect(page.get_by_role("status")).to_have_text("1 check")
+    page.get_by_role("button", name="http.can_connect").click()
+    expect(page.get_by_role("dialog").get_by_role("row")).to_have_count(2)
+    visitor.open("/ui/events?query=pipeline")
+    expect(page.get_by_role("article").first).to_contain_text("Deployed 4.2")
+    page.get_by_label("Search events").fill("nothing of the kind")
+    expect(page.get_by_text("No event in this time.")).to_be_visible()
+
+
+def test_the_books_tell_what_was_refused_and_what_is_kept(stranger: Visitor) -> None:
+    instance, page = stranger.instance, stranger.page
+    key = {"DD-API-KEY": instance.key("quiet")}
+    assert instance.send("POST", "/api/v1/series", b"nonsense", key).status == 400
+    assert instance.send("POST", "/api/v9/unheard-of", b"payload", key).status == 202
+    stranger.log_in("quiet")
+    page.keyboard.press("Alt+l")
+    expect(page.get_by_role("row", name=re.compile("unknown – payloads"))).to_contain_text("undecodable: 1")
+    kept = page.get_by_role("row", name=re.compile("other 1"))
+    expect(kept).to_be_visible()
+    page.get_by_role("button", name="Replay").click()
+    expect(kept).to_be_visible()  # nothing understands it yet
+
+
+def test_the_operator_sees_every_tenant_and_nobody_else_does(stranger: Visitor, visitor: Visitor) -> None:
+    visitor.open("/ui/tenants")
+    expect(visitor.page.get_by_text("for whoever logs in with the key of tenant system")).to_be_visible()
+    expect(visitor.page.get_by_role("link", name="Tenants")).to_have_count(0)
+    stranger.log_in("system")
+    page = stranger.page
+    page.get_by_role("link", name="Tenants").click()
+    for tenant in ("default", "quiet", "system"):
+        expect(page.get_by_role("link", name=tenant, exact=True)).to_be_visible()
+    stored = page.get_by_role("row", name=re.compile("^default")).get_by_role("cell").nth(2)
+    expect(stored).not_to_have_text("0", timeout=40_000)  # the server looks at itself every 10 s
+    expect(page.get_by_role("row", name="metric_retention_days 30")).to_be_visible()
+
+
+def test_dark_stays_dark(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/ui/metrics")
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-mantine-color-scheme", "light")
+    page.get_by_role("heading", level=1).click()
+    page.keyboard.press("d")
+    expect(root).to_have_attribute("data-mantine-color-scheme", "dark")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background)[:3])) < 80
+    page.reload()
+    expect(root).to_have_attribute("data-mantine-color-scheme", "dark")
+
+
+def test_every_page_is_reached_by_keyboard(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/ui/start")
+    page.get_by_role("heading", level=1).wait_for()
+    for letter, name in {
+        "m": "Metrics",
+        "d": "Dashboards",
+        "h": "Hosts",
+        "c": "Service checks",
+        "v": "Events",
+        "e": "Explore",
+        "s": "Point your Agents here",
+    }.items():
+        page.keyboard.press(f"Alt+{letter}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    page.keyboard.press("Shift+?")
+    expect(page.get_by_role("dialog")).to_contain_text("Dark or light")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_dashboard_is_uploaded_edited_starred_and_deleted(visitor: Visitor) -> None:
+    page = visitor.page
+    panels = [
+        {
+            "id": 1,
+            "type": "stat",
+            "title": "Load",
+            "targets": [{"refId": "A", "expr": 'system_load_1{instance="$host"}'}],
+        },
+        {"id": 2, "type": "nodeGraph", "title": "Graph", "targets": []},
+        {"id": 3, "type": "timeseries", "title": "Broken", "targets": [{"refId": "A", "expr": "sum("}]},
+    ]
+    variable = {"name": "host", "type": "query", "query": "label_values(system_load_1, instance)", "sort": 1}
+    document = {"uid": "mine", "title": "Mine", "templating": {"list": [variable]}, "panels": panels}
+    visitor.open("/ui/dashboards")
+    with page.expect_file_chooser() as choosing:
+        page.get_by_role("button", name="Upload Grafana's JSON").click()
+    choosing.value.set_files(
+        {"name": "a.json", "mimeType": "application/json", "buffer": json.dumps(document).encode()}
+    )
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mine")
+    expect(page.get_by_role("combobox", name="host")).to_have_value("web-1")
+    expect(page.get_by_label("Load", exact=True).locator(".stat-value")).to_have_text(re.compile(r"^[123](\.\d+)?$"))
+    expect(page.get_by_label("Graph", exact=True)).to_contain_text("panels of type nodeGraph")
+    expect(page.get_by_label("Broken", exact=True).get_by_role("alert")).to_be_visible()
+    page.get_by_label("Favourite").click()
+    page.get_by_role("button", name="JSON").click()
+    text = page.get_by_label("JSON", exact=True)
+    text.fill('{"title": "Mine"}')
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("`panels` must be a list")
+    text.fill(json.dumps({**document, "title": "Changed"}))
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Changed")
+    visitor.open("/ui/dashboards")
+    expect(page.get_by_role("row").first).to_contain_text("Changed")
+    page.get_by_role("link", name="Changed").click()
+    page.get_by_role("button", name="JSON").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dashboards")
+    expect(page.get_by_role("link", name="Changed")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [(b"{", "this is not JSON"), (b"[]", "a JSON object"), (b'{"title": "x"}', "`panels` must be a list")],
+)
+def test_a_malformed_dashboard_is_told(visitor: Visitor, file: bytes, says: str) -> None:
+    page = visitor.page
+    visitor.open("/ui/dashboards")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.json", "mimeType": "application/json", "buffer": file}
+    )
+    expect(page.get_by_role("alert")).to_contain_text(says)
+    expect(page.get_by_role("link", name="Hosts overview")).to_be_visible()
+
+
+def test_the_hosts_dashboard_shows_every_host(visitor: Visitor) -> None:
+    visitor.open("/ui/dashboards/opstrace-hosts")
+    expect(visitor.page.get_by_label("Busiest now: CPU").first.locator(".bar-name")).to_have_count(len(HOSTS))
+    expect(visitor.page.locator("[aria-label='Hosts'][data-panel=table] tbody tr")).to_have_count(len(HOSTS))
+    expect(visitor.page.get_by_role("alert")).to_have_count(0)
+
+
+PLACES = (
+    "/ui/start",
+    f"/ui/explore?q={WALKTHROUGH}",
+    f"/ui/explore?q={WALKTHROUGH}&tab=table",
+    "/ui/metrics?metric=app_requests",
+    "/ui/dashboards",
+    "/ui/dashboards/opstrace-hosts",
+    "/ui/hosts",
+    "/ui/hosts/web-1",
+    "/ui/checks",
+    "/ui/losses",
+)
+
+
+# What differs in the dark is colours, and these have all of them.
+COLOURED = PLACES[:2] + PLACES[5:6]
+
+
+@pytest.mark.parametrize(("scheme", "places"), [("light", PLACES), ("dark", COLOURED)])
+def test_nothing_keeps_people_out(
+    browser: Browser, instance: Instance, traffic: Traffic, scheme: str, places: tuple[str, ...]
+) -> None:
+    """axe has no serious finding, the policy was broken by nothing, and nobody else was asked for anything."""
+    with visiting(browser, instance, scheme) as visitor:
+        page = visitor.page
+        told(instance)
+        visitor.open("/")
+        page.get_by_label("API key of a tenant").wait_for()
+        found = {"/": findings(page)}
+        visitor.log_in()
+        visitor.faults.clear()
+        for path in places:
+            visitor.open(path)
+            page.locator("main table, main .chart, pre").first.wait_for()
+            found[path] = findings(page)
+        assert {path: some for path, some in found.items() if some} == {}
+        assert visitor.faults == []
+        assert visitor.elsewhere == set()
+
+
+def findings(page: Page) -> list[str]:
+    """Return axe's serious and critical findings, each with the first place it was found at."""
+    page.evaluate(axe())
+    violations = page.evaluate("axe.run().then(result => result.violations)")
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary'][:200]}"
+        for one in violations
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_the_first_page_is_small(stranger: Visitor) -> None:
+    sizes: dict[str, int] = {}
+    stranger.page.on(
+        "requestfinished",
+        lambda request: (
+            sizes.update({request.url: request.sizes()["responseBodySize"]})
+            if request.resource_type == "script"
+            else None
+        ),
+    )
+    stranger.log_in()
+    stranger.page.get_by_test_id("checklist").wait_for()
+    assert 0 < sum(sizes.values()) <= MOST_JAVASCRIPT_BYTES
+
+
+def test_the_overviews_top_left_panel_shows_the_rate_that_was_sent(stranger: Visitor, traffic: Traffic) -> None:
+    stranger.log_in("system")
+    stranger.open("/ui/dashboards/opstrace-dd-api-overview?var-tenant=default&from=now-5m&refresh=5")
+    panel = stranger.page.locator(".panel").first
+    expect(panel).to_contain_text("Series POSTs per second, by status")
+    accepted = panel.locator("table.legend tr", has=stranger.page.get_by_text("202", exact=True))
+    most = accepted.locator(".figure").last
+    expect(most).to_have_text(re.compile(r"^[34](\.\d+)? req/s$"), timeout=60_000)
+    shown = float(most.inner_text().partition(" ")[0])
+    assert shown == pytest.approx(POSTS_PER_S, rel=0.25)
+    assert set(traffic.statuses) == {202}
+    heat_map = stranger.page.locator("[data-panel=heatmap] canvas")
+    expect(heat_map).to_have_attribute("aria-label", re.compile("buckets over time"))
+    stranger.page.get_by_label("Tenant", exact=True).first.click()
+    options = stranger.page.get_by_role("option")
+    expect(options).to_have_text(["All", "default", "quiet", "system"])

@@ -1,0 +1,94 @@
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from opstrace import grafana, startup
+from opstrace.config import Config
+from opstrace.errors import InstanceError
+from opstrace.instance import Instance
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+    """An instance with two tenants beside `system`, and their token files."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    return startup.prepare("demo", Config(tenants=("alpha", "beta")), tmp_path, rewrite_tokens=True)
+
+
+def provisioned(instance: Instance, directory: Path) -> list[dict[str, object]]:
+    grafana.provision(instance, directory)
+    document = yaml.safe_load((directory / "datasources" / "opstrace.yaml").read_text())
+    assert document["apiVersion"] == 1
+    found: list[dict[str, object]] = document["datasources"]
+    return found
+
+
+def test_every_tenant_has_a_data_source_with_its_key_and_the_certificate(instance: Instance, tmp_path: Path) -> None:
+    first, *others = provisioned(instance, tmp_path / "provisioning")
+    assert (first["name"], first["isDefault"]) == ("metrics", True)
+    assert [(other["name"], other["isDefault"]) for other in others] == [
+        ("metrics-beta", False),
+        ("metrics-system", False),
+    ]
+    assert instance.trust_anchor_file is not None
+    for tenant, source in zip(("alpha", "beta", "system"), (first, *others), strict=True):
+        assert source["url"] == "https://localhost:8443/prometheus"
+        assert source["secureJsonData"] == {
+            "basicAuthPassword": (tmp_path / f"tenant-api-token-{tenant}").read_text(),
+            "tlsCACert": instance.trust_anchor_file.read_text(),
+        }
+
+
+def test_keys_are_no_business_of_others(instance: Instance, tmp_path: Path) -> None:
+    """The command's umask keeps everything to its user; here the group may read: Grafana's, if its owner wants."""
+    before = os.umask(0o077)
+    try:
+        provisioned(instance, tmp_path / "provisioning")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "provisioning").rglob("*"):
+        wanted = 0o750 if path.is_dir() else 0o640
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+def test_dashboards_lie_where_grafana_is_told_and_ask_the_tenant_they_are_about(
+    instance: Instance, tmp_path: Path
+) -> None:
+    directory = tmp_path / "provisioning"
+    sources = {source["uid"]: source["name"] for source in provisioned(instance, directory)}
+    (provider,) = yaml.safe_load((directory / "dashboards" / "opstrace.yaml").read_text())["providers"]
+    found = [json.loads(path.read_text()) for path in sorted(Path(provider["options"]["path"]).iterdir())]
+    assert len(found) == 7
+    for document in found:
+        (variable,) = [one for one in document["templating"]["list"] if one["type"] == "datasource"]
+        chosen = variable["current"]
+        assert sources[chosen["value"]] == chosen["text"]
+        assert chosen["text"] == ("metrics-system" if "tenant:system" in document["tags"] else "metrics")
+
+
+def test_grafana_may_see_the_directory_elsewhere(instance: Instance, tmp_path: Path) -> None:
+    grafana.provision(instance, tmp_path / "here", Path("/etc/grafana/provisioning"), "https://demo.localhost:8443")
+    (provider,) = yaml.safe_load((tmp_path / "here" / "dashboards" / "opstrace.yaml").read_text())["providers"]
+    assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/opstrace"
+    sources = yaml.safe_load((tmp_path / "here" / "datasources" / "opstrace.yaml").read_text())["datasources"]
+    assert {source["url"] for source in sources} == {"https://demo.localhost:8443/prometheus"}
+
+
+def test_a_tenant_whose_key_is_lost_is_left_out_and_told(instance: Instance, tmp_path: Path) -> None:
+    (tmp_path / "tenant-api-token-alpha").unlink()
+    written = grafana.provision(instance, tmp_path / "provisioning")
+    assert (written.tenants, written.keyless) == (["beta", "system"], ["alpha"])
+    for name in ("beta", "system"):
+        (tmp_path / f"tenant-api-token-{name}").unlink()
+    with pytest.raises(InstanceError, match="no tenant's token file"):
+        grafana.provision(instance, tmp_path / "provisioning")
+
+
+def test_a_place_that_cannot_be_written_is_told(instance: Instance, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InstanceError, match="cannot write"):
+        grafana.provision(instance, tmp_path / "file")

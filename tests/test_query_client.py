@@ -1,0 +1,106 @@
+"""How answers are shown, and the command against a running instance."""
+
+import json
+import math
+import re
+import time
+
+import pytest
+
+from end_to_end.instance import Instance, running
+from end_to_end.remote_write import HEADERS_V1, snappy, write_request
+from opstrace.query_client import line, series_name, step_of, table
+
+
+def test_a_line_goes_from_the_lowest_to_the_highest() -> None:
+    assert line([(n, n) for n in range(8)]) == "▁▂▃▄▅▆▇█"
+    assert line([(0, 5), (1, 5)]) == "▁▁"
+    assert line([(0, 1), (1, math.nan), (2, 3)]) == "▁ █"
+    assert line([(0, 1), (10, 2), (100, 3)], width=3) == "▁ █"
+    assert len(line([(n, n % 7) for n in range(1000)])) == 60
+    assert line([(7, math.inf)]) == " "
+
+
+def test_steps() -> None:
+    assert step_of(3_600_000, None) == 60_000
+    assert step_of(1000, None) == 1000
+    assert step_of(100_000, None) == 2000
+    assert step_of(3_600_000, 15_000) == 15_000
+
+
+def test_names_are_promqls() -> None:
+    assert series_name({"__name__": "up", "b": 'q"', "a": "ä"}) == 'up{a="ä", b="q\\""}'
+    assert series_name({"__name__": "up"}) == "up"
+    assert series_name({}) == "{}"
+
+
+def test_tables() -> None:
+    vector = {
+        "resultType": "vector",
+        "result": [{"metric": {"n": str(n)}, "value": [0, "1.23456789"]} for n in range(3)],
+    }
+    assert table(vector, 2) == [
+        ["SERIES", "VALUE"],
+        ['{n="0"}', "1.23457"],
+        ['{n="1"}', "1.23457"],
+        ["… 1 more; --limit shows them", ""],
+    ]
+    assert table({"resultType": "scalar", "result": [0, "7"]}, 9) == [["VALUE"], ["7"]]
+    histogram = {"metric": {}, "histogram": [0, {"count": "3", "sum": "4.5", "buckets": []}]}
+    assert table({"resultType": "vector", "result": [histogram]}, 9)[1] == ["{}", "count 3, sum 4.5"]
+    matrix = {"metric": {"a": "b"}, "values": [[0, "1"], [1, "NaN"], [2, "3"]]}
+    nothing = {"metric": {}, "values": [[0, "NaN"]]}
+    assert table({"resultType": "matrix", "result": [matrix, nothing]}, 9)[1:] == [
+        ['{a="b"}', "1", "3", "3", "▁ █"],
+        ["{}", "-", "-", "nan", ""],
+    ]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Instance:
+    with running(tmp_path_factory.mktemp("query"), "asked", {"tenants": ["default", "other"]}) as instance:
+        at_ms = int(time.time()) * 1000
+        samples = [{"timestamp": at_ms - 60_000 * n, "value": 5 - n} for n in range(5)]
+        body = write_request({"timeseries": [{"labels": {"__name__": "shown", "a": "b"}, "samples": samples}]})
+        headers = {**HEADERS_V1, "DD-API-KEY": instance.key()}
+        assert instance.send("POST", "/prometheus/api/v1/write", snappy(body), headers).status == 204
+        yield instance  # type: ignore[misc]
+
+
+def test_the_value_now(asked: Instance) -> None:
+    """Without a name, as there is one instance."""
+    assert asked.run("query", "shown * 2").stdout.splitlines() == ["SERIES   VALUE", '{a="b"}  10']
+    assert json.loads(asked.run("query", "shown", "asked", "--json").stdout)["data"]["result"][0]["value"][1] == "5"
+
+
+def test_over_a_range(asked: Instance) -> None:
+    shown = asked.run("query", "shown", "--range", "10m", "--step", "1m").stdout.splitlines()
+    assert shown[0].split() == ["SERIES", "MIN", "MAX", "LAST", "OVER", "TIME"]
+    assert shown[1].startswith('shown{a="b"}')
+    assert shown[1].split()[1] == "1"
+
+
+def test_tenants_are_apart(asked: Instance) -> None:
+    assert asked.run("query", "shown", "--tenant", "other").stdout.splitlines() == ["SERIES  VALUE"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["up +"], 1, "bad_data: .*parse error"),
+        (["up", "nowhere"], 1, "nowhere"),
+        (["up", "--tenant", "nobody"], 1, "no tenant nobody"),
+        (["up", "--range", "soon"], 1, "soon"),
+        (["up", "--step", "1m"], 2, "--step needs --range"),
+    ],
+)
+def test_what_goes_wrong_is_said(arguments: list[str], code: int, reason: str, asked: Instance) -> None:
+    done = asked.run("query", *arguments, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert re.search(reason, done.stderr)
+
+
+def test_remarks_go_to_standard_error(asked: Instance) -> None:
+    done = asked.run("query", "rate(shown[5m])")
+    assert "might not be a counter" in done.stderr
+    assert "might not be" not in done.stdout

@@ -1,0 +1,173 @@
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from opstrace.access import Access
+from opstrace.errors import QueryUnauthorized
+from opstrace.tenants import Keyring, key_digest
+from opstrace.web.sessions import (
+    FAILED_LOGIN_WINDOW_S,
+    MAX_FAILED_LOGINS,
+    MAX_SESSIONS,
+    SESSION_S,
+    Sessions,
+    TooManyLogins,
+)
+
+ONE, TWO, UNKNOWN = "1" * 32, "2" * 32, "3" * 32
+ACCESS = Access(Keyring({"one": [key_digest(ONE)], "two": [key_digest(TWO)]}), "demo.localhost")
+HOST = "demo.localhost:8443"
+OWN = {"sec-fetch-site": "same-origin"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(clock: Clock) -> Sessions:
+    return Sessions(ACCESS, "demo", clock)
+
+
+def request(method: str = "GET", client: str = "192.0.2.1", scheme: str = "https", **headers: str) -> Request:
+    named = {"host": HOST, **{name.replace("_", "-").lower(): value for name, value in headers.items()}}
+    return Request(
+        {
+            "type": "http",
+            "method": method,
+            "scheme": scheme,
+            "path": "/ui/session",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in named.items()],
+            "client": (client, 4711),
+            "server": ("127.0.0.1", 8443),
+        }
+    )
+
+
+def cookie_of(sessions: Sessions, key: str = ONE) -> str:
+    """Log in and return what the browser shows from now on."""
+    response = Response()
+    sessions.log_in(request("POST", sec_fetch_site="same-origin", dd_api_key=key), response)
+    return response.headers["set-cookie"].partition(";")[0]
+
+
+def tenant(sessions: Sessions, asked: Request) -> str:
+    return sessions.tenant(asked, QueryUnauthorized).name
+
+
+def test_a_cookie_stands_for_the_key_it_was_given_for(sessions: Sessions) -> None:
+    one, two = cookie_of(sessions, ONE), cookie_of(sessions, TWO)
+    assert tenant(sessions, request(cookie=one)) == "one"
+    assert tenant(sessions, request("POST", cookie=two, **OWN)) == "two"
+
+
+def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_connections(sessions: Sessions) -> None:
+    secure, plain = Response(), Response()
+    sessions.log_in(request("POST", sec_fetch_site="same-origin", dd_api_key=ONE), secure)
+    sessions.log_in(request("POST", scheme="http", sec_fetch_site="same-origin", dd_api_key=ONE), plain)
+    attributes = {part.strip().lower() for part in secure.headers["set-cookie"].split(";")}
+    assert {"httponly", "samesite=strict", "secure", "path=/", f"max-age={int(SESSION_S)}"} <= attributes
+    assert "secure" not in plain.headers["set-cookie"].lower()
+    assert ONE not in secure.headers["set-cookie"]
+
+
+def test_a_key_counts_before_a_cookie(sessions: Sessions) -> None:
+    assert tenant(sessions, request(cookie=cookie_of(sessions, ONE), dd_api_key=TWO)) == "two"
+    with pytest.raises(QueryUnauthorized):
+        tenant(sessions, request(cookie=cookie_of(sessions, ONE), dd_api_key=UNKNOWN))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {"sec_fetch_site": "same-site"}),  # another port or subdomain
+        ("POST", {"sec_fetch_site": "cross-site"}),
+        ("GET", {"sec_fetch_site": "same-site"}),
+        ("POST", {"sec_fetch_site": "none"}),
+        ("POST", {"origin": "https://demo.localhost:9999"}),
+        ("PUT", {"origin": "null"}),
+        ("DELETE", {}),
+    ],
+)
+def test_a_cookie_shown_by_another_origins_page_is_refused(
+    sessions: Sessions, method: str, headers: dict[str, str]
+) -> None:
+    asked = request(method, cookie=cookie_of(sessions), **headers)
+    with pytest.raises(QueryUnauthorized, match="this server's own pages only"):
+        tenant(sessions, asked)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("PUT", {"sec_fetch_site": "same-origin"}),
+        ("GET", {"sec_fetch_site": "none"}),
+        ("PUT", {"origin": f"https://{HOST}"}),
+        ("GET", {}),
+    ],
+)
+def test_our_own_pages_may_do_everything(sessions: Sessions, method: str, headers: dict[str, str]) -> None:
+    assert tenant(sessions, request(method, cookie=cookie_of(sessions), **headers)) == "one"
+
+
+def test_a_session_ends_by_logout_and_by_time(sessions: Sessions, clock: Clock) -> None:
+    first, second = cookie_of(sessions), cookie_of(sessions)
+    response = Response()
+    sessions.log_out(request("DELETE", cookie=first), response)
+    assert "max-age=0" in response.headers["set-cookie"].lower()
+    with pytest.raises(QueryUnauthorized):
+        tenant(sessions, request(cookie=first))
+    assert tenant(sessions, request(cookie=second)) == "one"
+    clock.now_s += SESSION_S
+    with pytest.raises(QueryUnauthorized):
+        tenant(sessions, request(cookie=second))
+
+
+def test_a_session_ends_with_its_key(sessions: Sessions) -> None:
+    one, two = cookie_of(sessions, ONE), cookie_of(sessions, TWO)
+    before = ACCESS.keyring
+    try:
+        ACCESS.keyring = Keyring({"one": [], "two": [key_digest(TWO)]})
+        with pytest.raises(QueryUnauthorized):
+            tenant(sessions, request(cookie=one))
+        assert tenant(sessions, request(cookie=two)) == "two"
+    finally:
+        ACCESS.keyring = before
+
+
+def test_the_oldest_session_makes_room(sessions: Sessions) -> None:
+    first, second = cookie_of(sessions), cookie_of(sessions)
+    for _ in range(MAX_SESSIONS - 1):
+        cookie_of(sessions)
+    with pytest.raises(QueryUnauthorized):
+        tenant(sessions, request(cookie=first))
+    assert tenant(sessions, request(cookie=second)) == "one"
+
+
+def test_wrong_keys_make_one_client_wait_and_no_other(sessions: Sessions, clock: Clock) -> None:
+    def log_in(key: str, client: str = "192.0.2.1") -> None:
+        sessions.log_in(request("POST", client, sec_fetch_site="same-origin", dd_api_key=key), Response())
+
+    for _ in range(MAX_FAILED_LOGINS):
+        with pytest.raises(QueryUnauthorized):
+            log_in(UNKNOWN)
+    with pytest.raises(TooManyLogins):
+        log_in(ONE)
+    log_in(ONE, "192.0.2.2")
+    clock.now_s += FAILED_LOGIN_WINDOW_S
+    log_in(ONE)
+
+
+def test_another_origins_page_cannot_log_in(sessions: Sessions) -> None:
+    with pytest.raises(QueryUnauthorized, match="own page"):
+        sessions.log_in(request("POST", sec_fetch_site="cross-site", dd_api_key=ONE), Response())

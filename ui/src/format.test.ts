@@ -1,0 +1,31 @@
+import { expect, it } from "vitest";
+
+import { counted, formatOf } from "./format";
+
+it.each([
+  ["", 0, "0"],
+  ["", 1234, "1.23 k"],
+  ["", 0.00123, "0.00123"],
+  ["", 12_345_678, "12.35 M"],
+  ["byte", 512, "512 B"],
+  ["bytes", 1536, "1.5 KiB"],
+  ["bytes", 3 * 1024 ** 3, "3 GiB"],
+  ["decbytes", 1500, "1.5 kB"],
+  ["Bps", 2_500_000, "2.5 MB/s"],
+  ["percent", 42.123, "42.12 %"],
+  ["percentunit", 0.4212, "42.12 %"],
+  ["second", 0.0042, "4.2 ms"],
+  ["s", 7200, "2 h"],
+  ["millisecond", 1500, "1.5 s"],
+  ["byte/second", 2048, "2 KiB/s"],
+  ["request/second", 12, "12 request/s"],
+  ["suffix:KiB/s", 5, "5 KiB/s"],
+  ["shard", 3, "3 shard"],
+  ["", Number.NaN, "NaN"],
+  ["byte", Infinity, "+∞"],
+  ["", -1500, "-1.5 k"],
+])("%j of %d", (unit, value, text) => expect(formatOf(unit)(value)).toBe(text));
+
+it("things are counted in words", () => {
+  expect([counted(1, "host"), counted(1234, "host"), counted(1, "series"), counted(2, "series")]).toEqual(["1 host", "1,234 hosts", "1 series", "2 series"]);
+});

@@ -1,0 +1,193 @@
+// The catalogue: every metric by both of its names, and what it costs.
+
+import { Anchor, Group, Select, Stack, Table, Text, TextInput, Title, UnstyledButton } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { Link } from "wouter";
+
+import { useAddress } from "../address";
+import { addressed, get } from "../api";
+import { counted } from "../format";
+import { ago } from "../time";
+import { Trouble } from "../Trouble";
+
+interface Entry {
+  name: string;
+  datadog_name: string;
+  type: string;
+  unit: string;
+  interval_s: number;
+  source: string;
+  series: number;
+  hosts: number;
+  last_day_s: number;
+}
+
+interface Detail {
+  labels: { label: string; values: number; series: number; examples: string[] }[];
+  last_seen_s: number | null;
+}
+
+const MOST_ROWS = 300;
+const DAYS = [
+  { value: "1", label: "Last 24 hours" },
+  { value: "7", label: "Last 7 days" },
+  { value: "30", label: "Last 30 days" },
+];
+
+type Order = "series" | "name" | "hosts";
+const ORDERS: Record<Order, (one: Entry, other: Entry) => number> = {
+  series: (one, other) => other.series - one.series,
+  hosts: (one, other) => other.hosts - one.hosts,
+  name: (one, other) => one.name.localeCompare(other.name),
+};
+
+export default function Metrics() {
+  const address = useAddress();
+  const [search, days, open] = [address.one("search"), address.one("days", "1"), address.one("metric")];
+  const order = address.one("sort", "series") as Order;
+  const { data, error, isPending } = useQuery({
+    queryKey: ["catalogue", days],
+    queryFn: () => get<{ metrics: Entry[]; more: boolean }>("/admin/metrics", { days }),
+    staleTime: 30_000,
+  });
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = useMemo(() => {
+    const matches = (entry: Entry) => {
+      const text = `${entry.name} ${entry.datadog_name} ${entry.type} ${entry.unit} ${entry.source}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    };
+    return (data?.metrics ?? []).filter(matches).sort(ORDERS[order] ?? ORDERS.series);
+  }, [data, search, order]);
+  const series = found.reduce((sum, entry) => sum + entry.series, 0);
+
+  const head = (name: Order, label: string, right = false) => (
+    <Table.Th ta={right ? "right" : undefined} aria-sort={order === name ? (name === "name" ? "ascending" : "descending") : undefined}>
+      <UnstyledButton fw={700} fz="inherit" onClick={() => address.change({ sort: name === "series" ? null : name }, true)}>
+        {label}
+        {order === name && " ↓"}
+      </UnstyledButton>
+    </Table.Th>
+  );
+
+  return (
+    <Stack gap="sm">
+      <Title order={1} size="h3">
+        Metrics
+      </Title>
+      <Group>
+        <TextInput
+          type="search"
+          aria-label="Search metrics"
+          placeholder="Search: name, type, unit …"
+          w={360}
+          value={search}
+          onChange={(event) => address.change({ search: event.currentTarget.value }, true)}
+        />
+        <Select
+          aria-label="Days"
+          data={DAYS}
+          value={days}
+          allowDeselect={false}
+          onChange={(value) => address.change({ days: value === "1" ? null : value }, true)}
+        />
+        <Text size="sm" c="dimmed" role="status">
+          {isPending ? "…" : `${counted(found.length, "metric")}, ${counted(series, "series")}`}
+          {data?.more && "; there are more metrics than are listed"}
+        </Text>
+      </Group>
+      {error && <Trouble error={error} />}
+      {data && !data.metrics.length && <Text c="dimmed">Nothing has been sent in this time.</Text>}
+      {found.length > 0 && (
+        <Table.ScrollContainer minWidth={700} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Metrics" } }}>
+          <Table striped highlightOnHover fz="sm" verticalSpacing={4}>
+            <Table.Thead>
+              <Table.Tr>
+                {head("name", "PromQL name")}
+                <Table.Th>Datadog name</Table.Th>
+                <Table.Th>type</Table.Th>
+                <Table.Th>unit</Table.Th>
+                <Table.Th ta="right">interval</Table.Th>
+                {head("hosts", "hosts", true)}
+                {head("series", "series", true)}
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {found.slice(0, MOST_ROWS).map((entry) => (
+                <Row key={entry.name} entry={entry} days={days} open={open === entry.name} onToggle={() => address.change({ metric: open === entry.name ? null : entry.name }, true)} />
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
+      )}
+      {found.length > MOST_ROWS && <Text c="dimmed">The first {MOST_ROWS}; search for the others.</Text>}
+    </Stack>
+  );
+}
+
+function Row({ entry, days, open, onToggle }: { entry: Entry; days: string; open: boolean; onToggle: () => void }) {
+  return (
+    <>
+      <Table.Tr>
+        <Table.Td>
+          <UnstyledButton className="mono" aria-expanded={open} onClick={onToggle}>
+            {open ? "▾" : "▸"} {entry.name}
+          </UnstyledButton>
+        </Table.Td>
+        <Table.Td className="mono">{entry.datadog_name}</Table.Td>
+        <Table.Td>{entry.type || "–"}</Table.Td>
+        <Table.Td>{entry.unit || "–"}</Table.Td>
+        <Table.Td ta="right">{entry.interval_s ? `${entry.interval_s} s` : "–"}</Table.Td>
+        <Table.Td ta="right">{entry.hosts.toLocaleString()}</Table.Td>
+        <Table.Td ta="right">{entry.series.toLocaleString()}</Table.Td>
+      </Table.Tr>
+      {open && (
+        <Table.Tr>
+          <Table.Td colSpan={7}>
+            <Costs entry={entry} days={days} />
+          </Table.Td>
+        </Table.Tr>
+      )}
+    </>
+  );
+}
+
+function Costs({ entry, days }: { entry: Entry; days: string }) {
+  const { data, error } = useQuery({
+    queryKey: ["catalogue", entry.name, days],
+    queryFn: () => get<Detail>(`/admin/metrics/${encodeURIComponent(entry.name)}`, { days }),
+  });
+  if (error) return <Trouble error={error} />;
+  if (!data) return <Text c="dimmed">…</Text>;
+  return (
+    <Stack gap="xs" p="xs" maw={900}>
+      <Group>
+        <Anchor component={Link} href={addressed("/ui/explore", { q: entry.name })} underline="always">
+          Explore
+        </Anchor>
+        <Text size="sm">Last point: {data.last_seen_s === null ? "none in this time" : ago(data.last_seen_s, Date.now() / 1000)}</Text>
+        <Text size="sm">Source: {entry.source || "–"}</Text>
+      </Group>
+      <Table fz="sm" withRowBorders={false} verticalSpacing={2}>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>label</Table.Th>
+            <Table.Th ta="right">values</Table.Th>
+            <Table.Th ta="right">in series</Table.Th>
+            <Table.Th>such as</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {data.labels.map((label) => (
+            <Table.Tr key={label.label}>
+              <Table.Td className="mono">{label.label}</Table.Td>
+              <Table.Td ta="right">{label.values.toLocaleString()}</Table.Td>
+              <Table.Td ta="right">{label.series.toLocaleString()}</Table.Td>
+              <Table.Td className="mono">{label.examples.join(", ")}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Stack>
+  );
+}

@@ -1,0 +1,119 @@
+// For the operator: what each tenant uses, and what bounds it.
+
+import { Anchor, Stack, Table, Text, Title } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+
+import { addressed, get, queryInstant } from "../api";
+import { formatOf } from "../format";
+import { number } from "../series";
+import { useVisit } from "../session";
+import { Trouble } from "../Trouble";
+
+const DAY = "24h";
+
+interface Usage {
+  head: string;
+  query: string;
+  unit: string;
+}
+
+// Of the last day, from the server's own metrics.
+const USAGE: Usage[] = [
+  { head: "requests", query: `sum by (tenant) (increase(dd_api_request_duration_seconds_count{method="POST"}[${DAY}]))`, unit: "" },
+  { head: "points stored", query: `sum by (tenant) (increase(dd_api_stored_points_total[${DAY}]))`, unit: "" },
+  { head: "points refused", query: `sum by (tenant) (increase(dd_api_refused_points_total[${DAY}]))`, unit: "" },
+  { head: "bodies refused", query: `sum by (tenant) (increase(dd_api_refused_bodies_total[${DAY}]))`, unit: "" },
+  { head: "logs stored", query: `sum by (tenant) (increase(dd_api_stored_logs_total[${DAY}]))`, unit: "" },
+  { head: "queries", query: `sum by (tenant) (increase(opstrace_query_duration_seconds_count[${DAY}]))`, unit: "" },
+  { head: "kept as it came", query: "sum by (tenant) (dd_api_kept_bytes)", unit: "bytes" },
+];
+
+type Row = Record<string, number>;
+
+async function usage(): Promise<Record<string, Row>> {
+  const now = Date.now() / 1000;
+  const answers = await Promise.all(USAGE.map(({ query }) => queryInstant(query, now)));
+  const rows: Record<string, Row> = {};
+  answers.forEach(({ result }, index) => {
+    for (const series of result) {
+      const tenant = series.metric["tenant"] ?? "";
+      rows[tenant] = { ...rows[tenant], [USAGE[index]!.head]: number(series.value?.[1] ?? "0") };
+    }
+  });
+  return rows;
+}
+
+export default function Tenants() {
+  const { tenants, operator } = useVisit();
+  const used = useQuery({ queryKey: ["usage"], queryFn: usage, enabled: operator, refetchInterval: 30_000 });
+  const settings = useQuery({
+    queryKey: ["settings"],
+    queryFn: () => get<{ data: Record<string, string> }>("/prometheus/api/v1/status/flags"),
+    enabled: operator,
+  });
+  if (!operator) return <Text c="dimmed">This page is for whoever logs in with the key of tenant system.</Text>;
+  return (
+    <Stack gap="sm">
+      <Title order={1} size="h3">
+        Tenants
+      </Title>
+      <Text size="sm" c="dimmed">
+        What each used in the last day. Who sent what, and what was lost: <Anchor component={Link} href="/ui/losses" inherit underline="always">losses</Anchor>.
+        New keys: <span className="mono">opstrace keys rotate</span>.
+      </Text>
+      {used.error && <Trouble error={used.error} />}
+      <Table.ScrollContainer minWidth={800} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Tenants" } }}>
+        <Table striped fz="sm" verticalSpacing={4}>
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>tenant</Table.Th>
+              {USAGE.map(({ head }) => (
+                <Table.Th key={head} ta="right">
+                  {head}
+                </Table.Th>
+              ))}
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {tenants.map((tenant) => (
+              <Table.Tr key={tenant}>
+                <Table.Td>
+                  <Anchor component={Link} href={addressed("/ui/dashboards/opstrace-dd-api-overview", { "var-tenant": tenant })} inherit>
+                    {tenant}
+                  </Anchor>
+                </Table.Td>
+                {USAGE.map(({ head, unit }) => (
+                  <Table.Td key={head} ta="right" className="figure">
+                    {formatOf(unit)(Math.round(used.data?.[tenant]?.[head] ?? 0))}
+                  </Table.Td>
+                ))}
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+      <Title order={2} size="h4">
+        Retention and limits
+      </Title>
+      <Text size="sm" c="dimmed">
+        Of each tenant and of the server, as the config has them.
+      </Text>
+      {settings.error && <Trouble error={settings.error} />}
+      {settings.data && (
+        <Table maw={520} fz="sm" verticalSpacing={2}>
+          <Table.Tbody>
+            {Object.entries(settings.data.data).map(([name, value]) => (
+              <Table.Tr key={name}>
+                <Table.Td className="mono">{name}</Table.Td>
+                <Table.Td ta="right" className="figure">
+                  {value}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      )}
+    </Stack>
+  );
+}
