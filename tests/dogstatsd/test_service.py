@@ -15,7 +15,7 @@ from subprocess import PIPE
 import pytest
 
 from dogstatsd.heard import HOST, T0, Sent, settings_of
-from end_to_end.instance import free_port
+from end_to_end.instance import free_ports
 from opstrace.config import Config
 from opstrace.dogstatsd import service as services
 from opstrace.dogstatsd.aggregate import Timed
@@ -68,7 +68,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 @asynccontextmanager
 async def running(room: Room) -> AsyncIterator[Running]:
-    port = free_port()
+    port = free_ports()["http_port"]
     document = {
         "enabled": True,
         "listeners": [{"url": f"udp://127.0.0.1:{port}"}],

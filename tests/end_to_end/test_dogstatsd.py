@@ -376,8 +376,10 @@ def test_a_worker_that_dies_is_replaced_and_a_stop_sends_what_is_over(heard: Hea
     wait_until(lambda: not Path(f"/proc/{worker}").exists(), 10, "the end of the worker")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.sendto(b"after.death:5|g", ("127.0.0.1", heard.sockets.udp))
-    sent_s = time.time()
-    wait_until(lambda: time.time() // BUCKET_S > sent_s // BUCKET_S, 15, "the end of a bucket")
+    context = 'opstrace_dogstatsd_contexts{tenant="default"} 1.0'
+    wait_until(lambda: context in _metrics(heard.instance), 30, "a report of the next worker")
+    read_s = time.time()
+    wait_until(lambda: time.time() // BUCKET_S > read_s // BUCKET_S, 15, "the end of a bucket")
     metrics = _metrics(heard.instance)
     assert "opstrace_dogstatsd_restarts_total 1.0" in metrics
     heard.instance.run("stop", "dogstatsd")
