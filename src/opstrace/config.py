@@ -90,7 +90,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_query_samples: Count = 50_000_000
     max_query_series: Count = 500_000
     query_timeout_s: Seconds = 120.0
-    query_concurrency: Count = 2
+    query_concurrency: Count = 4
     max_future_s: Seconds = 3600.0
     body_timeout_s: Seconds = 30.0
     # Of each tenant:

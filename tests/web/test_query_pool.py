@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from opstrace.errors import BudgetExceeded
-from opstrace.store.backend import Budget, Share
+from opstrace.errors import BudgetExceeded, QueryTimeout
+from opstrace.store.backend import Budget, Lane, Share
 from opstrace.store.embedded import Store
 from opstrace.telemetry import Telemetry
 from opstrace.web.query_pool import QueryLimits, Turns
@@ -106,6 +107,27 @@ def test_a_tenants_queries_share_a_budget() -> None:
     first.release()
     first.release()
     Budget(share=share).spend(100)
+
+
+def test_heavy_queries_go_one_by_one() -> None:
+    """A second heavy query waits for the first one's end; a light one passes; who is not wanted any more gives up."""
+    lane = Lane(1, heavy_from=10)
+    first, second, light = (Budget(lane=lane) for _ in range(3))
+    first.spend(10)
+    light.spend(9)
+    entered = threading.Event()
+    thread = threading.Thread(target=lambda: (second.spend(10), entered.set()))
+    thread.start()
+    assert not entered.wait(0.2)
+    first.release()
+    assert entered.wait(10)
+    thread.join()
+    third = Budget(lane=lane, deadline=time.monotonic())
+    with pytest.raises(QueryTimeout):
+        third.spend(10)
+    third.release()
+    second.release()
+    Budget(lane=lane).spend(10)
 
 
 @pytest.fixture

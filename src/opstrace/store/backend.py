@@ -79,6 +79,27 @@ class Share:
             )
 
 
+class Lane:
+    """The way on for heavy queries, a few at a time: they leave a core to whoever writes, and to light ones."""
+
+    def __init__(self, width: int, heavy_from: int) -> None:
+        self.heavy_from = heavy_from  # samples
+        self._places = threading.Semaphore(width)
+
+    def enter(self, waiting: "Budget") -> None:
+        """Wait for a place; raises what the budget's check raises meanwhile."""
+        while not self._places.acquire(timeout=_LOOK_S):
+            waiting.check()
+
+    def leave(self) -> None:
+        """Give the place to the next."""
+        self._places.release()
+
+
+# How often a query that waits looks whether it is still wanted.
+_LOOK_S = 0.05
+
+
 @dataclass(slots=True)
 class Budget:
     """What one query may use; `spend` and `check` raise when it is over."""
@@ -90,6 +111,8 @@ class Budget:
     samples: int = 0
     max_memory_bytes: int = 2 << 30  # of reading from the store
     share: Share | None = None
+    lane: Lane | None = None
+    in_lane: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -114,9 +137,15 @@ class Budget:
                 f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
             )
         self.check()
+        if self.lane is not None and not self.in_lane and self.samples >= self.lane.heavy_from:
+            self.lane.enter(self)
+            self.in_lane = True
 
     def release(self) -> None:
-        """Give back what the query held of its tenant's share."""
+        """Give back what the query held of its tenant's share, and its place among the heavy ones; on its end."""
+        if self.lane is not None and self.in_lane:
+            self.lane.leave()
+            self.lane = None
         if self.share is not None:
             self.share.take(-self.samples)
             self.share = None

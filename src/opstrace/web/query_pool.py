@@ -5,6 +5,7 @@ waited longest since its last turn. Within a tenant, first come, first served. U
 """
 
 import asyncio
+import os
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from opstrace.errors import QueryCanceled, QueryTimeout, TooManyQueries
-from opstrace.store.backend import Budget, Share
+from opstrace.store.backend import Budget, Lane, Share
 
 T = TypeVar("T")
 
@@ -41,8 +42,14 @@ class QueryLimits:
     concurrency: int = 4  # queries evaluated at once
     max_waiting: int = 256  # queries waiting for their turn; one more is refused
     max_tenant_waiting: int = 128  # those of one tenant
+    heavy_from_samples: int = 1_000_000  # a query that reads or computes so many is heavy
+    max_heavy: int = 0  # heavy queries evaluated at once; 0: one fewer than there are cores, and one at least
 
-    def budget(self, timeout_ms: int, share: Share | None = None) -> Budget:
+    def lane(self) -> Lane:
+        """Return the lane that heavy queries share."""
+        return Lane(self.max_heavy or max((os.cpu_count() or 1) - 1, 1), self.heavy_from_samples)
+
+    def budget(self, timeout_ms: int, share: Share | None = None, lane: Lane | None = None) -> Budget:
         """Return a fresh budget; a timeout of 0 stands for the longest allowed."""
         timeout_s = min(timeout_ms / 1000, self.timeout_s) if timeout_ms > 0 else self.timeout_s
         return Budget(
@@ -51,6 +58,7 @@ class QueryLimits:
             time.monotonic() + timeout_s,
             max_memory_bytes=self.max_memory_bytes,
             share=share,
+            lane=lane,
         )
 
 
@@ -99,11 +107,12 @@ class QueryPool:
         self._threads = ThreadPoolExecutor(limits.concurrency, thread_name_prefix="query")
         self._turns = Turns(limits.concurrency)
         self._shares: dict[str, Share] = {}
+        self._lane = limits.lane()
 
     def budget(self, tenant: str, timeout_ms: int) -> Budget:
         """Return a fresh budget of a tenant's query; a timeout of 0 stands for the longest allowed."""
         share = self._shares.setdefault(tenant, Share(self.limits.max_tenant_samples))
-        return self.limits.budget(timeout_ms, share)
+        return self.limits.budget(timeout_ms, share, self._lane)
 
     async def run(self, request: Request, tenant: str, budget: Budget, work: Callable[[], T]) -> T:
         """Return what `work` returns; raise what it raises, QueryTimeout, or QueryCanceled if the client left.
