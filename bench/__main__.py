@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from bench import families, intake, query, scale, ui
+from bench import dogstatsd, families, intake, query, scale, ui
 from bench.products import OPSTRACE, PRODUCTS, version
 from bench.report import Row, as_json, table
 
@@ -15,9 +15,12 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "idle": lambda directory, _: intake.idle(directory),
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
+    "dogstatsd": lambda directory, _: dogstatsd.rows(directory),
     "families": families.families,
-    "query": lambda directory, _: query.queries(directory),
+    "query": lambda directory, _: query.queries(directory, query.HOUR),
+    "query-day": lambda directory, _: query.queries(directory, query.DAY),
     "host_tags": lambda directory, _: query.host_tags(directory),
+    "beside": lambda directory, _: query.beside_queries(directory),
     "scale": scale.scale,
     "ui": lambda directory, _: ui.pages(directory),
 }

@@ -115,12 +115,12 @@ def acknowledgement(directory: Path) -> list[Row]:
         place.mkdir()
         with ExitStack() as stack:
             server = stack.enter_context(PRODUCTS[product](place))
-            latencies = post_paced(server, way.prefix, way.family, _paced_bodies(way, rate), rate, PACED_SENDERS)
+            latencies = post_paced(server, way.prefix, way.family, paced_bodies(way, rate), rate, PACED_SENDERS)
         slowest[product] = sorted(latencies)[int(0.99 * len(latencies))] * 1000
     return [Row("acknowledgement at 20 k series/s, p99", "ms", Better.LOWER, slowest, 300.0)]
 
 
-def _paced_bodies(way: Way, rate: float) -> list[bytes]:
+def paced_bodies(way: Way, rate: float) -> list[bytes]:
     """Return the bodies of many Agents, 500 series each, sent round and round, a point later each time."""
     start_s, agents = int(time.time()) - HOURS_BACK_S, round(rate * STEP_S)
     return [

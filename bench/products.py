@@ -55,11 +55,11 @@ def version(package: str) -> str:
 
 
 @contextmanager
-def opstrace(directory: Path) -> Iterator[Server]:
-    """Make an instance in the directory, and serve it in the foreground."""
+def opstrace(directory: Path, **others: object) -> Iterator[Server]:
+    """Make an instance in the directory, and serve it in the foreground; `others` are keys of its config."""
     command = str(Path(sys.executable).with_name("opstrace"))
     port = free_port()
-    config = {"tenants": ["default"], "http_port": port, "https_port": free_port()}
+    config = {"tenants": ["default"], "http_port": port, "https_port": free_port(), **others}
     environment = ["env", f"XDG_DATA_HOME={directory / 'data'}", command]
     token = directory / "tenant-api-token-default"
     if not token.exists():

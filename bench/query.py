@@ -1,92 +1,312 @@
-"""What asking costs: five queries over 10 k series × 1 h at 10 s, the same data and the same answers everywhere."""
+"""What asking costs: the same data and the same questions everywhere, and answers that must agree.
+
+10 k series over 1 h, a sample each 10 s, asked every 15 s; and over 24 h, a sample a minute, asked every 6 minutes.
+All products get the same remote writes.
+"""
 
 import json
 import math
-import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
-from bench.client import Spent, ask, connected, post, post_all
-from bench.intake import DATADOG_V1
-from bench.payloads import Family, OneSeries, labels
+from bench.client import Spent, ask, connected, post, post_all, post_paced
+from bench.intake import DATADOG_V1, PACED_SENDERS, paced_bodies
+from bench.payloads import WRITE, Family, OneSeries, remote_write
 from bench.process import Server
-from bench.products import API, OPSTRACE, PRODUCTS, PROMETHEUS, VICTORIA, program
+from bench.products import API, OPSTRACE, PRODUCTS, PROMETHEUS, VICTORIA
 from bench.report import Better, Row
 
 SERIES = 10_000
-SPAN_S, SCRAPE_S, STEP_S = 3600, 10, 15
-POINTS = SPAN_S // SCRAPE_S
-POINTS_A_BODY = 18
+A_SHARD = 10
 HOSTS = 100
 INTAKE = Family("/intake/", "application/json", "identity")
-SHARDS = 1000
+BOUNDS = ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "+Inf")
+SERIES_A_BODY = 2000
 OFF_GRID_S = 3  # no sample lies on a window's edge, which Prometheus 2 counts in and Prometheus 3 does not
-REPEATS = 7
+REPEATS = 5
 TOLERANCE = 1e-9
+LIGHT_MS = 20.0
+DASHBOARD = 20
+DELAY_MS = 100.0  # by which heavy queries may put an acknowledgement off
+PACED_PER_S = 40
 
-# Name → expression, target in ms. VictoriaMetrics extrapolates neither rate nor increase, so those of its answers
-# are compared for their shape only.
-QUERIES: dict[str, tuple[str, float | None]] = {
-    "10 series of 10 k": ('bench_requests{shard="7"}', 30.0),
-    "sum by (rate)": ("sum by (service) (rate(bench_requests[5m]))", None),
-    "max by (avg_over_time)": ("max by (service) (avg_over_time(bench_requests[5m]))", None),
-    "quantile by": ("quantile by (service) (0.9, bench_requests)", None),
-    "count by, filtered": ("count by (service) (bench_requests > 500)", None),
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time: how long, how dense the samples are, how far apart the steps."""
+
+    name: str
+    length_s: int
+    scrape_s: int
+    step_s: int
+    points_a_body: int
+
+    @property
+    def points(self) -> int:
+        """How many samples a series has."""
+        return self.length_s // self.scrape_s
+
+
+HOUR = Span("1 h", 3600, 10, 15, 36)
+DAY = Span("24 h", 24 * 3600, 60, 360, 96)
+
+T = TypeVar("T")
+
+# Name → expression. VictoriaMetrics extrapolates neither rate nor increase, and has steps of subqueries and
+# quantiles of its own, so those of its answers are compared for their series only.
+HEAVY: dict[str, str] = {
+    "everything": "bench_requests",
+    "sum by (rate)": "sum by (service) (rate(bench_requests[{window}]))",
+    "max by (avg_over_time)": "max by (service) (avg_over_time(bench_requests[{window}]))",
+    "max_over_time": "max_over_time(bench_requests[{window}])",
+    "topk": "topk(5, bench_requests)",
+    "quantile by": "quantile by (service) (0.9, bench_requests)",
+    "count by, filtered": "count by (service) (bench_requests > 500)",
+    "join": "bench_requests / on (service) group_left () sum by (service) (bench_requests)",
+    "subquery": "max_over_time(sum by (service) (rate(bench_requests[{window}]))[{twice}:{window}])",
+    "histogram_quantile": "histogram_quantile(0.9, sum by (service, le) (rate(bench_requests[{window}])))",
 }
+LIGHT: dict[str, str] = {"10 series of 10 k": 'bench_requests{{shard="7"}}'}
+ITS_OWN_WAY = ("rate", "subquery", "quantile", "everything", "topk", "join")
 
 
-def dataset(start_s: int, first: int, points: int) -> list[OneSeries]:
-    """Return a piece of every series: counters that grow by what their number says."""
-    return [
-        OneSeries(
-            "bench_requests",
-            f"host-{number % HOSTS:03d}",
-            [("service", f"checkout-{number % 20}"), ("shard", str(number % SHARDS)), ("pod", f"pod-{number:05d}")],
-            [(start_s + i * SCRAPE_S, float(i * (1 + number % 10))) for i in range(first, first + points)],
-        )
-        for number in range(SERIES)
-    ]
+def dataset(span: Span, start_s: int, first: int) -> Iterator[list[OneSeries]]:
+    """Yield a piece of every series, a body's worth at a time: counters that grow by what their number says."""
+    places = range(first, min(first + span.points_a_body, span.points))
+    for low in range(0, SERIES, SERIES_A_BODY):
+        yield [
+            OneSeries(
+                "bench_requests",
+                f"host-{number % HOSTS:03d}",
+                [
+                    ("service", f"checkout-{number // A_SHARD % 20}"),
+                    ("shard", str(number // A_SHARD)),
+                    ("pod", f"pod-{number:05d}"),
+                    ("le", BOUNDS[number % A_SHARD]),
+                ],
+                # No two are alike: which of two equal ones is the largest, each product says for itself.
+                [(start_s + i * span.scrape_s, float(i * (1 + number % A_SHARD)) + number / 16384) for i in places],
+            )
+            for number in range(low, low + SERIES_A_BODY)
+        ]
 
 
-def queries(directory: Path) -> list[Row]:
+def queries(directory: Path, span: Span) -> list[Row]:
     """Return a row for each query: the median of the times to its whole answer."""
-    start_s = (int(time.time()) - 3 * SPAN_S) // SPAN_S * SPAN_S
-    spent: dict[str, dict[str, Spent]] = {name: {} for name in QUERIES}
-    answers: dict[str, dict[str, Any]] = {name: {} for name in QUERIES}
+    start_s = (int(time.time()) - span.length_s - 3600) // 3600 * 3600
+    files = _written(directory / "bodies", span, start_s)
+    spent: dict[str, dict[str, Spent]] = {}
+    answers: dict[str, dict[str, Any]] = {}
     for product in PRODUCTS:
         place = directory / f"query-{product}"
         place.mkdir()
-        with ExitStack() as stack:
-            server = _loaded(stack, place, product, start_s)
-            for name, (expression, _) in QUERIES.items():
-                answers[name][product], spent[name][product] = _asked(server, expression, start_s)
+        with PRODUCTS[product](place) as server:
+            _load(server, files)
+            for name, question in _questions(span, start_s).items():
+                answer, of_product = question(server)
+                answers.setdefault(name, {})[product] = answer
+                spent.setdefault(name, {})[product] = of_product
     for name, of_products in answers.items():
         _same(name, of_products)
     return [
-        Row(f"query {name}, {unit_of}", "ms", Better.LOWER, _milliseconds(spent[name], unit_of), target)
-        for name, (_, wall_target) in QUERIES.items()
-        for unit_of, target in (("wall", wall_target), ("CPU", None))
+        Row(
+            f"query {name}, {span.name}, {unit_of}",
+            "ms",
+            Better.LOWER,
+            {
+                product: (one.wall_s if unit_of == "wall" else one.cpu_s) * 1000
+                for product, one in of_products.items()
+            },
+            LIGHT_MS if unit_of == "wall" and (name in LIGHT or name == "label values") else None,
+        )
+        for name, of_products in spent.items()
+        for unit_of in ("wall", "CPU")
     ]
+
+
+def beside_queries(directory: Path) -> list[Row]:
+    """Return the row on what heavy queries do to the time to an acknowledgement; ours alone."""
+    start_s = (int(time.time()) - HOUR.length_s - 3600) // 3600 * 3600
+    files = _written(directory / "bodies", HOUR, start_s)
+    way = DATADOG_V1[OPSTRACE]
+    with ExitStack() as stack:
+        server = stack.enter_context(PRODUCTS[OPSTRACE](directory))
+        _load(server, files)
+        bodies = paced_bodies(way, PACED_PER_S)
+        undisturbed = post_paced(server, way.prefix, way.family, bodies, PACED_PER_S, PACED_SENDERS)
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        done: list[bool] = []
+        asking = [pool.submit(_ask_until, server, start_s, done) for _ in range(2)]
+        beside = post_paced(server, way.prefix, way.family, bodies, PACED_PER_S, PACED_SENDERS)
+        done.append(True)
+        answered = sum(one.result() for one in asking)
+    if not answered:
+        raise SystemExit("bench: no heavy query was answered beside the intake")
+    added = (_p99(beside) - _p99(undisturbed)) * 1000
+    return [
+        Row("acknowledgement beside heavy queries, added to p99", "ms", Better.LOWER, {OPSTRACE: added}, DELAY_MS)
+    ]
+
+
+def _p99(latencies: Sequence[float]) -> float:
+    return sorted(latencies)[int(0.99 * len(latencies))]
+
+
+def _ask_until(server: Server, start_s: int, done: Sequence[bool]) -> int:
+    answered = 0
+    while not done:
+        _range_of(server, HEAVY["max_over_time"].format(window="300s"), HOUR, start_s)
+        answered += 1
+    return answered
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Data
+
+
+def _written(directory: Path, span: Span, start_s: int) -> list[list[Path]]:
+    """Write the bodies once; those of one stretch of time together, as they may be sent side by side."""
+    directory.mkdir()
+    stretches = []
+    for first in range(0, span.points, span.points_a_body):
+        stretch = []
+        for number, series in enumerate(dataset(span, start_s, first)):
+            path = directory / f"{first}-{number}"
+            path.write_bytes(remote_write(series))
+            stretch.append(path)
+        stretches.append(stretch)
+    return stretches
+
+
+def _load(server: Server, files: Sequence[Sequence[Path]]) -> None:
+    for stretch in files:
+        post_all(server, API[server.product], WRITE, [path.read_bytes() for path in stretch], 2, settle=False)
+    server.settle()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Questions
+
+Question = Callable[[Server], tuple[Any, Spent]]
+
+
+def _questions(span: Span, start_s: int) -> dict[str, Question]:
+    window_s = span.scrape_s * 30
+    texts = {
+        name: text.format(window=f"{window_s}s", twice=f"{2 * window_s}s") for name, text in (LIGHT | HEAVY).items()
+    }
+
+    def ranged(text: str) -> Question:
+        return lambda server: _repeated(lambda: _range_of(server, text, span, start_s), _values)
+
+    asked = {name: ranged(text) for name, text in texts.items()}
+    return {
+        **asked,
+        "label values": lambda server: _repeated(lambda: _label_values(server, span, start_s), _listed),
+        f"dashboard of {DASHBOARD} at once": lambda server: _repeated(
+            lambda: _dashboard(server, span, start_s), _of_panels
+        ),
+    }
+
+
+def _repeated(once: Callable[[], tuple[T, Spent]], read: Callable[[T], Any]) -> tuple[Any, Spent]:
+    """Return the answer, and the medians over the repetitions; the first one warms up and is not counted."""
+    spent, body = [], None
+    for _ in range(REPEATS):
+        body, one = once()
+        spent.append(one)
+    assert body is not None
+    counted = spent[1:]
+    return read(body), Spent(median(one.wall_s for one in counted), sum(one.cpu_s for one in counted) / len(counted))
+
+
+def _bounds(span: Span, start_s: int) -> dict[str, str]:
+    first_s, last_s = start_s + span.scrape_s * 30 + OFF_GRID_S, start_s + span.length_s - OFF_GRID_S
+    return {"start": str(first_s), "end": str(last_s)}
+
+
+def _range_of(server: Server, expression: str, span: Span, start_s: int) -> tuple[bytes, Spent]:
+    parameters = {"query": expression, **_bounds(span, start_s), "step": f"{span.step_s}s", "nocache": "1"}
+    return ask(server, f"{API[server.product]}/query_range", parameters)
+
+
+def _label_values(server: Server, span: Span, start_s: int) -> tuple[bytes, Spent]:
+    parameters = {"match[]": "bench_requests", **_bounds(span, start_s)}
+    return ask(server, f"{API[server.product]}/label/shard/values", parameters)
+
+
+def _dashboard(server: Server, span: Span, start_s: int) -> tuple[list[bytes], Spent]:
+    """Ask for what the panels of a page show, all at once; the page is there when the last one is."""
+    window = f"{span.scrape_s * 30}s"
+    panels = [
+        f'sum by (le) (rate(bench_requests{{service="checkout-{number}"}}[{window}]))' for number in range(DASHBOARD)
+    ]
+    cpu_s, started = server.cpu_s(), time.monotonic()
+    with ThreadPoolExecutor(DASHBOARD) as pool:
+        answers = list(pool.map(lambda panel: _range_of(server, panel, span, start_s)[0], panels))
+    return answers, Spent(time.monotonic() - started, server.cpu_s() - cpu_s)
+
+
+def _listed(body: bytes) -> dict[str, list[float]]:
+    return {value: [] for value in json.loads(body)["data"]}
+
+
+def _of_panels(bodies: Sequence[bytes]) -> dict[str, list[float]]:
+    return {f"{n} {key}": values for n, body in enumerate(bodies) for key, values in _values(body).items()}
+
+
+def _values(body: bytes) -> dict[str, list[float]]:
+    """Return each series' values under its labels, without those of the metric's own type."""
+    return {
+        ",".join(f"{k}={v}" for k, v in sorted(row["metric"].items()) if k in {"service", "shard", "pod", "le"}): [
+            float(value) for _, value in row["values"]
+        ]
+        for row in json.loads(body)["data"]["result"]
+    }
+
+
+def _same(name: str, answers: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """End the bench when the products did not answer the same question."""
+    ours = answers[OPSTRACE]
+    for peer in (PROMETHEUS, VICTORIA):
+        theirs = answers[peer]
+        same = ours.keys() == theirs.keys()
+        if same and not (peer == VICTORIA and any(word in name for word in ("dashboard", *ITS_OWN_WAY))):
+            same = all(_close(ours[key], theirs[key]) for key in ours)
+        if not same or not ours:
+            raise SystemExit(f"bench: opstrace and {peer} answer {name!r} differently")
+
+
+def _close(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    return len(ours) == len(theirs) and all(
+        math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Tags of hosts
 
 
 def host_tags(directory: Path) -> list[Row]:
     """Return a row for each query of hosts with tags: these are joined, and may cost a fifth more than without."""
-    start_s = (int(time.time()) - 3 * SPAN_S) // SPAN_S * SPAN_S
-    rows = []
-    place = directory / "host-tags"
-    place.mkdir()
-    with ExitStack() as stack:
-        server = _loaded(stack, place, OPSTRACE, start_s)
-        plain = {name: _asked(server, expression, start_s)[1] for name, (expression, _) in QUERIES.items()}
+    start_s = (int(time.time()) - HOUR.length_s - 3600) // 3600 * 3600
+    files = _written(directory / "bodies", HOUR, start_s)
+    asked = _questions(HOUR, start_s)
+    with PRODUCTS[OPSTRACE](directory) as server:
+        _load(server, files)
+        plain = {name: ask_it(server)[1].wall_s for name, ask_it in asked.items()}
         _tag_hosts(server)
-        for name, (expression, _) in QUERIES.items():
-            wall_ms = _asked(server, expression, start_s)[1].wall_s * 1000
-            target = plain[name].wall_s * 1000 * 1.2
-            rows.append(Row(f"query {name}, hosts tagged, wall", "ms", Better.LOWER, {OPSTRACE: wall_ms}, target))
-    return rows
+        tagged = {name: ask_it(server)[1].wall_s for name, ask_it in asked.items()}
+    return [
+        Row(f"{name}, hosts tagged, wall", "ms", Better.LOWER, {OPSTRACE: wall_s * 1000}, plain[name] * 1200)
+        for name, wall_s in tagged.items()
+    ]
 
 
 def _tag_hosts(server: Server) -> None:
@@ -96,80 +316,3 @@ def _tag_hosts(server: Server) -> None:
             tags = ["team:shop", f"zone:eu-{number % 3}", f"rack:{number % 20}", "os:linux", f"image:v{number % 7}"]
             document = {"internalHostname": f"host-{number:03d}", "host-tags": {"system": tags}}
             post(connection, server, "", INTAKE, json.dumps(document).encode())
-
-
-def _milliseconds(spent: dict[str, Spent], kind: str) -> dict[str, float]:
-    return {product: (one.wall_s if kind == "wall" else one.cpu_s) * 1000 for product, one in spent.items()}
-
-
-def _loaded(stack: ExitStack, place: Path, product: str, start_s: int) -> Server:
-    """Return a server with the data set in it, at rest."""
-    if product == PROMETHEUS:
-        _write_blocks(place, start_s)
-    server = stack.enter_context(PRODUCTS[product](place))
-    if product != PROMETHEUS:
-        _post_dataset(server, start_s)
-    server.settle()
-    return server
-
-
-def _post_dataset(server: Server, start_s: int) -> None:
-    way = DATADOG_V1[server.product]
-    for first in range(0, POINTS, POINTS_A_BODY):
-        series = dataset(start_s, first, POINTS_A_BODY)
-        bodies = [way.encode(series[n : n + 2000]) for n in range(0, SERIES, 2000)]
-        post_all(server, way.prefix, way.family, bodies, 2, settle=False)
-
-
-def _write_blocks(place: Path, start_s: int) -> None:
-    """Lay the data set into Prometheus's directory as blocks, with its own tool."""
-    text = place / "dataset.openmetrics"
-    with text.open("w") as file:
-        file.write("# TYPE bench_requests gauge\n")
-        for one in dataset(start_s, 0, POINTS):
-            pairs = ",".join(f'{name}="{value}"' for name, value in labels(one).items() if name != "__name__")
-            file.writelines(f"bench_requests{{{pairs}}} {value} {at_s}\n" for at_s, value in one.points)
-        file.write("# EOF\n")
-    command = [program(PROMETHEUS, "promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text)]
-    subprocess.run([*command, str(place / "prometheus")], check=True, capture_output=True)
-    text.unlink()
-
-
-def _asked(server: Server, expression: str, start_s: int) -> tuple[Any, Spent]:
-    """Return the answer, and the medians over the repetitions; the first one warms up and is not counted."""
-    first_s, last_s = start_s + 300 + OFF_GRID_S, start_s + SPAN_S - OFF_GRID_S
-    bounds = {"start": str(first_s), "end": str(last_s), "step": f"{STEP_S}s", "nocache": "1"}
-    tries = [
-        ask(server, f"{API[server.product]}/query_range", {"query": expression, **bounds}) for _ in range(REPEATS)
-    ]
-    spent = [one for _, one in tries[1:]]
-    typical = Spent(median(one.wall_s for one in spent), sum(one.cpu_s for one in spent) / len(spent))
-    return _values(json.loads(tries[-1][0])["data"]["result"]), typical
-
-
-def _values(result: Any) -> dict[str, list[float]]:
-    """Return each series' values under the labels that all three products give it."""
-    return {
-        ",".join(f"{k}={v}" for k, v in sorted(row["metric"].items()) if k in {"service", "shard", "pod"}): [
-            float(value) for _, value in row["values"]
-        ]
-        for row in result
-    }
-
-
-def _same(name: str, answers: dict[str, dict[str, list[float]]]) -> None:
-    """End the bench when the products did not answer the same question."""
-    ours = answers[OPSTRACE]
-    for peer in (PROMETHEUS, VICTORIA):
-        theirs = answers[peer]
-        same = ours.keys() == theirs.keys()
-        if same and not (peer == VICTORIA and "rate" in name):
-            same = all(_close(ours[key], theirs[key]) for key in ours)
-        if not same:
-            raise SystemExit(f"bench: opstrace and {peer} answer {name!r} differently")
-
-
-def _close(ours: list[float], theirs: list[float]) -> bool:
-    return len(ours) == len(theirs) and all(
-        math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(ours, theirs, strict=True)
-    )

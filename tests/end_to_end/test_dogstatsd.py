@@ -393,3 +393,34 @@ def _home(instance: Instance) -> Path:
 def _metrics(instance: Instance) -> str:
     answer = instance.send("GET", "/metrics", headers={"DD-API-KEY": instance.key("system")})
     return answer.body.decode()
+
+
+def test_up_hears_it_once_when_told_to(tmp_path: Path) -> None:
+    """`opstrace up --dogstatsd` listens though the config does not say so, and the config stays as it is."""
+    port = free_port()
+    listeners = {
+        "listeners": [{"url": f"udp://127.0.0.1:{port}"}],
+        "dogstatsd_flush_incomplete_buckets": True,
+    }
+    config = {"tenants": ["default"], "http_port": free_port(), "https_port": free_port(), "dogstatsd": listeners}
+    instance = Instance("once", tmp_path, config)
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    command = [*instance.command, "up", "once", "-c", "config.yaml", "--dogstatsd"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=instance.environment(), stdout=log, stderr=log)
+    try:
+        wait_until(lambda: "Log in here" in (tmp_path / "log").read_text(), 30, "the server")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.sendto(b"once.heard:3|g", ("127.0.0.1", port))
+        wait_until(lambda: "_packets_total{" in _metrics(instance), 20, "a report")
+        server.terminate()
+        assert server.wait(30) == 0
+        stored = (_home(instance) / "config.yaml").read_text()
+        assert "enabled" not in stored
+        instance.run("start", "once")
+        found = instance.samples('{__name__="once_heard"}', time.time() + 60, 300)
+        assert [[*samples.values()] for samples in found.values()] == [["3"]]
+    finally:
+        server.kill()
+        server.wait()
+        instance.destroy()

@@ -26,23 +26,16 @@ class Samples:
 
     values: "Floats"
     weights: "Floats"
+    count: float  # how many samples they stand for
+    sum: float  # of what they stand for; NaN beyond all doubles
 
     @classmethod
     def of(cls, values: "Floats", weights: "Floats") -> "Samples":
         """Take samples as they came."""
         order = np.argsort(values, kind="stable")
-        return cls(values[order], weights[order])
-
-    @property
-    def count(self) -> float:
-        """How many samples they stand for."""
-        return math.fsum(self.weights.tolist())
-
-    @property
-    def sum(self) -> float:
-        """The sum of what they stand for, NaN beyond all doubles."""
         with np.errstate(over="ignore"):
-            return _sum((self.values * self.weights).tolist())
+            weighted = values * weights
+        return cls(values[order], weights[order], math.fsum(weights.tolist()), _sum(weighted.tolist()))
 
     def above(self, target: float) -> float:
         """Return the first sample whose running weight is above a target."""

@@ -7,7 +7,7 @@ import contextlib
 import selectors
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,26 +39,23 @@ class Ear:
     eol_required: bool = False
     traffic: Traffic = field(default_factory=Traffic)
 
-    def take(self, packets: list[bytes], now: float) -> None:
+    def take(self, packets: Sequence[bytes], now: float) -> None:
         """Take in packets, none of which ends within a line of the next."""
+        lengths = [*map(len, packets)]
         self.traffic.packets += len(packets)
-        self.traffic.bytes += sum(map(len, packets))
-        if self.eol_required:
-            packets = [self._terminated(packet) for packet in packets]
+        self.traffic.bytes += sum(lengths)
+        if self.eol_required or max(lengths) > self.max_packet:
+            packets = [self._whole(packet) for packet in packets]
         self.aggregator.take(b"\n".join(packets), now)
 
-    def whole(self, packet: bytes) -> bytes:
-        """Return a packet without the line that was cut off where the packet was too long."""
-        if len(packet) <= self.max_packet:
+    def _whole(self, packet: bytes) -> bytes:
+        """Return a packet without the line that was cut off because it was too long, or that has no end."""
+        reason = "truncated" if len(packet) > self.max_packet else "unterminated" if self.eol_required else ""
+        if not reason:
             return packet
         lines, _, rest = packet[: self.max_packet].rpartition(b"\n")
-        self.aggregator.refuse("truncated", rest)
-        return lines
-
-    def _terminated(self, packet: bytes) -> bytes:
-        lines, _, rest = packet.rpartition(b"\n")
-        if rest:
-            self.aggregator.refuse("unterminated", rest)
+        if rest or reason == "truncated":
+            self.aggregator.refuse(reason, rest)
         return lines
 
 
@@ -94,12 +91,13 @@ class Listening:
 
     def _receive(self, ear: Ear) -> None:
         packets: list[bytes] = []
+        # A byte more than may be shows which one was longer.
         receive, size = ear.socket.recv, ear.max_packet + 1
         with contextlib.suppress(OSError):  # nothing more is there, or never was
             while len(packets) < MAX_BATCH_PACKETS:
                 packets.append(receive(size))
         if packets:
-            ear.take([ear.whole(packet) for packet in packets], self._clock())
+            ear.take(packets, self._clock())
 
     def _accept(self, ear: Ear) -> None:
         try:

@@ -22,8 +22,8 @@ from opstrace.dogstatsd.names import Names
 from opstrace.dogstatsd.parse import Event, Kind, ServiceCheck
 from opstrace.store.sketch import Sketches, sketches_of
 
-# What one body holds at most: an Agent cuts its payloads, too.
-MAX_BODY_SERIES: Final = 2000
+# What one body holds at most: an Agent cuts its payloads, too, and a commit that is short delays no one.
+MAX_BODY_SERIES: Final = 1000
 MAX_BODY_ENTRIES: Final = 1000
 _RESOURCE: Final = "dd.internal.resource:"
 _LARGEST_COUNT: Final = 2**32 - 1
@@ -142,7 +142,7 @@ def _series_bodies(series: Sequence[Series]) -> Iterator[Body]:
 
 def _sent_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Return tags as series have them: one that names a resource is `type:name`, as resources become tags."""
-    if any(tag.startswith(_RESOURCE) for tag in tags):
+    if _RESOURCE in " ".join(tags):
         return tuple(tag.removeprefix(_RESOURCE) for tag in tags)
     return tags
 

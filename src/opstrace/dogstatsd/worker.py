@@ -135,10 +135,14 @@ class Worker:
         listening.watch(stdin, lambda: self._hear_server(stdin))
         for ear in self._ears:
             listening.add(ear)
-        flush_at, report_at = self._clock() + FLUSH_INTERVAL_S, self._clock() + REPORT_INTERVAL_S
+        tick_at = self._clock()
+        flush_at, report_at = tick_at + FLUSH_INTERVAL_S, tick_at + REPORT_INTERVAL_S
         while not self._stopping:
             listening.wait(_TICK_S)
             now = self._clock()
+            if now < tick_at:
+                continue
+            tick_at = now + _TICK_S
             self._flush_timed(now)
             if now >= flush_at:
                 self.flush(now)

@@ -14,7 +14,9 @@ CREATE TABLE IF NOT EXISTS samples
 ENGINE = ReplacingMergeTree(commit)
 PARTITION BY toDate32(timestamp)
 ORDER BY (tenant, metric, series, timestamp)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+-- A query for a few of many series reads a few granules, and no more of a column than these.
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,
+    index_granularity = 2048, min_compress_block_size = 16384, max_compress_block_size = 16384;
 
 -- One row a series and day on which it has samples: Datadog's view of it and Prometheus's.
 CREATE TABLE IF NOT EXISTS series

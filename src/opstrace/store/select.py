@@ -145,7 +145,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of `samples`, those of a series together and in the order of time."""
+    """Rows of `samples`, as they came or, once `ordered`, those of a series together and in the order of time."""
 
     series: "NDArray[np.uint64]"
     times_ms: "NDArray[np.int64]"
@@ -157,6 +157,42 @@ class Rows:
         """Take the columns of a query's result; several chunks become one array here, once."""
         commits = table["commit"].to_numpy() if "commit" in table.column_names else np.zeros(0, dtype=np.uint64)
         return cls(table["series"].to_numpy(), table["time_ms"].to_numpy(), table["value"].to_numpy(), commits)
+
+    def ordered(self) -> "Rows":
+        """Put the rows in order, a run at a time: what one part has of a series is in order already."""
+        if not len(self.series):
+            return self
+        starts = np.append(0, np.flatnonzero(self._breaks()) + 1)
+        heads = self.series[starts]
+        order = np.lexsort((self.times_ms[starts], heads))
+        if not np.any(heads[order][1:] == heads[order][:-1]):
+            return self
+        lengths = np.diff(np.append(starts, len(self.series)))[order]
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1]) + np.repeat(starts[order] - ends + lengths, lengths)
+        return self._taken(places)._without_overlaps()
+
+    def _breaks(self) -> "NDArray[np.bool_]":
+        """Say for each row but the first whether it does not follow on the one before."""
+        broken: NDArray[np.bool_] = (self.series[1:] != self.series[:-1]) | (self.times_ms[1:] <= self.times_ms[:-1])
+        return broken
+
+    def _without_overlaps(self) -> "Rows":
+        """Sort the series whose runs lie over each other: parts hold what came late."""
+        changes = self.series[1:] != self.series[:-1]
+        owners = np.append(0, np.cumsum(changes))
+        late = ~changes & (self.times_ms[1:] < self.times_ms[:-1])
+        if not late.any():
+            return self
+        mixed = np.zeros(owners[-1] + 1, dtype=bool)
+        mixed[owners[1:][late]] = True
+        places = np.flatnonzero(mixed[owners])
+        index = np.arange(len(owners))
+        index[places] = places[np.lexsort((self.times_ms[places], owners[places]))]
+        return self._taken(index)
+
+    def _taken(self, places: "NDArray[np.int64]") -> "Rows":
+        return Rows(self.series[places], self.times_ms[places], self.values[places], self.commits)
 
     def repeat(self) -> bool:
         """Say whether a series has two samples of one time, as after a payload that was sent twice."""
@@ -192,6 +228,7 @@ class StoreQuerier:
             return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
         final = len(resolved.labels) < len(resolved.series)
         rows = self._samples(resolved, listed, start_ms, end_ms, final=final)
+        rows = rows if final else rows.ordered()
         if not final and rows.repeat():
             final = True
             rows = self._samples(resolved, listed, start_ms, end_ms, final=True)
