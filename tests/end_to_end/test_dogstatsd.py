@@ -397,12 +397,12 @@ def _metrics(instance: Instance) -> str:
 
 def test_up_hears_it_once_when_told_to(tmp_path: Path) -> None:
     """`opstrace up --dogstatsd` listens though the config does not say so, and the config stays as it is."""
-    port = free_port()
+    port = free_ports()["http_port"]
     listeners = {
         "listeners": [{"url": f"udp://127.0.0.1:{port}"}],
         "dogstatsd_flush_incomplete_buckets": True,
     }
-    config = {"tenants": ["default"], "http_port": free_port(), "https_port": free_port(), "dogstatsd": listeners}
+    config = {"tenants": ["default"], **free_ports(), "dogstatsd": listeners}
     instance = Instance("once", tmp_path, config)
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     command = [*instance.command, "up", "once", "-c", "config.yaml", "--dogstatsd"]
