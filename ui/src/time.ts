@@ -116,6 +116,8 @@ export const QUICK: [string, string][] = [
 export function named(range: Range): string {
   const quick = range.to === "now" && QUICK.find(([from]) => from === range.from);
   if (quick) return quick[1];
+  const back = range.to === "now" && /^now-([0-9a-zA-Z]+)$/.exec(range.from)?.[1];
+  if (back) return `Last ${back}`;
   const shown = (text: string) => (/^[0-9]{9,}$/.test(text) ? clock(moment(text, 0) ?? 0) : text);
   return `${shown(range.from)} – ${shown(range.to)}`;
 }

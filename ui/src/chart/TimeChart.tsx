@@ -121,6 +121,7 @@ function options(props: Props, scheme: "light" | "dark", width: number, hooks: H
   return {
     width,
     height: props.height,
+    padding: [10, 28, 0, 0], // room for the half of a label that stands below the last moment
     legend: { show: false },
     cursor: {
       drag: { x: true, y: false, setScale: false },

@@ -242,7 +242,8 @@ export function Heatmap({ panel, data, height, onZoom }: DrawingProps) {
       if (bucket % every === 0) context.fillText(bound === Infinity ? "+∞" : format(bound), MARGIN.left - 4, plotHeight - bucket * h - h + 9);
     });
     context.textAlign = "center";
-    for (let i = 1; i < 6; i += 1) context.fillText(clock(times[Math.floor((times.length * i) / 6)]!).slice(11, 16), MARGIN.left + (plotWidth * i) / 6, height - 5);
+    const precise = data.window.end - data.window.start < 600;
+    for (let i = 1; i < 6; i += 1) context.fillText(clock(times[Math.floor((times.length * i) / 6)]!).slice(11, precise ? 19 : 16), MARGIN.left + (plotWidth * i) / 6, height - 5);
   }, [width, height, identity]);
 
   const cellAt = (event: React.PointerEvent<HTMLCanvasElement>) => {
