@@ -53,8 +53,9 @@ class Span:
         return self.length_s // self.scrape_s
 
 
+# Bodies that are sent side by side span less than an hour: a Prometheus takes nothing older than that.
 HOUR = Span("1 h", 3600, 10, 15, 36)
-DAY = Span("24 h", 24 * 3600, 60, 360, 96)
+DAY = Span("24 h", 24 * 3600, 60, 360, 45)
 
 T = TypeVar("T")
 

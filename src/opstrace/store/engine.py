@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from queue import SimpleQueue
@@ -53,8 +54,12 @@ _CALLERS_FAULT: dict[str, tuple[type[Exception], str]] = {
 _INPUT_FAULT = re.compile(r"Code: (?:25|26|27|32|33|34|72|117|131|444)\.")
 
 
+@cache
 def statement(package: str, name: str) -> str:
-    """Return the text of `name`.sql that lies in a package, for example `statement("opstrace.store", "samples")`."""
+    """Return the text of `name`.sql that lies in a package, for example `statement("opstrace.store", "samples")`.
+
+    It is read once: a server whose installation is replaced under it stays of one version.
+    """
     return (files(package) / f"{name}.sql").read_text(encoding="utf-8")
 
 
