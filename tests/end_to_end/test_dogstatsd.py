@@ -155,17 +155,27 @@ def send_nonsense(port: int) -> None:
         udp.sendto(b"good.first:1|g\ncut.off:1|g|#" + b"x" * 9000, ("127.0.0.1", port))
 
 
+def node_headers() -> dict[str, str]:
+    """Return the setting by which npm compiles against the headers beside the machine's Node, and fetches none."""
+    prefix = Path(shutil.which("node") or "").resolve().parents[1]
+    return {"npm_config_nodedir": str(prefix)} if (prefix / "include" / "node").is_dir() else {}
+
+
 def send_with_hot_shots(directory: Path, sockets: Sockets) -> str:
     """Send with the Node library; return why that was not possible."""
     if not shutil.which("npm") or not shutil.which("node"):
         return "there is no npm on this machine"
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(directory), HOT_SHOTS]
     try:
-        installed = subprocess.run(install, capture_output=True, text=True, timeout=120, check=False)
+        installed = subprocess.run(
+            install, env=os.environ | node_headers(), capture_output=True, text=True, timeout=120, check=False
+        )
     except subprocess.TimeoutExpired:
         return "npm did not end within two minutes"
     if installed.returncode:
         return f"npm could not install {HOT_SHOTS}: {installed.stderr[-200:]}"
+    if not (directory / "node_modules" / "unix-dgram").is_dir():
+        return "npm could not build unix-dgram, which hot-shots needs for Unix sockets"
     program = directory / "send.js"
     program.write_text(HOT_SHOTS_PROGRAM)
     subprocess.run(["node", str(program), str(sockets.udp), str(sockets.datagram)], timeout=60, check=True)
