@@ -78,15 +78,22 @@ def test_a_server_takes_over_from_a_killed_one_and_leaves_nothing(instance: Inst
 
 def test_a_server_in_the_background_has_the_lock_from_its_birth(instance: Instance) -> None:
     """Else a command that comes while it loads finds the place free."""
-    process = server_process.spawn(instance)
-    process.send_signal(signal.SIGSTOP)
-    try:
-        assert server_process.pid_of(instance) == process.pid
-        with pytest.raises(InstanceError, match="already running"):
-            server_process.spawn(instance)
-    finally:
-        process.kill()
-        process.wait()
+    with server_process.spawned(instance) as process:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            assert server_process.pid_of(instance) == process.pid
+            with pytest.raises(InstanceError, match="already running"), server_process.spawned(instance):
+                pytest.fail("two servers")
+        finally:
+            process.kill()
+            process.wait()
+    assert server_process.pid_of(instance) is None
+
+
+def test_an_interruption_ends_the_server_that_it_finds_loading(instance: Instance) -> None:
+    with pytest.raises(KeyboardInterrupt), server_process.spawned(instance) as process:
+        raise KeyboardInterrupt
+    assert process.returncode is not None
     assert server_process.pid_of(instance) is None
 
 

@@ -86,25 +86,34 @@ def rotate_log(instance: Instance) -> int:
         return 0
 
 
-def spawn(instance: Instance) -> "subprocess.Popen[bytes]":
+@contextmanager
+def spawned(instance: Instance) -> Iterator["subprocess.Popen[bytes]"]:
     """Start the server in the background, in a session of its own, writing to the instance's log.
 
-    Raises InstanceError if another process is the server.
+    It stays when the context ends, but for an interruption: a server half started would be in the way of whatever
+    comes next. Raises InstanceError if another process is the server.
     """
-    with _lock_file(instance) as lock, _log_file(instance) as log:
-        _take_patiently(lock, instance)
-        with explained(f"cannot start the server of {instance.name}"):
-            process = subprocess.Popen(  # noqa: S603  (ourselves, and a name that was checked)
-                [sys.executable, "-P", "-m", "opstrace", "serve", instance.name, str(lock)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=instance.home,
-                pass_fds=(lock,),
-            )
-        _tell_pid(instance, process.pid)
-        return process
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with _lock_file(instance) as lock, _log_file(instance) as log:
+            _take_patiently(lock, instance)
+            with explained(f"cannot start the server of {instance.name}"):
+                process = subprocess.Popen(  # noqa: S603  (ourselves, and a name that was checked)
+                    [sys.executable, "-P", "-m", "opstrace", "serve", instance.name, str(lock)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd=instance.home,
+                    pass_fds=(lock,),
+                )
+            _tell_pid(instance, process.pid)
+        yield process
+    except KeyboardInterrupt:
+        if process:
+            process.terminate()
+            process.wait()
+        raise
 
 
 def stop(instance: Instance, timeout_s: float = STOP_TIMEOUT_S) -> bool:

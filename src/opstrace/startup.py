@@ -41,13 +41,8 @@ def start(instance: Instance, timeout_s: float, progress: Callable[[int, int], N
     `progress` is told how many endpoints answered, and out of how many, each time after asking.
     """
     offset = server_process.rotate_log(instance)
-    process = server_process.spawn(instance)
-    try:
+    with server_process.spawned(instance) as process:
         _wait_until_ready(instance, process, offset, timeout_s, progress)
-    except KeyboardInterrupt:  # a server half started would be in the way of whatever comes next
-        process.terminate()
-        process.wait()
-        raise
     return instances.finish(instance)
 
 
