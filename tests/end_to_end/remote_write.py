@@ -52,6 +52,8 @@ V1: Messages = {
 }
 V2: Messages = {
     **_SAMPLES,
+    "Sample": {**_SAMPLES["Sample"], "start_timestamp": (3, "int64")},
+    "Histogram": {**_SAMPLES["Histogram"], "start_timestamp": (17, "int64")},
     "Request": {"symbols": (4, "repeated string"), "timeseries": (5, "repeated TimeSeries")},
     "TimeSeries": {
         "labels_refs": (1, "repeated uint32"),

@@ -159,6 +159,28 @@ def test_native_histograms(instance: Instance, form: str) -> None:
     assert found["custom"]["buckets"] == [[3, "-Inf", "1", "1"], [0, "1", "2.5", "2"], [0, "10", "+Inf", "3"]]
 
 
+def test_start_timestamps(instance: Instance) -> None:
+    """A counter that says when it began is known from its first sample on; a later body may say nothing."""
+    at_ms = now_ms() - 60_000
+    began = {"start_timestamp": at_ms - 30_000}
+    floats = {"labels": {"__name__": "begun_total"}, "samples": [{"timestamp": at_ms, "value": 60, **began}]}
+    native = {"labels": {"__name__": "begun"}, "histograms": [{**HISTOGRAM, "timestamp": at_ms, **began}]}
+    assert written(sent(instance, "2.0", floats, native)) == (1, 1, 0)
+    later = {"labels": {"__name__": "begun_total"}, "samples": [{"timestamp": at_ms + 10_000, "value": 70}]}
+    assert written(sent(instance, "2.0", later)) == (1, 0, 0)
+
+    def asked(query: str, moment_ms: int) -> list[str]:
+        return list(instance.vector(query, moment_ms / 1000).values())
+
+    for name in ("begun_total", "begun"):
+        assert asked(f"start_timestamp({name})", at_ms) == [f"{(at_ms - 30_000) / 1000:.15g}"]
+    assert asked("start_timestamp(begun_total)", at_ms + 10_000) == ["0"]
+    assert asked("increase(begun_total[1m])", at_ms) == ["60"]
+    assert asked("histogram_count(increase(begun[1m]))", at_ms) == ["12"]
+    assert asked("begun_total", at_ms + 10_000) == ["70"]
+    assert asked("count(begun_total)", at_ms + 10_000) == ["1"]
+
+
 def test_late_repeated_and_unsorted_samples(instance: Instance, form: str) -> None:
     """A sample may come late and in any order; one that comes again counts once, the last word holds."""
     at_ms, name = now_ms(), f"late_{form[0]}"

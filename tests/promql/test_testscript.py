@@ -90,7 +90,6 @@ EVALUATIONS = [
     ("eval instant at 0 b\n  b {{schema:-53 count:2 custom_values:[1] buckets:[1 1]}}", None),
     ("eval instant at 0 b\n  b {{schema:-53 count:2 custom_values:[1] buckets:[2]}}", "expected {{"),
     ("eval instant at 0 b\n  b {{schema:-53 count:2 custom_values:[2] buckets:[1 1]}}", "expected {{"),
-    ("eval instant at 1m increase(c[2m])", "reads c{}, but the store cannot hold start timestamps"),
 ]
 
 

@@ -56,10 +56,28 @@ def test_a_directory_is_one_process_at_a_time(engine: Engine, tmp_path: Path) ->
 
 def test_data_of_another_format_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "opstrace-format-version").write_text("99\n")
-    with pytest.raises(StoreError, match="has format 99, this version reads format 1"):
+    with pytest.raises(StoreError, match="has format 99, this version reads format 2"):
         Engine(tmp_path)
 
 
 def test_every_statement_file_can_be_found() -> None:
     assert "FROM samples" in statement("opstrace.store", "select_samples")
     assert all("CREATE TABLE IF NOT EXISTS" in part for part in script("opstrace.store", "schema"))
+
+
+def test_data_of_format_1_comes_along(tmp_path: Path) -> None:
+    """What the tables lack is added, what is in them stays."""
+    engine = Engine(tmp_path)
+    engine.writer.execute("DROP TABLE started_samples")
+    engine.writer.execute("ALTER TABLE histograms DROP COLUMN start")
+    engine.writer.execute("INSERT INTO histograms (tenant, series, count) VALUES ('default', 7, 3)")
+    engine.close()
+    (tmp_path / "opstrace-format-version").write_text("1\n")
+    engine = Engine(tmp_path)
+    try:
+        found = engine.writer.read("SELECT series, count, start FROM histograms").to_pylist()
+        assert found == [{"series": 7, "count": 3.0, "start": 0}]
+        assert engine.writer.read("SELECT count() AS n FROM started_samples").to_pylist() == [{"n": 0}]
+        assert (tmp_path / "opstrace-format-version").read_text() == "2\n"
+    finally:
+        engine.close()

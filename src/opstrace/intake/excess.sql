@@ -16,7 +16,7 @@ FROM
         new
     FROM
     (
-        SELECT tenant, day, series, toUInt64(sipHash64(tenant, day - 1, series) NOT IN seen) AS new
+        SELECT tenant, day, series, toUInt64(seen_key(tenant, day - 1, series) NOT IN seen) AS new
         FROM unseen
         LIMIT 1 BY tenant, day, series
     )

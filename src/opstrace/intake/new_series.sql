@@ -2,7 +2,7 @@
 SELECT tenant, day, count() AS added, countIf(new) AS unheard_of
 FROM
 (
-    SELECT tenant, day, series, sipHash64(tenant, day - 1, series) NOT IN seen AS new
+    SELECT tenant, day, series, seen_key(tenant, day - 1, series) NOT IN seen AS new
     FROM unseen
     LIMIT 1 BY tenant, day, series
 )

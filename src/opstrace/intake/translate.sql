@@ -96,5 +96,5 @@ FROM
     FROM staged
     WHERE metric_name != ''
 )
-WHERE sipHash64(tenant, day, series) NOT IN seen
+WHERE seen_key(tenant, day, series) NOT IN seen
 LIMIT 1 BY tenant, day, series, of_points

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from opstrace.config import Limits
 from opstrace.intake.check_decoder import CheckDecoder
@@ -75,6 +75,11 @@ class Judged:
     timed: bool = True
     host: str = ""
 
+    @classmethod
+    def stored(cls, *, series: int, stored: int, late: int, untimed: int, of_host: str, **_others: int) -> "Judged":
+        """Take in a row of summary.sql of a body that is stored as a whole."""
+        return cls(Counter(stored=stored), Counter(stored=series), late, untimed == 0, of_host)
+
     def count(self, *, unit: str, reason: str, total: int, late: bool, untimed: bool, **_body: int) -> None:
         """Take in one row of verdicts.sql."""
         (self.points if unit == "points" else self.series)[reason] += total
@@ -103,13 +108,12 @@ class Translator:
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._verdicts = statement(_PACKAGE, "verdicts")
-        self._any_unseen = statement(_PACKAGE, "any_unseen")
+        self._summary = statement(_PACKAGE, "summary")
         self._translate = statement(_PACKAGE, "translate")
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits)
-        self._hosts = statement(_PACKAGE, "hosts")
         self._decoders = [
             RemoteWriteDecoder(engine.writer, writer, self._room, limits),
             *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
@@ -140,12 +144,14 @@ class Translator:
         self, findings: Findings, commit: int, now: float, limits: Mapping[str, float]
     ) -> tuple[defaultdict[int, Judged], int]:
         """Make what is in `staged` durable; return what it shows of each body, and how many series were added."""
-        # Logs and what is kept leave nothing there, and the engine takes 40 ms to find that out.
-        if not self._connection.read("SELECT count() FROM staged").column(0)[0].as_py():
+        moments = {"now_ms": round(now * 1000), **limits}
+        summary = self._connection.read(self._summary, **moments).to_pylist()
+        if not summary:
             return _with_refusals(defaultdict(Judged), findings), 0
-        unseen = self._translate_unseen(limits)
+        odd = any(row["odd"] for row in summary)
+        unseen = (odd or any(row["unseen"] for row in summary)) and self._translate_unseen(limits)
         exceeded = unseen and self._room.admit()
-        judged = self._judge(limits, now, exceeded=exceeded)
+        judged = self._judge(summary, moments, exceeded=exceeded, closely=odd or exceeded)
         if exceeded:
             self._room.clear()
         added = self._writer.register_unseen() if unseen else 0
@@ -154,8 +160,6 @@ class Translator:
 
     def _translate_unseen(self, limits: Mapping[str, float]) -> bool:
         """Translate the series that have no row of their day yet, and say whether there are such."""
-        if not self._connection.read(self._any_unseen, **limits).num_rows:
-            return False
         return self._connection.execute(self._translate, **self._alphabet, **limits) > 0
 
     def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
@@ -170,14 +174,16 @@ class Translator:
                 decoder.stage(own, now, findings)
         return findings
 
-    def _judge(self, limits: Mapping[str, float], now: float, *, exceeded: bool) -> defaultdict[int, Judged]:
+    def _judge(
+        self, summary: Sequence[dict[str, Any]], moments: Mapping[str, float], *, exceeded: bool, closely: bool
+    ) -> defaultdict[int, Judged]:
         """Return the points and series of each body, counted by what became of them."""
-        judged: defaultdict[int, Judged] = defaultdict(Judged)
+        if not closely:
+            return defaultdict(Judged, {row["body"]: Judged.stored(**row) for row in summary})
+        judged = defaultdict(Judged, {row["body"]: Judged(host=row["of_host"]) for row in summary})
         query = self._verdicts.replace("{excess}", _EXCESS if exceeded else "")
-        for row in self._connection.read(query, now_ms=round(now * 1000), **limits).to_pylist():
+        for row in self._connection.read(query, **moments).to_pylist():
             judged[row["body"]].count(**row)
-        for row in self._connection.read(self._hosts).to_pylist():
-            judged[row["body"]].host = row["of_host"]
         return judged
 
     def _clear(self) -> None:
@@ -204,7 +210,7 @@ def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
     for kind in ("samples", "histograms"):
         judged.points.update(written.get(kind, {}))
     return Verdict(
-        points={reason: points for reason, points in judged.points.items() if points > 0},
+        points=judged.points,
         fault=findings.faults.get(i, ""),
         events=findings.events.get(i, {}),
         told=findings.told.get(i),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from opstrace.promql.labelsets import grouping, nameless, place_of
 from opstrace.promql.numbers import spelled_number
 from opstrace.promql.plan import Bounds, invariant
 from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
+from opstrace.promql.start_times import overlaps
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
 from opstrace.promql.values import (
     Bools,
@@ -37,7 +39,7 @@ from opstrace.store.histogram import ResetHint
 
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 # Those that need more than their arguments' values.
-SPECIAL = ("info", "timestamp")
+SPECIAL = ("info", "start_timestamp", "timestamp")
 # How names of counters end, by convention; the text of a remark lists them.
 _OF_COUNTERS = ("_total", "_sum", "_count", "_bucket")
 _TOTALS = frozenset(("histogram_avg", "histogram_count", "histogram_sum"))
@@ -128,8 +130,10 @@ class Evaluation:
             vector = mixed.with_cells(vector, cells)
         return vector.rows(vector.inhabited)
 
-    def latest(self, node: Selector, grid: Grid) -> tuple[Vector, Ints]:
-        """Return the latest samples, and when each was taken."""
+    def latest(
+        self, node: Selector, grid: Grid, moments_of: Callable[[Block], Ints] = attrgetter("timestamps")
+    ) -> tuple[Vector, Ints]:
+        """Return the latest samples, and of each a moment that the block tells: by default when it was taken."""
         ends = _ends(node, grid)
         block = self.read(node.matchers, int(ends[0]) - self.lookback_ms + 1, int(ends[-1]))
         shape = (len(block.labels), grid.steps)
@@ -140,7 +144,7 @@ class Evaluation:
             rows = slice(start, end)
             index, present[rows] = _latest(block, start, end, ends, self.lookback_ms)
             if len(block.values):
-                values[rows], moments[rows] = block.values[index], block.timestamps[index]
+                values[rows], moments[rows] = block.values[index], moments_of(block)[index]
             if histograms is not None and block.histograms is not None:
                 histograms[rows] = block.histograms[index]
         vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool), histograms)
@@ -148,7 +152,7 @@ class Evaluation:
         return (vector, moments) if kept.all() else (vector.rows(kept), moments[kept])
 
     def range(self, node: Range, grid: Grid) -> Matrix:
-        """Return the samples in each step's window."""
+        """Return the samples in each step's window; what reaches beyond it takes no notice of start timestamps."""
         ends = _ends(node.selector, grid)
         assert isinstance(node.range, int)
         starts = ends - node.range
@@ -157,6 +161,7 @@ class Evaluation:
         before, ahead = (reach.lookback_ms, reach.ahead_ms) if reach else (0, 0)
         block = self.read(node.selector.matchers, int(starts[0]) - before + 1, int(ends[-1]) + ahead)
         block = without(block, stale(block.values))
+        block = replace(block, start_times=None) if reach else block
         return Matrix(block, np.zeros(len(block.labels), dtype=bool), starts, ends, grid.times, reach)
 
     def subquery(self, node: Subquery, grid: Grid) -> Matrix:
@@ -180,6 +185,8 @@ class Evaluation:
             return self.rollup(node, grid)
         if node.function == "timestamp":
             return self.timestamp(node, grid)
+        if node.function == "start_timestamp":
+            return self.start_timestamp(node, grid)
         if node.function == "info":
             return self.info(node, grid)
         function = FUNCTIONS[node.function]
@@ -215,6 +222,7 @@ class Evaluation:
         vector = self.rolled(node.function, matrix, scalars)
         if node.function in ("rate", "increase"):
             self.remark_on_names(node.args[0], vector)
+            self.remark_on_overlaps(node.args[0], matrix)
         if matrix.block.histograms is None:
             return vector
         return self.with_histograms(node, matrix, vector)
@@ -227,6 +235,19 @@ class Evaluation:
                 self.annotations.info(
                     f'metric might not be a counter, name does not end in {"/".join(_OF_COUNTERS)}: "{name}"', node
                 )
+
+    def remark_on_overlaps(self, node: Node, matrix: Matrix) -> None:
+        """Say which metrics have start timestamps that cannot be."""
+        block = matrix.block
+        if block.start_times is None:
+            return
+        wrong = overlaps(block.timestamps, block.start_times)
+        within = windows(block, 0, len(block.labels), matrix.starts, matrix.ends)
+        before = np.concatenate(([0, 0], np.cumsum(wrong)))
+        # Whether one of the window's samples but the first is wrong: that one's neighbour is outside.
+        shown = (within.counts > 1) & (before[within.last] > before[np.minimum(within.first + 1, within.last)])
+        for row in np.flatnonzero(shown.any(axis=1)).tolist():
+            mixed.Telling(self.annotations, node, mixed.metric_of(block.labels[row])).overlapping()
 
     def with_histograms(self, node: Call, matrix: Matrix, floats: Vector) -> Vector:
         """Add what a range function makes of windows that hold histograms."""
@@ -275,14 +296,22 @@ class Evaluation:
 
     def timestamp(self, node: Call, grid: Grid) -> Vector:
         """timestamp(v instant-vector): when a selector's samples were taken; of anything else, the step's time."""
-        inner = node.args[0]
-        while isinstance(inner, Paren):
-            inner = inner.expr
+        inner = bare(node.args[0])
         if isinstance(inner, Selector):
             vector, moments = self.latest(inner, grid)
         else:
             vector = self.vector(inner, grid)
             moments = np.broadcast_to(grid.times, vector.values.shape)
+        return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
+
+    def start_timestamp(self, node: Call, grid: Grid) -> Vector:
+        """start_timestamp(v instant-vector): when the counting of a selector's samples began; 0 of anything else."""
+        inner = bare(node.args[0])
+        if isinstance(inner, Selector):
+            vector, moments = self.latest(inner, grid, start_times_of)
+        else:
+            vector = self.vector(inner, grid)
+            moments = np.zeros(vector.values.shape, dtype=np.int64)
         return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
 
     def info(self, node: Call, grid: Grid) -> Vector:
@@ -468,7 +497,20 @@ def _mixed_windows(matrix: Matrix) -> Iterator[tuple[int, int, mixed.Window]]:
         pairs = zip(block.values[span].tolist(), block.histograms[span].tolist(), strict=True)
         samples = [value if histogram is None else histogram for value, histogram in pairs]
         times = block.timestamps[span].tolist()
-        yield row, step, mixed.Window(times, samples, int(matrix.starts[step]), int(matrix.ends[step]))
+        begun = None if block.start_times is None else block.start_times[span].tolist()
+        yield row, step, mixed.Window(times, samples, int(matrix.starts[step]), int(matrix.ends[step]), begun)
+
+
+def bare(node: Node) -> Node:
+    """Return what stands in parentheses."""
+    while isinstance(node, Paren):
+        node = node.expr
+    return node
+
+
+def start_times_of(block: Block) -> Ints:
+    """Return when the counting of a block's samples began, ms; 0 where nobody said."""
+    return np.zeros_like(block.timestamps) if block.start_times is None else block.start_times
 
 
 def _without_empty(labels: Labels) -> Labels:

@@ -15,6 +15,7 @@ from opstrace.promql import native, trim
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.labelsets import NAME
 from opstrace.promql.native import IncompatibleSchemas
+from opstrace.promql.start_times import reset_before
 from opstrace.promql.tree import Node
 from opstrace.promql.values import Objects, Vector
 from opstrace.store.backend import Labels
@@ -35,6 +36,13 @@ class Telling:
         """Floats and histograms where only one kind can be."""
         self.annotations.warn(
             f'encountered a mix of histograms and floats for metric name "{self.metric}"', self.node
+        )
+
+    def overlapping(self) -> None:
+        """A sample whose counting began before the sample before it, and not when that one's did."""
+        self.annotations.warn(
+            f'sample has start time that overlaps with previous sample timestamp for metric "{self.metric}"',
+            self.node,
         )
 
     def mixed_schemas(self) -> None:
@@ -82,6 +90,7 @@ class Window:
     samples: Sequence[float | NativeHistogram]
     start_ms: int
     end_ms: int
+    start_times: Sequence[int] | None = None  # ms, one a sample: when its counting began; 0 where nobody said
 
     @property
     def histograms(self) -> list[NativeHistogram]:
@@ -92,6 +101,21 @@ class Window:
     def floats(self) -> int:
         """How many are floats."""
         return len(self.samples) - len(self.histograms)
+
+    @property
+    def anew(self) -> Sequence[bool]:
+        """Whether each sample but the first says that it began to count anew since the one before."""
+        if self.start_times is None:
+            return [False] * (len(self.samples) - 1)
+        found: list[bool] = reset_before(np.array(self.timestamps), np.array(self.start_times)).tolist()
+        return found
+
+    @property
+    def began_ms(self) -> int | None:
+        """When the first sample's counting began, if that is inside the window."""
+        if self.start_times is None:
+            return None
+        return self.start_times[0] if self.start_ms < self.start_times[0] < self.timestamps[0] else None
 
 
 RollupOfMixed: TypeAlias = Callable[[Window, float, Telling], Cell]
@@ -114,47 +138,56 @@ def _extrapolated(window: Window, tell: Telling, *, counter: bool, per_second: b
         tell.mixed()
         return None
     histograms = window.histograms
-    if len(histograms) < 2:
+    began_ms = window.began_ms if counter else None
+    if len(histograms) < 2 and began_ms is None:
         return None
     try:
-        growth = _growth(histograms, tell, counter=counter)
+        growth = _growth(window, tell, counter=counter)
+        if began_ms is not None:
+            growth = tell.about(native.combined(growth, histograms[0]), "addition")
     except IncompatibleSchemas:
         tell.mixed_schemas()
         return None
-    factor = _factor(window, histograms[0].count, growth.count, counter=counter)
+    factor = _factor(window, histograms[0].count, growth.count, began_ms, counter=counter)
     if per_second:
         factor /= (window.end_ms - window.start_ms) / 1000
     return replace(native.compact(native.multiplied(growth, factor)), hint=ResetHint.GAUGE)
 
 
-def _growth(histograms: list[NativeHistogram], tell: Telling, *, counter: bool) -> NativeHistogram:
+def _growth(window: Window, tell: Telling, *, counter: bool) -> NativeHistogram:
+    histograms, anew = window.histograms, window.anew
     gauges = [one.hint is ResetHint.GAUGE for one in histograms]
     if counter and any(gauges):
         tell.not_a("counter")
     if not counter and not (gauges[0] and gauges[-1]):
         tell.not_a("gauge")
     first, last = histograms[0], histograms[-1]
-    if counter and native.was_reset(histograms[1], first):
+    if counter and len(histograms) > 1 and (anew[0] or native.was_reset(histograms[1], first)):
         # Whatever the first sample looked like, nothing of it is left: count from an empty histogram.
         first = NativeHistogram(schema=histograms[1].schema, custom_bounds=histograms[1].custom_bounds)
     if counter and any(native.is_custom(one) != native.is_custom(first) for one in histograms[1:]):
         raise IncompatibleSchemas
     growth = tell.about(replace(native.combined(last, first, -1.0), conflicting=False), "subtraction")
     if counter:
-        for previous, current in zip([first, *histograms[1:]], histograms[1:], strict=False):
-            if native.was_reset(current, previous):
+        for previous, current, said in zip([first, *histograms[1:]], histograms[1:], anew, strict=False):
+            if said or native.was_reset(current, previous):
                 growth = tell.about(replace(native.combined(growth, previous), conflicting=False), "addition")
     return growth
 
 
-def _factor(window: Window, first_count: float, growth: float, *, counter: bool) -> float:
+def _factor(window: Window, first_count: float, growth: float, began_ms: int | None, *, counter: bool) -> float:
     """Return how far growth is stretched; the rules of `rollup`, for one window."""
+    if len(window.timestamps) == 1:
+        return 1.0
     sampled = (window.timestamps[-1] - window.timestamps[0]) / 1000
     distance = sampled / (len(window.timestamps) - 1)
     to_start = (window.timestamps[0] - window.start_ms) / 1000
     to_end = (window.end_ms - window.timestamps[-1]) / 1000
     to_start = distance / 2 if to_start >= distance * 1.1 else to_start
     to_end = distance / 2 if to_end >= distance * 1.1 else to_end
+    if began_ms is not None:
+        counted = (window.timestamps[-1] - began_ms) / 1000
+        return (counted + to_end) / counted
     if counter and growth > 0 and first_count >= 0:
         to_start = min(to_start, sampled * (first_count / growth))
     return (sampled + to_start + to_end) / sampled
@@ -172,18 +205,19 @@ def _instant(window: Window, tell: Telling, *, counter: bool) -> Cell:
     if len(window.samples) < 2:
         return None
     before, after = window.samples[-2:]
+    anew = counter and window.anew[-1]
     seconds = (window.timestamps[-1] - window.timestamps[-2]) / 1000
     if isinstance(before, NativeHistogram) and isinstance(after, NativeHistogram):
-        return _instant_growth(before, after, seconds, tell, counter=counter)
+        return _instant_growth(before, after, seconds, tell, counter=counter, anew=anew)
     if isinstance(before, NativeHistogram) or isinstance(after, NativeHistogram):
         tell.mixed()
         return None
-    growth = after if counter and after < before else after - before
+    growth = after if anew or (counter and after < before) else after - before
     return growth / seconds if counter else growth
 
 
 def _instant_growth(
-    before: NativeHistogram, after: NativeHistogram, seconds: float, tell: Telling, *, counter: bool
+    before: NativeHistogram, after: NativeHistogram, seconds: float, tell: Telling, *, counter: bool, anew: bool
 ) -> Cell:
     gauges = (before.hint is ResetHint.GAUGE, after.hint is ResetHint.GAUGE)
     if counter and any(gauges):
@@ -191,7 +225,7 @@ def _instant_growth(
     if not counter and not all(gauges):
         tell.not_a("gauge")
     growth = after
-    if not counter or not native.was_reset(after, before):
+    if not anew and (not counter or not native.was_reset(after, before)):
         try:
             growth = tell.about(replace(native.combined(after, before, -1.0), conflicting=False), "subtraction")
         except IncompatibleSchemas:
@@ -221,7 +255,8 @@ def _aggregated(window: Window, tell: Telling, fold: Callable[[list[NativeHistog
 
 
 def _resets(window: Window, _: float, __: Telling) -> Cell:
-    return float(sum(_differ(*pair, _fell) for pair in _neighbours(window)))
+    neighbours = zip(_neighbours(window), window.anew, strict=True)
+    return float(sum(said or _differ(*pair, _fell) for pair, said in neighbours))
 
 
 def _changes(window: Window, _: float, __: Telling) -> Cell:

@@ -12,6 +12,7 @@ import numpy as np
 
 from opstrace.errors import ExecutionError
 from opstrace.promql.quantiles import sorted_quantiles
+from opstrace.promql.start_times import begins_within, reset_before
 from opstrace.promql.sums import Walk, add, compensated, window_sums
 from opstrace.promql.values import Bools, Floats, Ints
 from opstrace.promql.windows import Windows
@@ -44,8 +45,9 @@ def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Rolle
     # The rules are those of extrapolatedRate (prometheus/prometheus: promql/functions.go): growth between the
     # first and the last sample, stretched to the window's ends where samples come close to them, else by half the
     # distance between samples.
-    present = windows.counts >= 2
     first, last = windows.first, windows.last - 1
+    begun = _begun(windows) if counter else None
+    present = (windows.counts >= 2) if begun is None else (windows.counts >= 2) | begun
     first_s, last_s = (
         windows.seconds_at(first, int(windows.starts[0])),
         windows.seconds_at(last, int(windows.starts[0])),
@@ -57,8 +59,36 @@ def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Rolle
             growth += lost_to_resets(windows)
         sampled_s = last_s - first_s
         factor = _stretch(windows, first_s, last_s, initial if counter else None, growth) / sampled_s
+        if begun is not None:
+            growth[begun] += initial[begun]
+            factor[begun] = _stretch_from_start(windows, first_s, last_s)[begun]
         growth *= factor / windows.range_s if per_second else factor
     return growth, present
+
+
+def _begun(windows: Windows) -> Bools | None:
+    """Say which windows' first samples tell that their counting began inside; nothing where none tells anything."""
+    if windows.start_times is None:
+        return None
+    first = windows.first
+    told = begins_within(windows.moments_at(first), windows.start_times_at(first), windows.starts)
+    return told & (windows.counts >= 1)
+
+
+def _stretch_from_start(windows: Windows, first_s: Floats, last_s: Floats) -> Floats:
+    """Return by what growth since the first sample's start is multiplied: it is stretched to the end alone."""
+    origin = int(windows.starts[0])
+    counted_s = last_s - (windows.start_times_at(windows.first) - origin) / 1000.0
+    to_end_s = _within_reach((windows.ends - origin) / 1000.0 - last_s, (last_s - first_s) / (windows.counts - 1))
+    # A sample alone says nothing of the distance to the next one.
+    factor: Floats = np.where(windows.counts > 1, (counted_s + to_end_s) / counted_s, 1.0)
+    return factor
+
+
+def _within_reach(gap_s: Floats, distance_s: Floats) -> Floats:
+    """Return how far to stretch over a gap at a window's end: half a sample's distance where the gap is too wide."""
+    reach: Floats = np.where(gap_s >= distance_s * 1.1, distance_s / 2, gap_s)
+    return reach
 
 
 def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats | None, growth: Floats) -> Floats:
@@ -66,22 +96,19 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
     origin = int(windows.starts[0])
     sampled_s = last_s - first_s
     distance_s = sampled_s / (windows.counts - 1)
-    threshold_s = distance_s * 1.1
-    to_start_s = first_s - (windows.starts - origin) / 1000.0
-    to_start_s = np.where(to_start_s >= threshold_s, distance_s / 2, to_start_s)
+    to_start_s = _within_reach(first_s - (windows.starts - origin) / 1000.0, distance_s)
     if initial is not None:
         # A counter is not extrapolated below zero.
         to_zero_s = np.where((growth > 0) & (initial >= 0), sampled_s * (initial / growth), to_start_s)
         to_start_s = np.where(to_zero_s < to_start_s, to_zero_s, to_start_s)
-    to_end_s = (windows.ends - origin) / 1000.0 - last_s
-    to_end_s = np.where(to_end_s >= threshold_s, distance_s / 2, to_end_s)
+    to_end_s = _within_reach((windows.ends - origin) / 1000.0 - last_s, distance_s)
     seconds: Floats = sampled_s + to_start_s + to_end_s
     return seconds
 
 
 def lost_to_resets(windows: Windows) -> Floats:
     """Return the sum of the values a counter had just before each of its resets in the window."""
-    fell = windows.values[1:] < windows.values[:-1]
+    fell = _resets(windows)
     # From one series to the next is no fall.
     edges = windows.offsets[1:-1]
     fell[edges[(edges > 0) & (edges < len(windows.values))] - 1] = False
@@ -91,6 +118,14 @@ def lost_to_resets(windows: Windows) -> Floats:
     first, last, offsets = _among(drops, windows)
     before = windows.values[drops - 1]
     return window_sums(Windows(windows.timestamps[drops], before, offsets, first, last, windows.starts, windows.ends))
+
+
+def _resets(windows: Windows) -> Bools:
+    """Say for each sample but the first whether it was reset since the one before: its value fell, or it says so."""
+    fell: Bools = windows.values[1:] < windows.values[:-1]
+    if windows.start_times is not None:
+        fell |= reset_before(windows.timestamps, windows.start_times)
+    return fell
 
 
 def _among(positions: Ints, windows: Windows) -> tuple[Ints, Ints, Ints]:
@@ -108,6 +143,9 @@ def irate(windows: Windows) -> Rolled:
     before, after = windows.at(windows.last - 2), windows.at(windows.last - 1)
     with np.errstate(all="ignore"):
         growth = np.where(after < before, after, after - before)
+        if windows.start_times is not None and len(windows.values) > 1:
+            anew = reset_before(windows.timestamps, windows.start_times)[np.clip(windows.last - 2, 0, None)]
+            growth[anew] = after[anew]
         growth /= windows.seconds_at(windows.last - 1) - windows.seconds_at(windows.last - 2)
     return growth, windows.counts >= 2
 
@@ -125,8 +163,8 @@ def changes(windows: Windows) -> Rolled:
 
 
 def resets(windows: Windows) -> Rolled:
-    """resets(v range-vector): how often the value fell."""
-    return _count_pairs(windows.values[1:] < windows.values[:-1], windows)
+    """resets(v range-vector): how often the value fell, or was said to count anew."""
+    return _count_pairs(_resets(windows), windows)
 
 
 def _count_pairs(flagged: Bools, windows: Windows) -> Rolled:

@@ -29,7 +29,7 @@ _MOMENT = Signature((), returns=_S)
 _ONE_VECTOR = (
     "abs absent acos acosh asin asinh atan atanh ceil cos cosh deg exp floor histogram_avg histogram_count"
     " histogram_stddev histogram_stdvar histogram_sum ln log10 log2 rad sgn sin sinh sort sort_desc sqrt tan tanh"
-    " timestamp"
+    " start_timestamp timestamp"
 )
 _ONE_MATRIX = (
     "absent_over_time avg_over_time changes count_over_time delta deriv first_over_time idelta increase irate"

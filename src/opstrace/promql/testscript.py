@@ -7,7 +7,7 @@ every evaluation that reads such a series fail, also one that expects nothing: i
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -179,13 +179,12 @@ class _Loaded:
         if self.takes_histograms is None and (histograms or load.with_nhcb):
             self.takes_histograms = _takes_histograms(self.backend)
         series = list(_samples(load))
-        kept = [(labels, samples if self.takes_histograms else _floats(samples)) for labels, samples in series]
-        block = _block([(labels, samples) for labels, samples in kept if samples])
+        kept = series if self.takes_histograms else [replace(one, samples=_floats(one.samples)) for one in series]
+        block = _block([one for one in kept if one.samples])
         if len(block.labels):
             self.backend.appender(TENANT).append(block)
         if not self.takes_histograms:
             self.withheld.extend(_withheld_histograms(series))
-        self.withheld.extend(_withheld_starts(load))
 
 
 _PROBE = "histogram_probe"
@@ -203,20 +202,28 @@ def _takes_histograms(backend: Backend) -> bool:
 
 def block_of(load: Load) -> Block:
     """Return the samples of a load command; labels without samples are left out."""
-    return _block([(labels, samples) for labels, samples in _samples(load) if samples])
+    return _block([one for one in _samples(load) if one.samples])
 
 
-_Series = tuple[Labels, dict[int, Sample]]  # samples by their time in ms
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """A series that a script loads: its samples, and what they say of their start, by their time in ms."""
+
+    labels: Labels
+    samples: dict[int, Sample]
+    starts_ms: dict[int, int] = field(default_factory=dict)
 
 
 def _samples(load: Load) -> Iterator[_Series]:
     for line in load.series:
         points = {i * load.step_ms: point for i, point in enumerate(line.points) if point is not None}
         samples = [point_of(point) if isinstance(point, HistogramPoint) else point for point in points.values()]
-        yield line.labels, dict(zip(points, with_hints(samples), strict=True))
+        times = [i * load.step_ms for i in range(len(line.starts))]
+        starts_ms = {at: at + start for at, start in zip(times, line.starts, strict=True) if start is not None}
+        yield _Series(line.labels, dict(zip(points, with_hints(samples), strict=True)), starts_ms)
     for labels, histograms in derived_from_classic(load.series) if load.with_nhcb else ():
         times = [index * load.step_ms for index in histograms]
-        yield labels, dict(zip(times, with_hints(histograms.values()), strict=True))
+        yield _Series(labels, dict(zip(times, with_hints(histograms.values()), strict=True)))
 
 
 def _floats(samples: dict[int, Sample]) -> dict[int, Sample]:
@@ -224,31 +231,26 @@ def _floats(samples: dict[int, Sample]) -> dict[int, Sample]:
 
 
 def _block(series: Sequence[_Series]) -> Block:
-    samples = [sample for _, samples in series for sample in samples.values()]
+    samples = [sample for one in series for sample in one.samples.values()]
+    starts_ms = np.array([one.starts_ms.get(at, 0) for one in series for at in one.samples], dtype=np.int64)
     histograms = np.full(len(samples), None, dtype=object)
     for index, sample in enumerate(samples):
         histograms[index] = sample if isinstance(sample, NativeHistogram) else None
     return Block(
-        labels=[labels for labels, _ in series],
-        offsets=np.cumsum([0, *(len(samples) for _, samples in series)], dtype=np.int64),
-        timestamps=np.array([at for _, samples in series for at in samples], dtype=np.int64),
+        labels=[one.labels for one in series],
+        offsets=np.cumsum([0, *(len(one.samples) for one in series)], dtype=np.int64),
+        timestamps=np.array([at for one in series for at in one.samples], dtype=np.int64),
         values=np.array([sample if isinstance(sample, float) else math.nan for sample in samples], dtype=np.float64),
         histograms=histograms if any(isinstance(sample, NativeHistogram) for sample in samples) else None,
+        start_times=starts_ms if starts_ms.any() else None,
     )
 
 
 def _withheld_histograms(series: Sequence[_Series]) -> Iterator[Withheld]:
-    for labels, samples in series:
-        times = [at for at, sample in samples.items() if isinstance(sample, NativeHistogram)]
+    for one in series:
+        times = [at for at, sample in one.samples.items() if isinstance(sample, NativeHistogram)]
         if times:
-            yield Withheld(labels, times[0], times[-1], "native histograms")
-
-
-def _withheld_starts(load: Load) -> Iterator[Withheld]:
-    for line in load.series:
-        times = [i * load.step_ms for i, start in enumerate(line.starts) if start is not None]
-        if times:
-            yield Withheld(line.labels, times[0], times[-1], "start timestamps")
+            yield Withheld(one.labels, times[0], times[-1], "native histograms")
 
 
 _TESTS: dict[MatchOp, Callable[[str, str], bool]] = {

@@ -27,6 +27,7 @@ class Windows:
     last: Ints  # series × steps; one past the end
     starts: Ints  # ms, one a step
     ends: Ints  # ms, one a step
+    start_times: Ints | None = None  # ms, one a sample: when its counting began; 0 where nobody said
 
     @property
     def counts(self) -> Ints:
@@ -52,9 +53,14 @@ class Windows:
 
     def moments_at(self, index: Ints) -> Ints:
         """Return the samples' timestamps at these places."""
-        if not len(self.timestamps):
-            return np.zeros(index.shape, dtype=np.int64)
-        return self.timestamps[np.clip(index, 0, len(self.timestamps) - 1)]
+        return self._times_at(self.timestamps, index)
+
+    def start_times_at(self, index: Ints) -> Ints:
+        """Return when the counting of the samples at these places began; 0 where nobody said."""
+        return self._times_at(np.zeros(0, dtype=np.int64) if self.start_times is None else self.start_times, index)
+
+    def _times_at(self, times: Ints, index: Ints) -> Ints:
+        return times[np.clip(index, 0, len(times) - 1)] if len(times) else np.zeros(index.shape, dtype=np.int64)
 
 
 def stale(values: Floats) -> Bools:
@@ -70,8 +76,9 @@ def without(block: Block, unwanted: Bools) -> Block:
     dropped = np.concatenate(([0], np.cumsum(unwanted)))
     kept = ~unwanted
     histograms = None if block.histograms is None else block.histograms[kept]
+    start_times = None if block.start_times is None else block.start_times[kept]
     offsets = block.offsets - dropped[block.offsets]
-    return Block(block.labels, offsets, block.timestamps[kept], block.values[kept], histograms)
+    return Block(block.labels, offsets, block.timestamps[kept], block.values[kept], histograms, start_times)
 
 
 def upto(timestamps: Ints, offsets: Ints, grid: Grid) -> Ints:
@@ -124,4 +131,5 @@ def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Win
     offsets = block.offsets[start : end + 1] - begin
     timestamps = block.timestamps[begin:stop]
     first, last = window_bounds(timestamps, offsets, starts, ends)
-    return Windows(timestamps, block.values[begin:stop], offsets, first, last, starts, ends)
+    start_times = None if block.start_times is None else block.start_times[begin:stop]
+    return Windows(timestamps, block.values[begin:stop], offsets, first, last, starts, ends, start_times)

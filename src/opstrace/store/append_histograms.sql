@@ -16,6 +16,7 @@ SELECT
     arrayMap(number -> assumeNotNull(number), negative_counts),
     arrayMap(limit -> assumeNotNull(limit), custom_bounds),
     assumeNotNull(hint),
-    {commit:UInt64}
+    {commit:UInt64},
+    assumeNotNull(start)
 FROM Python(rows)
 SETTINGS max_partitions_per_insert_block = 0

@@ -24,4 +24,4 @@ FROM
         arrayMap(content -> assumeNotNull(content), contents) AS contents
     FROM Python(rows)
 )
-WHERE sipHash64(tenant, day, series) NOT IN seen
+WHERE seen_key(tenant, day, series) NOT IN seen

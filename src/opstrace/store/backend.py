@@ -54,6 +54,7 @@ class Block:
     timestamps: NDArray[np.int64]  # ms, one a sample
     values: NDArray[np.float64]  # one a sample
     histograms: NDArray[np.object_] | None = None  # one a sample: a NativeHistogram, or None where the value counts
+    start_times: NDArray[np.int64] | None = None  # ms, one a sample: when its counting began; 0 where nobody said
 
 
 class Share:

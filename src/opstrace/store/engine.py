@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Parameter: TypeAlias = str | int | float | Sequence[int] | Sequence[str]
 
 # Written into the data directory; docs/format.md says what changed when.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_UPGRADED_VERSIONS = ("1",)
 
 # Statements run on two cores beside an event loop: a query never takes both for its whole life, merges stay modest.
 _ENGINE_SETTINGS = {
@@ -160,12 +161,14 @@ class Engine:
         Raises StoreError when another process owns it, or a newer version wrote it.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        _check_version(directory)
+        found = _found_version(directory)
         settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
         path = f"{directory}?{settings}"
         self.writer = _first_connection(directory, path)
-        for part in script("opstrace.store", "schema"):
-            self.writer.execute(part)
+        for name in ("schema", *([f"upgrade_from_{found}"] if found in _UPGRADED_VERSIONS else [])):
+            for part in script("opstrace.store", name):
+                self.writer.execute(part)
+        _marker(directory).write_text(f"{SCHEMA_VERSION}\n", encoding="ascii")
         self._connections = [Connection(path) for _ in range(readers)]
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         for connection in self._connections:
@@ -207,14 +210,18 @@ def _first_connection(directory: Path, path: str) -> Connection:
         ) from error
 
 
-def _check_version(directory: Path) -> None:
-    marker = directory / "opstrace-format-version"
-    if not marker.exists():
-        marker.write_text(f"{SCHEMA_VERSION}\n", encoding="ascii")
-        return
-    found = marker.read_text(encoding="ascii").strip()
-    if found != str(SCHEMA_VERSION):
+def _marker(directory: Path) -> Path:
+    return directory / "opstrace-format-version"
+
+
+def _found_version(directory: Path) -> str:
+    """Return the format of the data in a directory, of a new one this program's; raise StoreError for others."""
+    if not _marker(directory).exists():
+        return str(SCHEMA_VERSION)
+    found = _marker(directory).read_text(encoding="ascii").strip()
+    if found not in (str(SCHEMA_VERSION), *_UPGRADED_VERSIONS):
         raise StoreError(
             f"the data in {directory} has format {found}, this version reads format {SCHEMA_VERSION}; "
             "install the version that wrote it"
         )
+    return found

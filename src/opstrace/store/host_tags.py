@@ -297,4 +297,5 @@ def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int
         timestamps=times[last],
         values=block.values[index],
         histograms=None if block.histograms is None else block.histograms[index],
+        start_times=None if block.start_times is None else block.start_times[index],
     )

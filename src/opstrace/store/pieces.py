@@ -1,7 +1,7 @@
 """What a selector finds in several tables (floats, native histograms, sketches), put together as one block."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +30,7 @@ class Aspect(IntEnum):
     MIN = 5
     MAX = 6
     AVG = 7
+    STARTED = 8
 
 
 # The aspects of a sketch that are numbers.
@@ -91,12 +92,22 @@ class Piece:
     commits: "NDArray[np.uint64]"
     values: "Floats"
     histograms: "NDArray[np.object_] | None" = None
+    start_times: "Ints | None" = None  # ms
+
+    @classmethod
+    def of_started(cls, table: pa.Table, rows: "Ints") -> "Piece":
+        """Make the piece of rows of `started_samples`."""
+        times, commits, values, starts = (table[name].to_numpy() for name in ("time_ms", "commit", "value", "start"))
+        return cls(rows, times, commits, values, start_times=starts)
 
     @classmethod
     def of_histograms(cls, table: pa.Table, rows: "Ints") -> "Piece":
         """Make the piece of rows of `histograms`."""
-        found = [_histogram(**row) for row in table.drop_columns(["series", "time_ms", "commit"]).to_pylist()]
-        return cls.of_objects(rows, table["time_ms"].to_numpy(), table["commit"].to_numpy(), found)
+        own = ["series", "time_ms", "commit", "start"]
+        found = [_histogram(**row) for row in table.drop_columns(own).to_pylist()]
+        piece = cls.of_objects(rows, table["time_ms"].to_numpy(), table["commit"].to_numpy(), found)
+        starts = table["start"].to_numpy()
+        return replace(piece, start_times=starts) if starts.any() else piece
 
     @classmethod
     def of_sketches(cls, stored: StoredSketches, rows: "Ints", aspect: Aspect) -> "Piece":
@@ -157,7 +168,16 @@ def joined(pieces: Iterable[Piece], labels: Sequence[Labels]) -> Block:
         timestamps=times[last],
         values=values[order],
         histograms=_objects(found, order),
+        start_times=_start_times(found, order),
     )
+
+
+def _start_times(pieces: Sequence[Piece], order: "Ints") -> "Ints | None":
+    """Return the start timestamps of all pieces in this order, or nothing where none has any."""
+    if all(piece.start_times is None for piece in pieces):
+        return None
+    told = [np.zeros_like(piece.times) if piece.start_times is None else piece.start_times for piece in pieces]
+    return np.concatenate(told)[order]
 
 
 def _objects(pieces: Sequence[Piece], order: "Ints") -> "NDArray[np.object_] | None":

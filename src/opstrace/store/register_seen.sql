@@ -1,1 +1,1 @@
-INSERT INTO seen SELECT sipHash64(tenant, day, series) FROM unseen
+INSERT INTO seen SELECT seen_key(tenant, day, series) FROM unseen

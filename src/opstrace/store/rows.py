@@ -1,12 +1,13 @@
-"""Blocks as the engine takes them in: a table of series, one of float samples, one of native histograms.
+"""Blocks as the engine takes them in: a table of series, one of float samples, and those of samples of other kinds.
 
-A series that has histograms is stored as two: its floats, and its histograms under a number of their own. So nothing
-about series of floats changes, and a query knows from `series` alone whether there are histograms to read.
+A series that has histograms is stored as two: its floats, and its histograms under a number of their own; so is one
+with samples that say when their counting began. Nothing about series of plain floats changes, and a query knows from
+`series` alone whether there is anything else to read.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from opstrace.store.histogram import NativeHistogram
 
 _MS_PER_DAY = 86_400_000
-# Precedes the labels in the hash of a series of histograms; no label has an empty name.
-_HISTOGRAMS = ("", "histograms")
+# Precedes the labels in the hash of a series that is no plain one; no label has an empty name.
+_MARKERS = {"samples": (), "started": (("", "started"),), "histograms": (("", "histograms"),)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class BlockRows:
 
     series: pa.Table
     samples: pa.Table
+    started_samples: pa.Table
     histograms: pa.Table
 
 
@@ -47,11 +49,8 @@ def rows_of_blocks(blocks: Iterable[tuple[str, Block]]) -> BlockRows | None:
     made = [_rows(tenant, block) for tenant, block in blocks if len(block.timestamps)]
     if not made:
         return None
-    return BlockRows(
-        pa.concat_tables([rows.series for rows in made]),
-        pa.concat_tables([rows.samples for rows in made]),
-        pa.concat_tables([rows.histograms for rows in made]),
-    )
+    names = [table.name for table in fields(BlockRows)]
+    return BlockRows(*(pa.concat_tables([getattr(rows, name) for rows in made]) for name in names))
 
 
 def _rows(tenant: str, block: Block) -> BlockRows:
@@ -61,8 +60,9 @@ def _rows(tenant: str, block: Block) -> BlockRows:
     metrics = np.array([_digest(name) for name in names], dtype=np.uint64)
     parts, series = [], []
     for aspect, places in _places(block).items():
-        marker = (_HISTOGRAMS,) if aspect == "histograms" else ()
-        numbers = [_digest(name, (*marker, *pair)) for name, pair in zip(names, pairs, strict=True) if len(places)]
+        numbers = [
+            _digest(name, (*_MARKERS[aspect], *pair)) for name, pair in zip(names, pairs, strict=True) if len(places)
+        ]
         ids = _Ids(metrics, np.array(numbers, dtype=np.uint64), owners)
         series.append(_series(tenant, aspect, block, ids, names, pairs, places))
         parts.append(_COLUMNS[aspect](block, ids, places, tenant))
@@ -70,11 +70,12 @@ def _rows(tenant: str, block: Block) -> BlockRows:
 
 
 def _places(block: Block) -> "dict[str, NDArray[np.int64]]":
-    """Return where a block has floats, and where histograms."""
-    if block.histograms is None:
-        return {"samples": np.arange(len(block.timestamps)), "histograms": np.zeros(0, dtype=np.int64)}
-    filled = np.array([one is not None for one in block.histograms], dtype=bool)
-    return {"samples": np.flatnonzero(~filled), "histograms": np.flatnonzero(filled)}
+    """Return where a block has plain floats, floats that say when their counting began, and histograms."""
+    nowhere = np.zeros(len(block.timestamps), dtype=bool)
+    filled = nowhere if block.histograms is None else np.array([one is not None for one in block.histograms])
+    started = nowhere if block.start_times is None else (block.start_times != 0) & ~filled
+    of_aspects = {"samples": ~filled & ~started, "started": started, "histograms": filled}
+    return {aspect: np.flatnonzero(there) for aspect, there in of_aspects.items()}
 
 
 def _series(
@@ -117,6 +118,11 @@ def _samples(block: Block, ids: _Ids, places: "NDArray[np.int64]", tenant: str) 
     )
 
 
+def _started(block: Block, ids: _Ids, places: "NDArray[np.int64]", tenant: str) -> pa.Table:
+    starts = np.zeros(0, dtype=np.int64) if block.start_times is None else block.start_times[places]
+    return _samples(block, ids, places, tenant).append_column("start", pa.array(starts))
+
+
 def _histograms(block: Block, ids: _Ids, places: "NDArray[np.int64]", tenant: str) -> pa.Table:
     owners = ids.owners[places]
     found: list[NativeHistogram] = [] if block.histograms is None else block.histograms[places].tolist()
@@ -139,6 +145,9 @@ def _histograms(block: Block, ids: _Ids, places: "NDArray[np.int64]", tenant: st
             **_buckets("negative", [one.negative for one in found]),
             "custom_bounds": pa.array([one.custom_bounds for one in found], pa.list_(pa.float64())),
             "hint": pa.array([one.hint.value for one in found], pa.string()),
+            "start": np.zeros(len(places), dtype=np.int64)
+            if block.start_times is None
+            else block.start_times[places],
         }
     )
 
@@ -153,7 +162,7 @@ def _buckets(side: str, buckets: Sequence[Mapping[int, float]]) -> dict[str, pa.
 
 
 # How the samples of an aspect are written, in the order of `BlockRows`.
-_COLUMNS = {"samples": _samples, "histograms": _histograms}
+_COLUMNS = {"samples": _samples, "started": _started, "histograms": _histograms}
 
 
 def _digest(name: str, labels: Sequence[tuple[str, str]] = ()) -> int:

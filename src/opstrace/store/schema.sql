@@ -24,9 +24,9 @@ CREATE TABLE IF NOT EXISTS series
     day         Date32,
     tenant      LowCardinality(String),
     name        String,                                            -- __name__
-    aspect      Enum8('samples' = 0, 'histograms' = 1, 'sketch' = 2, 'count' = 3, 'sum' = 4, 'min' = 5, 'max' = 6, 'avg' = 7),
-                                                                   -- what its points are: rows of samples, of histograms, or
-                                                                   -- this much of rows of sketches
+    aspect      Enum8('samples' = 0, 'histograms' = 1, 'sketch' = 2, 'count' = 3, 'sum' = 4, 'min' = 5, 'max' = 6, 'avg' = 7, 'started' = 8),
+                                                                   -- what its points are: rows of samples, of histograms, of
+                                                                   -- started_samples, or this much of rows of sketches
     metric      UInt64,                                            -- as in samples
     series      UInt64,                                            -- as in samples
     label_set   UInt64,                                            -- hash of name and labels: one series in PromQL
@@ -42,6 +42,22 @@ CREATE TABLE IF NOT EXISTS series
 ENGINE = ReplacingMergeTree
 PARTITION BY day
 ORDER BY (tenant, name, series)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- One row a point that says when its counting began. Its series is apart from that of the same labels' samples.
+CREATE TABLE IF NOT EXISTS started_samples
+(
+    tenant    LowCardinality(String),
+    metric    UInt64,                                              -- as in samples
+    series    UInt64,                                              -- as in series
+    timestamp DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    value     Float64              CODEC(ZSTD(1)),
+    start     Int64                CODEC(Delta(8), ZSTD(1)),       -- ms since the epoch, as the sender says
+    commit    UInt64               CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(commit)
+PARTITION BY toDate32(timestamp)
+ORDER BY (tenant, metric, series, timestamp)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- One row a native histogram of a series. Of rows with the same key the one of the latest commit counts.
@@ -62,7 +78,8 @@ CREATE TABLE IF NOT EXISTS histograms
     negative_counts Array(Float64)       CODEC(ZSTD(1)),
     custom_bounds   Array(Float64)       CODEC(ZSTD(1)),
     hint            LowCardinality(String),                              -- of a counter reset: unknown, reset, not_reset, gauge
-    commit          UInt64               CODEC(Delta(8), ZSTD(1))
+    commit          UInt64               CODEC(Delta(8), ZSTD(1)),
+    start           Int64 DEFAULT 0      CODEC(Delta(8), ZSTD(1))        -- ms since the epoch, when its counting began; 0 where nobody said
 )
 ENGINE = ReplacingMergeTree(commit)
 PARTITION BY toDate32(timestamp)

@@ -367,6 +367,10 @@ class StoreQuerier:
             rows = self._samples(floats, listed, start_ms, end_ms, final=True)
             self._budget.spend(len(rows.values))
             yield _piece(rows, floats)
+        if len((started := resolved.of([Aspect.STARTED])).series):
+            table = self._stored("select_started_samples", started, listed, start_ms, end_ms)
+            self._budget.spend(table.num_rows)
+            yield Piece.of_started(table, started.rows_of(table["series"].to_numpy()))
         if len((histograms := resolved.of([Aspect.HISTOGRAMS])).series):
             table = self._stored("select_histograms", histograms, listed, start_ms, end_ms)
             self._budget.spend(table.num_rows)

@@ -13,7 +13,8 @@ SELECT
     negative_keys,
     negative_counts,
     custom_bounds,
-    toString(hint) AS reset_hint
+    toString(hint) AS reset_hint,
+    start
 FROM histograms FINAL
 WHERE tenant = {tenant:String}
     AND metric IN {metrics:Array(UInt64)}

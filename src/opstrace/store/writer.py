@@ -4,6 +4,7 @@ A commit registers its unseen series first and writes its samples last; both are
 statement returns. A crash in between leaves series without samples, which no query shows.
 """
 
+import secrets
 import time
 from collections.abc import Sequence
 
@@ -24,11 +25,13 @@ class Writer:
         self._register_series = statement("opstrace.store", "register_series")
         self._register_seen = statement("opstrace.store", "register_seen")
         self._append_series = statement("opstrace.store", "append_series")
-        self._append_samples = statement("opstrace.store", "append_samples")
-        self._append_histograms = statement("opstrace.store", "append_histograms")
+        self._append_rows = {
+            name: statement("opstrace.store", f"append_{name}")
+            for name in ("samples", "started_samples", "histograms")
+        }
         self._seen_load = statement("opstrace.store", "seen_load")
         for part in script("opstrace.store", "staging"):
-            self._connection.execute(part)
+            self._connection.execute(part.replace("{secret}", str(secrets.randbits(64))))
         self.reload_seen()
 
     def next_commit(self) -> int:
@@ -59,7 +62,7 @@ class Writer:
             return 0
         self._connection.execute(self._append_series, rows=rows.series)
         count = self.register_unseen()
-        for sql, table in ((self._append_samples, rows.samples), (self._append_histograms, rows.histograms)):
-            if table.num_rows:
+        for name, sql in self._append_rows.items():
+            if (table := getattr(rows, name)).num_rows:
                 self._connection.execute(sql, rows=table, commit=commit)
         return count

@@ -52,7 +52,7 @@ class RemoteWriteDecoder:
         self._unseen, self._verdicts, self._metadata = (
             statement(_PACKAGE, name) for name in ("unseen", "verdicts", "metadata")
         )
-        self._rows = {name: statement(_PACKAGE, name) for name in ("samples", "histograms")}
+        self._rows = {name: statement(_PACKAGE, name) for name in ("samples", "started_samples", "histograms")}
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._findings: Findings | None = None
@@ -74,12 +74,17 @@ class RemoteWriteDecoder:
         if self._connection.read("SELECT 1 FROM staged_metadata LIMIT 1").num_rows:
             bounds = {"max_help": MAX_HELP_CHARACTERS, "max_name": self._max_name, "max_metrics": MAX_METRICS}
             self._connection.execute(self._metadata, commit=commit, **bounds)
-        if not self._connection.read("SELECT 1 FROM staged_writes LIMIT 1").num_rows:
+        total, started = (
+            self._connection.read("SELECT count(), max(is_started) FROM staged_writes").to_pylist()[0].values()
+        )
+        if not total:
             return
         unseen = self._connection.execute(self._unseen, **limits)
         exceeded = bool(unseen) and self._room.admit()
         self._findings.added += self._writer.register_unseen()
-        for sql in self._rows.values():
+        for name, sql in self._rows.items():
+            if name == "started_samples" and not started:
+                continue
             self._connection.execute(_admitted(sql, exceeded=exceeded), commit=commit, **limits)
         self._count(self._findings, limits, exceeded=exceeded)
         if exceeded:

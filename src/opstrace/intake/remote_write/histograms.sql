@@ -16,7 +16,8 @@ SELECT
     both[2].counts,
     h.custom_values,
     ['unknown', 'reset', 'not_reset', 'gauge'][if(h.reset_hint BETWEEN 0 AND 3, h.reset_hint, 0) + 1],
-    {commit:UInt64}
+    {commit:UInt64},
+    h.start_timestamp
 FROM
 (
     SELECT tenant, metric, histogram_series, h, both

@@ -17,7 +17,7 @@ FROM
             )
         ) AS all_samples
     FROM staged_writes
-    WHERE refusal = 'none' AND {admitted}
+    WHERE refusal = 'none' AND NOT is_started AND {admitted}
 )
 ARRAY JOIN all_samples AS sample
 WHERE sample.timestamp BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000

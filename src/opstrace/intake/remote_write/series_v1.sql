@@ -25,7 +25,7 @@ FROM
             positive_deltas Array(Int64),
             positive_counts Array(Float64),
             reset_hint Int32, timestamp Int64,
-            custom_values Array(Float64)
+            custom_values Array(Float64), start_timestamp Int64
         ))
     ))')
 )

@@ -1,6 +1,6 @@
 -- The series of bodies of version 2.0. One whose labels refer to texts that are not there, or are no pairs, has a label
 -- without a name, and so is refused.
-INSERT INTO staged_writes (body, tenant, sent_labels, samples, sent_histograms, exemplars)
+INSERT INTO staged_writes (body, tenant, sent_labels, samples, start_times, sent_histograms, exemplars)
 SELECT
     {bodies:Array(UInt32)}[message + 1],
     {tenants:Array(String)}[message + 1],
@@ -11,7 +11,8 @@ SELECT
         ),
         range(1, intDiv(length(refs), 2) + 1)
     ) || if(arrayAll(ref -> ref < known, refs) AND length(refs) % 2 = 0, [], [('', 'nowhere')]),
-    s.samples,
+    arrayMap(sample -> (sample.value, sample.timestamp), s.samples),
+    if(arrayExists(start -> start != 0, s.samples.start_timestamp), s.samples.start_timestamp, []),
     s.histograms,
     length(s.exemplars)
 FROM
@@ -19,7 +20,7 @@ FROM
     SELECT _row_number AS message, length(symbols) AS known, arrayJoin(timeseries) AS s, s.labels_refs AS refs
     FROM file({path:String}, 'Protobuf', 'symbols Array(String), timeseries Array(Tuple(
         labels_refs Array(UInt32),
-        samples Array(Tuple(value Float64, timestamp Int64)),
+        samples Array(Tuple(value Float64, timestamp Int64, start_timestamp Int64)),
         histograms Array(Tuple(
             count_int UInt64, count_float Float64, sum Float64, schema Int32, zero_threshold Float64,
             zero_count_int UInt64, zero_count_float Float64,
@@ -30,7 +31,7 @@ FROM
             positive_deltas Array(Int64),
             positive_counts Array(Float64),
             reset_hint Int32, timestamp Int64,
-            custom_values Array(Float64)
+            custom_values Array(Float64), start_timestamp Int64
         )),
         exemplars Array(Tuple(value Float64))
     ))')

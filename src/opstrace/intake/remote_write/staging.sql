@@ -25,6 +25,7 @@ CREATE TABLE staged_writes
     tenant          LowCardinality(String),
     sent_labels     Array(Tuple(String, String)),
     samples         Array(Tuple(value Float64, timestamp Int64)),
+    start_times     Array(Int64),                                  -- one a sample, ms; empty where none says when it began
     sent_histograms Array(Tuple(
         count_int        UInt64,
         count_float      Float64,
@@ -41,7 +42,8 @@ CREATE TABLE staged_writes
         positive_counts  Array(Float64),
         reset_hint       Int32,
         timestamp        Int64,
-        custom_values    Array(Float64)
+        custom_values    Array(Float64),
+        start_timestamp  Int64
     )),
     exemplars       UInt64,                                        -- how many
     -- A label without a value is no label; the order does not matter.
@@ -62,7 +64,8 @@ CREATE TABLE staged_writes
     -- Apart from that of Datadog's metric of this name, whose series have another name in PromQL.
     metric           UInt64 MATERIALIZED sipHash64('', name),
     label_set        UInt64 MATERIALIZED cityHash64(name, labels),
-    series           UInt64 MATERIALIZED label_set,
+    is_started       UInt8  MATERIALIZED notEmpty(start_times),
+    series           UInt64 MATERIALIZED if(is_started, cityHash64('started', name, labels), label_set),
     histogram_series UInt64 MATERIALIZED cityHash64('histograms', name, labels),
     -- Positive side and negative side of each histogram: where its spans begin, their lengths, and the counts.
     sides Array(Array(Tuple(starts Array(Int64), lengths Array(Int64), counts Array(Float64)))) MATERIALIZED arrayMap(

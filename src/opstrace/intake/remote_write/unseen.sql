@@ -18,7 +18,7 @@ FROM
         tenant, name, metric, label_set, labels,
         arrayJoin(arrayConcat(
             arrayMap(
-                day -> ('samples', series, day),
+                day -> (if(is_started, 'started', 'samples'), series, day),
                 arrayDistinct(arrayMap(
                     time -> intDiv(time, 86400000),
                     arrayFilter(
@@ -45,5 +45,5 @@ FROM
     FROM staged_writes
     WHERE refusal = 'none'
 )
-WHERE sipHash64(tenant, of_day, number) NOT IN seen
+WHERE seen_key(tenant, of_day, number) NOT IN seen
 LIMIT 1 BY tenant, of_day, number, aspect
