@@ -36,6 +36,10 @@ class Keyring:
             key_digest(probe_key(probe_secret, tenant.name)): tenant for tenant in self.tenants if probe_secret
         }
 
+    def named(self, name: str) -> Tenant | None:
+        """Return the tenant of this name, if there is one."""
+        return next((tenant for tenant in self.tenants if tenant.name == name), None)
+
     def holds(self, digest: str) -> bool:
         """Say whether this is the digest of a tenant's key."""
         return digest in self._tenants

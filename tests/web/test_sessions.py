@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,7 +10,6 @@ from opstrace.tenants import Keyring, key_digest
 from opstrace.web.sessions import (
     FAILED_LOGIN_WINDOW_S,
     MAX_FAILED_LOGINS,
-    MAX_SESSIONS,
     SESSION_S,
     Sessions,
     TooManyLogins,
@@ -34,8 +35,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def sessions(clock: Clock) -> Sessions:
-    return Sessions(ACCESS, "demo", clock)
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.json"
+
+
+@pytest.fixture
+def sessions(clock: Clock, file: Path) -> Sessions:
+    return Sessions(ACCESS, "demo", file, clock)
 
 
 def request(method: str = "GET", client: str = "192.0.2.1", scheme: str = "https", **headers: str) -> Request:
@@ -145,9 +151,10 @@ def test_a_session_ends_with_its_key(sessions: Sessions) -> None:
         ACCESS.keyring = before
 
 
-def test_the_oldest_session_makes_room(sessions: Sessions) -> None:
+def test_the_oldest_session_makes_room(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opstrace.web.sessions.MAX_SESSIONS", 5)
     first, second = cookie_of(sessions), cookie_of(sessions)
-    for _ in range(MAX_SESSIONS - 1):
+    for _ in range(4):
         cookie_of(sessions)
     with pytest.raises(QueryUnauthorized):
         tenant(sessions, request(cookie=first))
@@ -171,3 +178,33 @@ def test_wrong_keys_make_one_client_wait_and_no_other(sessions: Sessions, clock:
 def test_another_origins_page_cannot_log_in(sessions: Sessions) -> None:
     with pytest.raises(QueryUnauthorized, match="own page"):
         sessions.log_in(request("POST", sec_fetch_site="cross-site", dd_api_key=ONE), Response())
+
+
+def test_a_session_outlives_the_server(sessions: Sessions, file: Path, clock: Clock) -> None:
+    """Nothing in the file opens anything: neither the cookie nor the key is in it."""
+    cookie = cookie_of(sessions)
+    assert tenant(Sessions(ACCESS, "demo", file, clock), request(cookie=cookie)) == "one"
+    content = file.read_text()
+    assert cookie.partition("=")[2] not in content
+    assert ONE not in content
+    assert file.stat().st_mode & 0o777 == 0o600
+    sessions.log_out(request("DELETE", cookie=cookie), Response())
+    with pytest.raises(QueryUnauthorized):
+        tenant(Sessions(ACCESS, "demo", file, clock), request(cookie=cookie))
+
+
+def test_a_session_ends_with_its_tenant(sessions: Sessions, file: Path, clock: Clock) -> None:
+    cookie = cookie_of(sessions)
+    without = Access(Keyring({"two": [key_digest(ONE)]}), "demo.localhost")
+    with pytest.raises(QueryUnauthorized):
+        tenant(Sessions(without, "demo", file, clock), request(cookie=cookie))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": {"tenant": 1}}'])
+def test_a_damaged_file_means_to_log_in_again(
+    file: Path, clock: Clock, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_bytes(content)
+    sessions = Sessions(ACCESS, "demo", file, clock)
+    assert "everybody has to log in again" in caplog.text
+    assert tenant(sessions, request(cookie=cookie_of(sessions))) == "one"

@@ -16,7 +16,8 @@ def reset_before(times: Ints, start_times: Ints) -> Bools:
     before, began, began_before = times[:-1], start_times[1:], start_times[:-1]
     anew = (began > before) & (began < times[1:])
     differences = (began == before) & (began_before != 0) & (began_before < before)
-    return (began != 0) & (anew | differences)
+    reset: Bools = (began != 0) & (anew | differences)
+    return reset
 
 
 def overlaps(times: Ints, start_times: Ints) -> Bools:

@@ -1,25 +1,30 @@
 """Who is logged in: browsers show a cookie instead of a key.
 
-A session is a random token; the server keeps its digest, in memory, so a restart or a logout ends it. The cookie
-is HttpOnly and SameSite=Strict. Ports and subdomains of one host are the same *site*, so a request that shows a
+A session is a random token; the server keeps its digest, in memory and in a file: a restart ends none. The cookie is
+HttpOnly and SameSite=Strict. Ports and subdomains of one host are the same *site*, so a request that shows a
 cookie must also come from the same *origin*: browsers say so themselves (W3C Fetch Metadata; else Origin).
 """
 
 import hashlib
+import logging
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from opstrace import atomic_file
 from opstrace.access import Access, Refusal, keys
 from opstrace.errors import QueryUnauthorized
 from opstrace.tenants import Tenant, key_digest
+
+logger = logging.getLogger(__name__)
 
 SESSION_S: Final = 7 * 86_400.0
 MAX_SESSIONS: Final = 10_000
@@ -34,22 +39,25 @@ class TooManyLogins(QueryUnauthorized):
     """A client showed so many wrong keys that it has to wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    tenant: Tenant
+class _Session(msgspec.Struct, frozen=True):
+    tenant: str
     key: str  # the digest of the key it was opened with; empty where none is needed
-    ends_s: float
+    ends_s: float  # since the epoch
 
 
 class Sessions:
     """The sessions of one server; says which tenant a request is of, by key or by cookie."""
 
-    def __init__(self, access: Access, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Name the cookie after the instance, as cookies do not know ports; `clock` gives seconds."""
+    def __init__(self, access: Access, instance: str, file: Path, clock: Callable[[], float] = time.time) -> None:
+        """Name the cookie after the instance, as cookies do not know ports; `clock` gives seconds since the epoch.
+
+        The sessions of an earlier start are read from the file; where it is damaged, everybody logs in again.
+        """
         self._access = access
         self._cookie = f"opstrace-{instance}"
+        self._file = file
         self._clock = clock
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._sessions = _read(file)
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     def tenant(self, request: Request, refusal: Refusal, *, probe: bool = False) -> Tenant:
@@ -59,7 +67,7 @@ class Sessions:
             return self._access.tenant(request, refusal, probe=probe)
         if not same_origin(request):
             raise refusal("a session is good for requests of this server's own pages only")
-        return session.tenant
+        return Tenant(session.tenant)
 
     def log_in(self, request: Request, response: Response) -> Tenant:
         """Begin a session for the tenant of the request's key; raise QueryUnauthorized, TooManyLogins among them."""
@@ -74,15 +82,18 @@ class Sessions:
             self._remember_failure(client)
             raise
         token, key = secrets.token_urlsafe(32), next(keys(request), "")
-        self._sessions[_digest(token)] = _Session(tenant, key and key_digest(key), self._clock() + SESSION_S)
+        self._sessions[_digest(token)] = _Session(tenant.name, key and key_digest(key), self._clock() + SESSION_S)
+        self._drop_ended()
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
+        self._write()
         self._set(request, response, token, int(SESSION_S))
         return tenant
 
     def log_out(self, request: Request, response: Response) -> None:
         """End the session the request shows, if it shows one."""
-        self._sessions.pop(_digest(request.cookies.get(self._cookie, "")), None)
+        if self._sessions.pop(_digest(request.cookies.get(self._cookie, "")), None):
+            self._write()
         self._set(request, response, "", 0)
 
     def _session(self, request: Request) -> _Session | None:
@@ -90,13 +101,25 @@ class Sessions:
         session = self._sessions.get(digest)
         if session is not None and not self._holds(session):
             del self._sessions[digest]
+            self._write()
             return None
         return session
 
+    def _drop_ended(self) -> None:
+        for digest in [digest for digest, session in self._sessions.items() if not self._holds(session)]:
+            del self._sessions[digest]
+
+    def _write(self) -> None:
+        try:
+            atomic_file.write(self._file, msgspec.json.encode(self._sessions))
+        except OSError as error:
+            logger.warning("sessions will end with the server: %s: %s", self._file, error.strerror)
+
     def _holds(self, session: _Session) -> bool:
-        """Say whether a session has time left and its key has not been revoked."""
-        revoked = bool(session.key) and not self._access.keyring.holds(session.key)
-        return session.ends_s > self._clock() and not revoked
+        """Say whether a session has time left, its tenant is there and its key has not been revoked."""
+        keyring = self._access.keyring
+        revoked = bool(session.key) and not keyring.holds(session.key)
+        return session.ends_s > self._clock() and keyring.named(session.tenant) is not None and not revoked
 
     def _set(self, request: Request, response: Response, token: str, max_age_s: int) -> None:
         secure = request.url.scheme == "https"
@@ -124,6 +147,17 @@ def same_origin(request: Request) -> bool:
     if origin is None:
         return request.method in _READING
     return urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def _read(file: Path) -> OrderedDict[str, _Session]:
+    """Return the sessions of a file, the oldest first; none where it is not there or damaged."""
+    try:
+        return OrderedDict(msgspec.json.decode(file.read_bytes(), type=dict[str, _Session]))
+    except FileNotFoundError:
+        return OrderedDict()
+    except (OSError, msgspec.DecodeError) as error:
+        logger.warning("everybody has to log in again, as %s cannot be read: %s", file, error)
+        return OrderedDict()
 
 
 def _digest(token: str) -> str:

@@ -29,17 +29,19 @@ interface Detail {
 }
 
 const MOST_ROWS = 300;
+const DAY_S = 86_400;
 const DAYS = [
   { value: "1", label: "Last 24 hours" },
   { value: "7", label: "Last 7 days" },
   { value: "30", label: "Last 30 days" },
 ];
 
-type Order = "series" | "name" | "hosts";
+type Order = "series" | "name" | "hosts" | "seen";
 const ORDERS: Record<Order, (one: Entry, other: Entry) => number> = {
   series: (one, other) => other.series - one.series,
   hosts: (one, other) => other.hosts - one.hosts,
   name: (one, other) => one.name.localeCompare(other.name),
+  seen: (one, other) => other.last_day_s - one.last_day_s || other.series - one.series,
 };
 
 export default function Metrics() {
@@ -110,6 +112,7 @@ export default function Metrics() {
                 <Table.Th ta="right">interval</Table.Th>
                 {head("hosts", "hosts", true)}
                 {head("series", "series", true)}
+                {head("seen", "last seen", true)}
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
@@ -123,6 +126,12 @@ export default function Metrics() {
       {found.length > MOST_ROWS && <Text c="dimmed">The first {MOST_ROWS}; search for the others.</Text>}
     </Stack>
   );
+}
+
+/** The last day (UTC) with a point, in words; the moment itself is among a metric's details. */
+export function lastDay(day_s: number, now_s: number): string {
+  const days = Math.floor(now_s / DAY_S) - Math.floor(day_s / DAY_S);
+  return days <= 0 ? "today" : days === 1 ? "yesterday" : `${days} days ago`;
 }
 
 function Row({ entry, days, open, onToggle }: { entry: Entry; days: string; open: boolean; onToggle: () => void }) {
@@ -140,10 +149,11 @@ function Row({ entry, days, open, onToggle }: { entry: Entry; days: string; open
         <Table.Td ta="right">{entry.interval_s ? `${entry.interval_s} s` : "–"}</Table.Td>
         <Table.Td ta="right">{entry.hosts.toLocaleString()}</Table.Td>
         <Table.Td ta="right">{entry.series.toLocaleString()}</Table.Td>
+        <Table.Td ta="right">{lastDay(entry.last_day_s, Date.now() / 1000)}</Table.Td>
       </Table.Tr>
       {open && (
         <Table.Tr>
-          <Table.Td colSpan={7}>
+          <Table.Td colSpan={8}>
             <Costs entry={entry} days={days} />
           </Table.Td>
         </Table.Tr>
