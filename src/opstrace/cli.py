@@ -596,6 +596,9 @@ def _stop_unfinished(name: str) -> None:
 
 
 def _serve(instance: "Instance", announce: Callable[[], None]) -> None:
+    from opstrace import unneeded
+
+    unneeded.hide()
     import uvloop
 
     from opstrace.app import serve
