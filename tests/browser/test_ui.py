@@ -358,6 +358,71 @@ def test_a_dashboard_is_uploaded_edited_starred_and_deleted(visitor: Visitor) ->
     expect(page.get_by_role("link", name="Changed")).to_have_count(0)
 
 
+def test_repeats_overrides_and_transformations(visitor: Visitor) -> None:
+    """A panel stands once a host; fields look as overrides say; a table is what its transformations make."""
+    page = visitor.page
+    load = {"refId": "A", "expr": "system_load_1", "instant": True, "format": "table"}
+    override = {
+        "matcher": {"id": "byRegexp", "options": "/web-1/"},
+        "properties": [{"id": "displayName", "value": "the first"}, {"id": "unit", "value": "suffix:runs"}],
+    }
+    panels = [
+        {
+            "id": 1,
+            "type": "stat",
+            "title": "Load of $host",
+            "repeat": "host",
+            "maxPerRow": 2,
+            "gridPos": {"x": 0, "y": 0, "w": 12, "h": 5},
+            "targets": [{"refId": "A", "expr": 'system_load_1{instance="$host"}', "legendFormat": "{{instance}}"}],
+            "fieldConfig": {"defaults": {"decimals": 3}, "overrides": [override]},
+        },
+        {
+            "id": 2,
+            "type": "table",
+            "title": "Sums",
+            "gridPos": {"x": 0, "y": 5, "w": 24, "h": 8},
+            "targets": [load],
+            "transformations": [
+                {
+                    "id": "filterByValue",
+                    "options": {"filters": [{"fieldName": "Value", "config": {"id": "isNotNull"}}]},
+                },
+                {"id": "organize", "options": {"renameByName": {"instance": "machine"}}},
+                {"id": "filterFieldsByName", "options": {"include": {"names": ["machine", "Value"]}}},
+                {"id": "sortBy", "options": {"sort": [{"field": "machine", "desc": True}]}},
+                {"id": "limit", "options": {"limitField": 1}},
+            ],
+        },
+    ]
+    hosts = {"name": "host", "type": "query", "query": "label_values(system_load_1, instance)", "sort": 1}
+    variable = {**hosts, "multi": True, "includeAll": True, "current": {"value": ["$__all"]}}
+    document = {"uid": "repeats", "title": "Repeats", "templating": {"list": [variable]}, "panels": panels}
+    visitor.open("/ui/dashboards")
+    with page.expect_file_chooser() as choosing:
+        page.get_by_role("button", name="Upload Grafana's JSON").click()
+    choosing.value.set_files(
+        {"name": "a.json", "mimeType": "application/json", "buffer": json.dumps(document).encode()}
+    )
+    shown = page.locator("[data-panel=stat]")
+    expect(shown).to_have_count(len(HOSTS))
+    for host in HOSTS:
+        expect(page.get_by_label(f"Load of {host}", exact=True).locator(".stat-value")).to_have_text(
+            re.compile(r"^\d\.\d{3}( runs)?$")
+        )
+    expect(page.get_by_label("Load of web-1", exact=True).locator(".stat-value")).to_have_text(re.compile("runs$"))
+    first, third = (shown.nth(n).bounding_box() for n in (0, 2))
+    assert first is not None
+    assert third is not None
+    assert first["x"] == third["x"]
+    assert third["y"] > first["y"]
+    table = page.get_by_label("Sums", exact=True).first.get_by_role("table")
+    expect(table.get_by_role("row")).to_have_count(2)
+    expect(table.get_by_role("row").nth(0)).to_have_text(re.compile("machine.*Value"))
+    expect(table.get_by_role("row").nth(1)).to_contain_text(max(HOSTS))
+    expect(page.get_by_role("note")).to_have_count(0)
+
+
 @pytest.mark.parametrize(
     ("file", "says"),
     [(b"{", "this is not JSON"), (b"[]", "a JSON object"), (b'{"title": "x"}', "`panels` must be a list")],

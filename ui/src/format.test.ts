@@ -26,6 +26,13 @@ it.each([
   ["", -1500, "-1.5 k"],
 ])("%j of %d", (unit, value, text) => expect(formatOf(unit)(value)).toBe(text));
 
+it.each<[string, number, number, string]>([
+  ["", 1.005, 1, "1.0"],
+  ["bytes", 1536, 0, "2 KiB"],
+  ["percentunit", 0.5, 2, "50.00 %"],
+  ["s", 90, 1, "90.0 s"],
+])("%j of %d with %d digits", (unit, value, decimals, text) => expect(formatOf(unit)(value, decimals)).toBe(text));
+
 it("things are counted in words", () => {
   expect([counted(1, "host"), counted(1234, "host"), counted(1, "series"), counted(2, "series")]).toEqual(["1 host", "1,234 hosts", "1 series", "2 series"]);
 });

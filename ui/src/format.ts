@@ -1,11 +1,13 @@
 // Numbers with units: Datadog's unit names (`byte`, `percent`, `second`) and Grafana's unit ids (`bytes`, `percentunit`, `s`).
 
-export type Format = (value: number) => string;
+/** A value as text; with as many digits behind the point as are asked for, else as many as matter. */
+export type Format = (value: number, decimals?: number) => string;
 
 const DECIMAL = ["", " k", " M", " G", " T", " P"];
 const BINARY = ["", " Ki", " Mi", " Gi", " Ti", " Pi"];
 
-function plain(value: number): string {
+function plain(value: number, decimals?: number): string {
+  if (decimals !== undefined) return value.toFixed(Math.max(0, Math.min(decimals, 20)));
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e17 || size < 1e-4) return value.toExponential(2);
@@ -13,52 +15,52 @@ function plain(value: number): string {
   return String(Number(value.toFixed(digits)));
 }
 
-function scaled(value: number, base: number, names: string[]): string {
+function scaled(value: number, base: number, names: string[], decimals?: number): string {
   let power = 0;
   let left = value;
   while (Math.abs(left) >= base && power < names.length - 1) {
     left /= base;
     power += 1;
   }
-  return plain(left) + names[power];
+  return plain(left, decimals) + names[power];
 }
 
-const special = (format: Format): Format => (value) => {
+const special = (format: Format): Format => (value, decimals) => {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+∞" : "−∞";
-  return format(value);
+  return format(value, decimals);
 };
 
-const short: Format = (value) => scaled(value, 1000, DECIMAL);
+const short: Format = (value, decimals) => scaled(value, 1000, DECIMAL, decimals);
 const after =
   (suffix: string): Format =>
-  (value) =>
-    `${short(value)}${suffix}`;
+  (value, decimals) =>
+    `${short(value, decimals)}${suffix}`;
 const bytes =
   (suffix: string): Format =>
-  (value) =>
-    Math.abs(value) < 1024 ? `${plain(value)} B${suffix}` : `${scaled(value, 1024, BINARY)}B${suffix}`;
+  (value, decimals) =>
+    Math.abs(value) < 1024 ? `${plain(value, decimals)} B${suffix}` : `${scaled(value, 1024, BINARY, decimals)}B${suffix}`;
 const decimalBytes =
   (suffix: string): Format =>
-  (value) =>
-    Math.abs(value) < 1000 ? `${plain(value)} B${suffix}` : `${scaled(value, 1000, DECIMAL)}B${suffix}`;
+  (value, decimals) =>
+    Math.abs(value) < 1000 ? `${plain(value, decimals)} B${suffix}` : `${scaled(value, 1000, DECIMAL, decimals)}B${suffix}`;
 
-function seconds(value: number): string {
+function seconds(value: number, decimals?: number): string {
   const size = Math.abs(value);
   if (size === 0) return "0 s";
-  if (size < 1e-6) return `${plain(value * 1e9)} ns`;
-  if (size < 1e-3) return `${plain(value * 1e6)} µs`;
-  if (size < 1) return `${plain(value * 1e3)} ms`;
-  if (size < 120) return `${plain(value)} s`;
-  if (size < 7200) return `${plain(value / 60)} min`;
-  if (size < 172_800) return `${plain(value / 3600)} h`;
-  return `${plain(value / 86_400)} d`;
+  if (size < 1e-6) return `${plain(value * 1e9, decimals)} ns`;
+  if (size < 1e-3) return `${plain(value * 1e6, decimals)} µs`;
+  if (size < 1) return `${plain(value * 1e3, decimals)} ms`;
+  if (size < 120) return `${plain(value, decimals)} s`;
+  if (size < 7200) return `${plain(value / 60, decimals)} min`;
+  if (size < 172_800) return `${plain(value / 3600, decimals)} h`;
+  return `${plain(value / 86_400, decimals)} d`;
 }
 
 const times =
   (factor: number, format: Format): Format =>
-  (value) =>
-    format(value * factor);
+  (value, decimals) =>
+    format(value * factor, decimals);
 
 const FORMATS: Record<string, Format> = {
   "": short,
@@ -74,9 +76,9 @@ const FORMATS: Record<string, Format> = {
   binBps: bytes("/s"),
   bits: after(" b"),
   bps: after(" b/s"),
-  percent: (value) => `${plain(value)} %`,
-  percentunit: (value) => `${plain(value * 100)} %`,
-  fraction: (value) => `${plain(value * 100)} %`,
+  percent: (value, decimals) => `${plain(value, decimals)} %`,
+  percentunit: (value, decimals) => `${plain(value * 100, decimals)} %`,
+  fraction: (value, decimals) => `${plain(value * 100, decimals)} %`,
   s: seconds,
   second: seconds,
   ms: times(1e-3, seconds),
@@ -95,7 +97,7 @@ const FORMATS: Record<string, Format> = {
   wps: after(" writes/s"),
   pps: after(" packets/s"),
   hertz: after(" Hz"),
-  celsius: (value) => `${plain(value)} °C`,
+  celsius: (value, decimals) => `${plain(value, decimals)} °C`,
   bool_on_off: (value) => (value ? "on" : "off"),
 };
 
@@ -105,7 +107,7 @@ export function formatOf(unit: string): Format {
   const known = FORMATS[unit];
   if (known) return special(known);
   const perSecond = unit.endsWith("/second") ? unit.slice(0, -7) : null;
-  if (perSecond !== null) return special((value) => `${(FORMATS[perSecond] ?? after(` ${perSecond}`))(value)}/s`);
+  if (perSecond !== null) return special((value, decimals) => `${(FORMATS[perSecond] ?? after(` ${perSecond}`))(value, decimals)}/s`);
   return special(after(` ${unit}`));
 }
 

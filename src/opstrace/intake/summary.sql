@@ -1,6 +1,7 @@
 -- What each body of this commit holds, as a whole: mostly all of it is stored and nothing of it is new, and then no other
 -- statement looks at it. Of series of which not every point is stored, or whose points are of several days, it says no
 -- more than how many there are.
+WITH if(ifNull(points[1].1 BETWEEN {oldest:Float64} AND {newest:Float64}, 0), points[1].1, 0) AS first_s
 SELECT
     body,
     toValidUTF8(anyHeavyIf(host, host != '')) AS of_host,                    -- that most of them speak of
@@ -21,6 +22,6 @@ SELECT
     ) AS odd,
     sum(arrayCount(point -> ifNull(point.1 < {now_ms:Int64} / 1000 - 60, 0), points)) AS late,
     sum(arrayCount(point -> ifNull(point.1 = {now_ms:Int64} / 1000, 0), points)) AS untimed,
-    countIf(seen_key(tenant, toDate32(toDateTime64(points[1].1, 3, 'UTC')), staged.series) NOT IN seen) AS unseen
+    countIf(seen_key(tenant, toDate32(toDateTime64(first_s, 3, 'UTC')), staged.series) NOT IN seen) AS unseen
 FROM staged
 GROUP BY body

@@ -32,7 +32,6 @@ export function chosen(lines: Line[], name: string, add: boolean): Set<string> {
 }
 
 export function Legend({ lines, unit, figures, height, onChoose }: Props) {
-  const format = useMemo(() => formatOf(unit), [unit]);
   const summaries = useMemo(() => lines.slice(0, MOST_ROWS).map((line) => summary(line.values)), [lines]);
   return (
     <ScrollArea.Autosize mah={height} type="auto" viewportProps={{ tabIndex: 0, "aria-label": "Legend" }}>
@@ -65,7 +64,7 @@ export function Legend({ lines, unit, figures, height, onChoose }: Props) {
               </Table.Td>
               {figures.map((figure) => (
                 <Table.Td key={figure} ta="right" className="figure">
-                  {shownFigure(summaries[index]![figure], format)}
+                  {shownFigure(summaries[index]![figure], line, unit)}
                 </Table.Td>
               ))}
             </Table.Tr>
@@ -77,6 +76,6 @@ export function Legend({ lines, unit, figures, height, onChoose }: Props) {
   );
 }
 
-function shownFigure(value: number | null, format: (value: number) => string): string {
-  return value === null ? "–" : format(value);
+function shownFigure(value: number | null, line: Line, unit: string): string {
+  return value === null ? "–" : formatOf(line.unit ?? unit)(value, line.decimals);
 }

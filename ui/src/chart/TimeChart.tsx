@@ -14,6 +14,11 @@ export interface Line {
   colour: string;
   values: (number | null)[];
   shown: boolean;
+  // Of this line alone, where they differ from the chart's.
+  unit?: string;
+  decimals?: number;
+  width?: number;
+  fill?: number; // 0 to 1
 }
 
 export type Style = "lines" | "stacked" | "points" | "bars";
@@ -171,14 +176,14 @@ function bounds(low: number | null, high: number | null, zones: Zones & { logari
 }
 
 function drawn(line: Line, props: Props): uPlot.Series {
-  const alpha = props.style === "stacked" ? 0.45 : (props.fill ?? 0);
+  const alpha = props.style === "stacked" ? 0.45 : (line.fill ?? props.fill ?? 0);
   const points = props.style === "points";
   const steps = props.times.length > 1 ? props.times[1]! - props.times[0]! : 1;
   return {
     label: line.name,
     show: line.shown,
     stroke: line.colour,
-    width: points ? 0 : (props.width ?? 1.5),
+    width: points ? 0 : (line.width ?? props.width ?? 1.5),
     fill: alpha > 0 ? line.colour + hex(alpha) : undefined,
     paths: points ? () => null : props.style === "bars" ? uPlot.paths.bars!({ size: [0.8, 40] }) : undefined,
     points: { show: points ? true : undefined, size: points ? 4 : 5, fill: line.colour },
@@ -231,7 +236,7 @@ function point(chart: uPlot, tip: HTMLDivElement | null, lines: Line[], times: n
   }
   tip.replaceChildren(
     text("div", clock(times[idx]!), "chart-tip-time"),
-    text("span", formatOf(unit)(value), "chart-tip-value"),
+    text("span", formatOf(lines[near]!.unit ?? unit)(value, lines[near]!.decimals), "chart-tip-value"),
     text("span", lines[near]!.name, ""),
   );
   tip.hidden = false;

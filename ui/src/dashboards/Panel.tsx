@@ -10,8 +10,9 @@ import { colour, moments } from "../series";
 import type { Window } from "../time";
 import { Boundary, Trouble } from "../Trouble";
 import { distinct, usePanelData, type PanelData } from "./data";
+import { fieldOf, hidden as isHidden, settingsOf } from "./fields";
 import { Bars, Gauge, Heatmap, Pie, Stat, TablePanel } from "./drawings";
-import { named, RENDERED, unrendered, type PanelModel } from "./model";
+import { fixedColour, named, RENDERED, unrendered, type PanelModel } from "./model";
 import { interpolated, type Values } from "./variables";
 
 const Markdown = lazy(() => import("react-markdown"));
@@ -42,7 +43,8 @@ const DRAWINGS: Record<string, ComponentType<DrawingProps>> = {
 };
 
 export const Panel = memo(function Panel(props: Props) {
-  const { panel, values, hideEmpty } = props;
+  const { panel, hideEmpty } = props;
+  const values = useMemo(() => ({ ...props.values, ...panel.scope }), [props.values, panel.scope]);
   const missing = unrendered(panel);
   const title = interpolated(panel.title ?? "", values, (all) => all.join(" + "));
   const { ref, height } = useElementSize();
@@ -64,7 +66,7 @@ export const Panel = memo(function Panel(props: Props) {
       <div className="panel-body" ref={ref}>
         <Boundary what="This panel could not be drawn">
           {RENDERED.includes(panel.type) ? (
-            panel.type === "text" ? <Words {...props} /> : <Drawn {...props} height={height} onEmpty={setEmpty} />
+            panel.type === "text" ? <Words {...props} values={values} /> : <Drawn {...props} values={values} height={height} onEmpty={setEmpty} />
           ) : (
             <Text c="dimmed" size="sm">
               Panels of type {panel.type} are not rendered here; Grafana shows them.
@@ -119,12 +121,19 @@ function TimeSeries({ panel, data, height, onZoom }: DrawingProps) {
   const custom = defaults.custom ?? {};
   const lines = useMemo<Line[]>(
     () =>
-      distinct(data.frames).map((frame, index) => ({
-        name: frame.name,
-        colour: defaults.color?.mode === "fixed" && defaults.color.fixedColor ? named(defaults.color.fixedColor) : colour(index),
-        values: frame.values,
-        shown: !hidden.has(frame.name),
-      })),
+      distinct(data.frames)
+        .map((frame, index) => ({ frame, index, settings: settingsOf(panel, fieldOf(frame)) }))
+        .filter(({ settings }) => !isHidden(settings))
+        .map(({ frame, index, settings }) => ({
+          name: settings.displayName || frame.name,
+          colour: fixedColour(settings) ?? colour(index),
+          values: frame.values,
+          shown: !hidden.has(settings.displayName || frame.name),
+          unit: settings.unit,
+          decimals: settings.decimals,
+          width: settings.custom?.lineWidth,
+          fill: settings.custom?.fillOpacity === undefined ? undefined : settings.custom.fillOpacity / 100,
+        })),
     // Frames are new at every render; what they were made from is not.
     [JSON.stringify(data.frames.map((frame) => [frame.name, frame.values.length, frame.values.at(-1), frame.values[0]])), data.window.start, hidden],
   );

@@ -14,6 +14,7 @@ import { Trouble } from "../Trouble";
 import type { Entry } from "./List";
 import { sections, type Dashboard, type PanelModel, type VariableModel } from "./model";
 import { Panel } from "./Panel";
+import { repeated } from "./repeats";
 import { uidOf } from "./uid";
 import { ALL, askedChoices, fixedChoices, interpolated, isAsked, queryText, substituted, valuesOf, type Choice, type Values } from "./variables";
 
@@ -119,6 +120,12 @@ async function resolve(variables: VariableModel[], window: Window, chosen: (name
   return resolved;
 }
 
+/** The values a panel is repeated for: those chosen, or with All every one there is. */
+function eachOf({ chosen, choices }: Resolved): Values {
+  const all = (name: string) => (choices[name] ?? []).map(({ value }) => value);
+  return Object.fromEntries(Object.entries(chosen).map(([name, values]) => [name, values.includes(ALL) ? all(name) : values]));
+}
+
 interface BodyProps {
   dashboard: Dashboard;
   window: Window;
@@ -156,7 +163,7 @@ export function Body({ dashboard, window, onZoom, fixed = {}, hideEmpty = false 
           Not rendered here: variables of type {[...new Set(unknown.map((variable) => variable.type))].join(", ")}.
         </Text>
       )}
-      {sections(dashboard.panels ?? []).map(({ row, panels }, index) => (
+      {repeated(sections(dashboard.panels ?? []), eachOf(resolved)).map(({ row, panels }, index) => (
         <Row key={index} row={row} panels={panels} window={window} values={resolved.values} onZoom={onZoom} hideEmpty={hideEmpty} />
       ))}
     </>
@@ -200,13 +207,13 @@ function Row({ row, panels, window, values, onZoom, hideEmpty }: RowProps) {
     <>
       {row && (
         <UnstyledButton fw={600} aria-expanded={open} onClick={() => setOpen(!open)}>
-          {open ? "▾" : "▸"} {interpolated(row.title ?? "", values, (all) => all.join(" + "))}
+          {open ? "▾" : "▸"} {interpolated(row.title ?? "", { ...values, ...row.scope }, (all) => all.join(" + "))}
         </UnstyledButton>
       )}
       {open && panels.length > 0 && (
         <div className="grid">
           {lifted.map((panel, index) => (
-            <Panel key={panel.id ?? index} panel={panel} window={window} values={values} onZoom={onZoom} hideEmpty={hideEmpty} />
+            <Panel key={`${panel.id ?? index} ${JSON.stringify(panel.scope)}`} panel={panel} window={window} values={values} onZoom={onZoom} hideEmpty={hideEmpty} />
           ))}
         </div>
       )}

@@ -3,10 +3,11 @@
 import { keepPreviousData, useQueries } from "@tanstack/react-query";
 
 import { queryInstant, queryRange, type Labels, type Result } from "../api";
-import { laid, legend, number, summary } from "../series";
+import { laid, legend, number } from "../series";
 import type { Window } from "../time";
 import { duration } from "../time";
 import type { PanelModel, Target } from "./model";
+import { reduced } from "./reduce";
 import { builtIns, interpolated, type Values } from "./variables";
 
 export interface Frame {
@@ -67,26 +68,6 @@ function framesOf(panel: PanelModel, target: Target, result: Result, window: Win
     const name = legend(template, series.metric);
     return { name: name === "{}" ? (panel.title ?? target.refId ?? "") : name, labels: series.metric, target, values: found, value: reduced(found, calc) };
   });
-}
-
-/** One number for many, by Grafana's names of calculations. */
-export function reduced(values: (number | null)[], calc: string): number | null {
-  const { min, max, mean, last, sum } = summary(values);
-  const there = values.filter((value) => value !== null);
-  const table: Record<string, number | null> = {
-    lastNotNull: last,
-    last: values.at(-1) ?? null,
-    firstNotNull: there[0] ?? null,
-    first: values[0] ?? null,
-    min,
-    max,
-    mean,
-    sum,
-    total: sum,
-    count: there.length,
-    range: min === null || max === null ? null : max - min,
-  };
-  return calc in table ? table[calc]! : last;
 }
 
 /** Keep names apart that a legend's template makes alike. */

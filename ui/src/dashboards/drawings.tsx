@@ -8,30 +8,47 @@ import { formatOf } from "../format";
 import { colour, moments } from "../series";
 import { clock } from "../time";
 import { distinct, type Frame } from "./data";
-import { mapped, thresholdColour, type FieldDefaults, type PanelModel } from "./model";
+import { fieldOf, hidden, settingsOf } from "./fields";
+import { fixedColour, mapped, thresholdColour, type FieldDefaults, type PanelModel } from "./model";
 import type { DrawingProps } from "./Panel";
+import { compared, transformed, type Cell, type Tabular } from "./transformations";
 
 const defaultsOf = (panel: PanelModel): FieldDefaults => panel.fieldConfig?.defaults ?? {};
 
-function shown(value: number | null, defaults: FieldDefaults): string {
-  if (value === null) return defaults.noValue ?? "–";
-  return mapped(value, defaults) ?? formatOf(defaults.unit ?? "")(value);
+function shown(value: number | null, settings: FieldDefaults): string {
+  if (value === null) return settings.noValue ?? "–";
+  return mapped(value, settings) ?? formatOf(settings.unit ?? "")(value, settings.decimals ?? undefined);
 }
+
+interface Drawn {
+  frame: Frame;
+  name: string;
+  settings: FieldDefaults;
+}
+
+/** The frames of a panel with what holds for each, without those that are hidden. */
+function drawn(panel: PanelModel, frames: Frame[]): Drawn[] {
+  return frames
+    .map((frame) => ({ frame, settings: settingsOf(panel, fieldOf(frame)) }))
+    .filter(({ settings }) => !hidden(settings))
+    .map(({ frame, settings }) => ({ frame, settings, name: settings.displayName || frame.name }));
+}
+
+const valueColour = (value: number | null, settings: FieldDefaults, otherwise: string) => fixedColour(settings) ?? thresholdColour(value, settings, otherwise);
 
 const MOST_VALUES = 50;
 
 export function Stat({ panel, data, height }: DrawingProps) {
-  const defaults = defaultsOf(panel);
-  const frames = data.frames.slice(0, MOST_VALUES);
+  const frames = drawn(panel, data.frames).slice(0, MOST_VALUES);
   const size = Math.max(14, Math.min(46, height / Math.ceil(frames.length / 4) / 2.6));
   return (
     <div className="stat">
-      {frames.map((frame, index) => (
+      {frames.map(({ frame, name, settings }, index) => (
         <div key={index} className="stat-one">
-          <div className="stat-value" style={{ fontSize: size, color: thresholdColour(frame.value, defaults, "var(--mantine-color-text)") }}>
-            {shown(frame.value, defaults)}
+          <div className="stat-value" style={{ fontSize: size, color: valueColour(frame.value, settings, "var(--mantine-color-text)") }}>
+            {shown(frame.value, settings)}
           </div>
-          {frames.length > 1 && <div className="stat-name">{frame.name}</div>}
+          {frames.length > 1 && <div className="stat-name">{name}</div>}
           {panel.options?.graphMode !== "none" && frame.values.length > 2 && height > 90 && <Spark values={frame.values} stroke={colour(index)} />}
         </div>
       ))}
@@ -61,25 +78,23 @@ function extent(defaults: FieldDefaults, frames: Frame[]): [number, number] {
 const share = (value: number | null, [low, high]: [number, number]) => Math.max(0, Math.min(1, ((value ?? low) - low) / (high - low || 1)));
 
 export function Gauge({ panel, data, height }: DrawingProps) {
-  const defaults = defaultsOf(panel);
-  const between = extent(defaults, data.frames);
   const arc = (part: number) => {
     const angle = Math.PI * (1 - part);
     return `${50 + 42 * Math.cos(angle)} ${50 - 42 * Math.sin(angle)}`;
   };
   return (
     <div className="stat">
-      {data.frames.slice(0, MOST_VALUES).map((frame, index) => {
-        const part = share(frame.value, between);
+      {drawn(panel, data.frames).slice(0, MOST_VALUES).map(({ frame, name, settings }, index) => {
+        const part = share(frame.value, extent(settings, data.frames));
         return (
-          <svg key={index} viewBox="0 0 100 66" height={Math.min(height - 4, 220)} role="img" aria-label={`${frame.name}: ${shown(frame.value, defaults)}`}>
+          <svg key={index} viewBox="0 0 100 66" height={Math.min(height - 4, 220)} role="img" aria-label={`${name}: ${shown(frame.value, settings)}`}>
             <path d={`M${arc(0)} A42 42 0 0 1 ${arc(1)}`} className="gauge-track" />
-            {part > 0 && <path d={`M${arc(0)} A42 42 0 0 1 ${arc(part)}`} className="gauge-arc" stroke={thresholdColour(frame.value, defaults, colour(0))} />}
+            {part > 0 && <path d={`M${arc(0)} A42 42 0 0 1 ${arc(part)}`} className="gauge-arc" stroke={valueColour(frame.value, settings, colour(0))} />}
             <text x="50" y="48" className="gauge-value">
-              {shown(frame.value, defaults)}
+              {shown(frame.value, settings)}
             </text>
             <text x="50" y="63" className="gauge-name">
-              {data.frames.length > 1 ? frame.name.slice(0, 28) : ""}
+              {data.frames.length > 1 ? name.slice(0, 28) : ""}
             </text>
           </svg>
         );
@@ -89,19 +104,17 @@ export function Gauge({ panel, data, height }: DrawingProps) {
 }
 
 export function Bars({ panel, data, height }: DrawingProps) {
-  const defaults = defaultsOf(panel);
-  const between = extent(defaults, data.frames);
   return (
     <div className="bars" style={{ maxHeight: height }} tabIndex={0} role="group" aria-label={panel.title ?? "Bars"}>
-      {data.frames.slice(0, 200).map((frame, index) => (
+      {drawn(panel, data.frames).slice(0, 200).map(({ frame, name, settings }, index) => (
         <div key={index} className="bar">
-          <span className="bar-name" title={frame.name}>
-            {frame.name}
+          <span className="bar-name" title={name}>
+            {name}
           </span>
           <span className="bar-track">
-            <span className="bar-fill" style={{ width: `${share(frame.value, between) * 100}%`, background: thresholdColour(frame.value, defaults, colour(0)) }} />
+            <span className="bar-fill" style={{ width: `${share(frame.value, extent(settings, data.frames)) * 100}%`, background: valueColour(frame.value, settings, colour(0)) }} />
           </span>
-          <span className="figure">{shown(frame.value, defaults)}</span>
+          <span className="figure">{shown(frame.value, settings)}</span>
         </div>
       ))}
     </div>
@@ -109,32 +122,31 @@ export function Bars({ panel, data, height }: DrawingProps) {
 }
 
 export function Pie({ panel, data, height }: DrawingProps) {
-  const defaults = defaultsOf(panel);
-  const frames = distinct(data.frames).filter((frame) => (frame.value ?? 0) > 0);
-  const total = frames.reduce((sum, frame) => sum + frame.value!, 0);
+  const fields = drawn(panel, distinct(data.frames)).filter(({ frame }) => (frame.value ?? 0) > 0);
+  const total = fields.reduce((sum, { frame }) => sum + frame.value!, 0);
   let at = 0;
-  const slices = frames.map((frame, index) => {
+  const slices = fields.map(({ frame, name, settings }, index) => {
     const [from, to] = [at / total, (at + frame.value!) / total];
     at += frame.value!;
-    return { frame, from, to, fill: colour(index) };
+    return { key: frame.name, text: `${name}: ${shown(frame.value, settings)}`, from, to, fill: fixedColour(settings) ?? colour(index) };
   });
   const point = (part: number) => `${50 + 48 * Math.sin(2 * Math.PI * part)} ${50 - 48 * Math.cos(2 * Math.PI * part)}`;
   return (
     <div className="pie">
-      <svg viewBox="0 0 100 100" height={height - 4} role="img" aria-label={frames.map((frame) => `${frame.name}: ${shown(frame.value, defaults)}`).join("; ")}>
-        {slices.map(({ frame, from, to, fill }) =>
+      <svg viewBox="0 0 100 100" height={height - 4} role="img" aria-label={slices.map(({ text }) => text).join("; ")}>
+        {slices.map(({ key, from, to, fill }) =>
           to - from > 0.9999 ? (
-            <circle key={frame.name} cx="50" cy="50" r="48" fill={fill} />
+            <circle key={key} cx="50" cy="50" r="48" fill={fill} />
           ) : (
-            <path key={frame.name} d={`M50 50 L${point(from)} A48 48 0 ${to - from > 0.5 ? 1 : 0} 1 ${point(to)} Z`} fill={fill} />
+            <path key={key} d={`M50 50 L${point(from)} A48 48 0 ${to - from > 0.5 ? 1 : 0} 1 ${point(to)} Z`} fill={fill} />
           ),
         )}
         {panel.options?.pieType === "donut" && <circle cx="50" cy="50" r="26" className="pie-hole" />}
       </svg>
       <ul>
-        {slices.map(({ frame, fill }) => (
-          <li key={frame.name}>
-            <span className="swatch" style={{ background: fill }} /> {frame.name}: {shown(frame.value, defaults)}
+        {slices.map(({ key, text, fill }) => (
+          <li key={key}>
+            <span className="swatch" style={{ background: fill }} /> {text}
           </li>
         ))}
       </ul>
@@ -142,10 +154,15 @@ export function Pie({ panel, data, height }: DrawingProps) {
   );
 }
 
-/** Instant queries side by side: a row a label set, a column a query, as Grafana's `merge` makes it; then `organize`. */
+/** Instant queries side by side: a row a label set, a column a query, as Grafana's `merge` makes it; then the transformations. */
 export function TablePanel({ panel, data, height }: DrawingProps) {
-  const defaults = defaultsOf(panel);
-  const { columns, rows } = tabled(panel, data.frames);
+  const { columns, rows } = transformed(tabled(data.frames), panel.transformations ?? []);
+  const fields = new Map(
+    columns.map((name) => {
+      const numeric = rows.some((row) => typeof row[name] === "number");
+      return [name, settingsOf(panel, { name, refId: /^Value #(.+)$/.exec(name)?.[1], numeric })] as const;
+    }),
+  );
   const [sort, setSort] = useState<{ name: string; desc: boolean } | null>(null);
   const first = panel.options?.sortBy?.[0];
   const order = sort ?? (first?.displayName ? { name: first.displayName, desc: first.desc ?? false } : null);
@@ -158,7 +175,7 @@ export function TablePanel({ panel, data, height }: DrawingProps) {
             {columns.map((name) => (
               <Table.Th key={name} aria-sort={order?.name === name ? (order.desc ? "descending" : "ascending") : undefined}>
                 <button type="button" className="bare" onClick={() => setSort({ name, desc: order?.name === name ? !order.desc : false })}>
-                  {name}
+                  {fields.get(name)!.displayName || name}
                 </button>
               </Table.Th>
             ))}
@@ -168,7 +185,7 @@ export function TablePanel({ panel, data, height }: DrawingProps) {
           {sorted.slice(0, 500).map((row, index) => (
             <Table.Tr key={index}>
               {columns.map((name) => (
-                <Table.Td key={name}>{typeof row[name] === "number" ? shown(row[name], defaults) : (row[name] ?? "")}</Table.Td>
+                <Table.Td key={name}>{typeof row[name] === "number" ? shown(row[name], fields.get(name)!) : (row[name] ?? "")}</Table.Td>
               ))}
             </Table.Tr>
           ))}
@@ -178,14 +195,7 @@ export function TablePanel({ panel, data, height }: DrawingProps) {
   );
 }
 
-type Cell = string | number | undefined;
-
-function compared(one: Cell, other: Cell): number {
-  if (typeof one === "number" && typeof other === "number") return one - other;
-  return String(one ?? "").localeCompare(String(other ?? ""), undefined, { numeric: true });
-}
-
-function tabled(panel: PanelModel, frames: Frame[]): { columns: string[]; rows: Record<string, Cell>[] } {
+function tabled(frames: Frame[]): Tabular {
   const several = new Set(frames.map((frame) => frame.target)).size > 1;
   const rows = new Map<string, Record<string, Cell>>();
   for (const frame of frames) {
@@ -194,16 +204,7 @@ function tabled(panel: PanelModel, frames: Frame[]): { columns: string[]; rows: 
     const column = several ? `Value #${frame.target.refId ?? "A"}` : "Value";
     rows.set(key, { ...labels, ...rows.get(key), [column]: frame.value ?? undefined });
   }
-  const organize = panel.transformations?.find(({ id }) => id === "organize")?.options;
-  const order = organize?.indexByName ?? {};
-  const columns = [...new Set([...rows.values()].flatMap((row) => Object.keys(row)))]
-    .filter((name) => !organize?.excludeByName?.[name])
-    .sort((one, other) => (order[one] ?? 999) - (order[other] ?? 999));
-  const renamed = (name: string) => organize?.renameByName?.[name] || name;
-  return {
-    columns: columns.map(renamed),
-    rows: [...rows.values()].map((row) => Object.fromEntries(columns.map((name) => [renamed(name), row[name]]))),
-  };
+  return { columns: [...new Set([...rows.values()].flatMap((row) => Object.keys(row)))], rows: [...rows.values()] };
 }
 
 const MARGIN = { left: 64, bottom: 20 };

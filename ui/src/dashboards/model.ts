@@ -1,5 +1,8 @@
 // Grafana's JSON model of a dashboard, as far as it is rendered here, and what of a panel is not.
 
+import { unknownOverrides, type Override } from "./fields";
+import { isKnown } from "./transformations";
+
 export interface Dashboard {
   uid?: string;
   title: string;
@@ -63,6 +66,7 @@ export interface FieldDefaults {
     stacking?: { mode?: string };
     scaleDistribution?: { type?: string };
     thresholdsStyle?: { mode?: string };
+    hideFrom?: { viz?: boolean; legend?: boolean; tooltip?: boolean };
   };
 }
 
@@ -73,11 +77,8 @@ export interface Mapping {
 
 export interface Transformation {
   id: string;
-  options?: {
-    excludeByName?: Record<string, boolean>;
-    renameByName?: Record<string, string>;
-    indexByName?: Record<string, number>;
-  };
+  disabled?: boolean;
+  options?: object;
 }
 
 export interface PanelModel {
@@ -88,7 +89,7 @@ export interface PanelModel {
   gridPos?: { x: number; y: number; w: number; h: number };
   datasource?: { type?: string; uid?: string } | string | null;
   targets?: Target[];
-  fieldConfig?: { defaults?: FieldDefaults; overrides?: { matcher?: unknown; properties?: { id: string }[] }[] };
+  fieldConfig?: { defaults?: FieldDefaults; overrides?: Override[] };
   options?: {
     content?: string;
     mode?: string;
@@ -104,6 +105,9 @@ export interface PanelModel {
   transformations?: Transformation[];
   interval?: string;
   repeat?: string;
+  repeatDirection?: string;
+  maxPerRow?: number;
+  scope?: Record<string, string[]>; // values of variables that hold in this panel alone: it is one of several
   collapsed?: boolean;
   panels?: PanelModel[];
   libraryPanel?: unknown;
@@ -113,7 +117,6 @@ export interface PanelModel {
 }
 
 export const RENDERED = ["timeseries", "graph", "stat", "singlestat", "gauge", "bargauge", "table", "heatmap", "piechart", "text"];
-const TRANSFORMATIONS = ["organize", "merge"];
 const MAPPINGS = ["value"];
 
 /** What a panel asks for and does not get here: a few words each. */
@@ -123,11 +126,9 @@ export function unrendered(panel: PanelModel): string[] {
   if (!RENDERED.includes(panel.type)) missing.push(`panels of type ${panel.type}`);
   const source = typeof panel.datasource === "object" ? panel.datasource?.type : undefined;
   if (source && source !== "prometheus" && !source.startsWith("$") && panel.type !== "text") missing.push(`the data source ${source}`);
-  for (const { id } of panel.transformations ?? []) if (!TRANSFORMATIONS.includes(id)) missing.push(`the transformation ${id}`);
-  const overrides = (panel.fieldConfig?.overrides ?? []).flatMap(({ properties }) => (properties ?? []).map(({ id }) => id));
-  if (overrides.length) missing.push(`overrides of fields (${[...new Set(overrides)].join(", ")})`);
+  for (const { id, disabled } of panel.transformations ?? []) if (!disabled && !(panel.type === "table" && isKnown(id))) missing.push(`the transformation ${id}`);
+  missing.push(...unknownOverrides(panel.fieldConfig?.overrides ?? []));
   for (const { type } of panel.fieldConfig?.defaults?.mappings ?? []) if (!MAPPINGS.includes(type)) missing.push(`mappings by ${type}`);
-  if (panel.repeat) missing.push("repeating a panel");
   if (panel.timeFrom || panel.timeShift) missing.push("a range of its own");
   if (panel.options?.calculate && panel.type === "heatmap") missing.push("calculating a heat map from values");
   if (panel.options?.mode === "html") missing.push("HTML, shown as text");
@@ -159,6 +160,11 @@ const NAMED: Record<string, string> = {
 export function named(colour: string): string {
   const hue = /(?:super-light-|light-|semi-dark-|dark-)?([a-z]+)$/.exec(colour)?.[1];
   return (hue && NAMED[hue]) || colour;
+}
+
+/** The one colour of a field, if it has one. */
+export function fixedColour({ color }: FieldDefaults): string | null {
+  return color?.mode === "fixed" && color.fixedColor ? named(color.fixedColor) : null;
 }
 
 /** The colour of a value by its thresholds; the first step has none below it. */

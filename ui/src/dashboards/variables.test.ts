@@ -70,10 +70,10 @@ describe("panels", () => {
       "panels of type geomap",
       "the data source loki",
       "the transformation reduce",
-      "repeating a panel",
     ]);
-    const overrides = [{ properties: [{ id: "unit" }, { id: "color" }] }];
-    expect(unrendered({ type: "stat", fieldConfig: { overrides } })).toEqual(["overrides of fields (unit, color)"]);
+    expect(unrendered({ type: "table", transformations: [{ id: "reduce" }, { id: "heatmap" }, { id: "other", disabled: true }] })).toEqual(["the transformation heatmap"]);
+    const overrides = [{ matcher: { id: "byName", options: "x" }, properties: [{ id: "unit" }, { id: "links" }] }];
+    expect(unrendered({ type: "stat", fieldConfig: { overrides } })).toEqual(["overrides of links"]);
   });
   it("take the colour of the last threshold reached", () => {
     const thresholds = { mode: "absolute", steps: [{ value: null, color: "green" }, { value: 80, color: "#abc" }] };

@@ -15,7 +15,8 @@ import { duration, windowOf, written, type Window } from "../time";
 import { between, shifted, TimeControls, widened } from "../TimeControls";
 import { Trouble } from "../Trouble";
 import { Editor } from "./Editor";
-import { hintOf, metricsOf, unitOf } from "./hints";
+import { hintOf, metricsOf } from "./hints";
+import { unitOf } from "./units";
 import { InstantTable, RangeTable } from "./tables";
 
 const POINTS = 400;

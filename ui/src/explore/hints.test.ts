@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { hintOf, metricsOf, unitOf } from "./hints";
+import { hintOf, metricsOf } from "./hints";
 
 const KNOWN = Object.fromEntries(
   Object.entries({ net: "byte", other: "byte", requests: "", latency: "second", host: "" }).map(([name, unit]) => [name, [{ type: "gauge", help: name, unit }]]),
@@ -15,22 +15,6 @@ describe("metrics of a query", () => {
     ["unknown + 1", []],
     ['count_values("host", net)', ["net"]],
   ])("%s", (query, names) => expect(metricsOf(query, KNOWN)).toEqual(names));
-});
-
-describe("unit of a query's result", () => {
-  it.each([
-    ["net", "byte"],
-    ["sum by (host) (net)", "byte"],
-    ["net + other", "byte"],
-    ["net + latency", ""],
-    ["rate(net[5m])", "byte/second"],
-    ["count(net)", ""],
-    ["count by (host) (net)", ""],
-    ["net / other", ""],
-    ["net * 8", ""],
-    ["requests", ""],
-    ['net{path="/a/b"}', "byte"],
-  ])("%s", (query, unit) => expect(unitOf(query, KNOWN)).toBe(unit));
 });
 
 describe("hints", () => {

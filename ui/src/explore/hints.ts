@@ -1,13 +1,8 @@
-// What a query's text tells before it is run: its metrics, the unit of its result, and where a function does harm.
-
-import type { Metadata } from "../api";
+// What a query's text tells before it is run: its metrics, and where a function does harm.
 
 const GROUPING = /\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/gi;
 const STRING = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`/g;
-const PER_SECOND = /\b(rate|irate|deriv)\s*\(/;
 const WRAPPED = /\b(rate|irate|increase)\s*\(/;
-const NO_UNIT = /\b(count|count_values|group|absent|absent_over_time|changes|resets|count_over_time|present_over_time|timestamp|sgn|stdvar)\s*(\(|by\b|without\b)/;
-const OPERATOR = /[*/^%]|\batan2\b/;
 
 /** The metrics a query names, among those that are known. */
 export function metricsOf(query: string, known: Record<string, unknown>): string[] {
@@ -15,16 +10,6 @@ export function metricsOf(query: string, known: Record<string, unknown>): string
   const names = [...bare.matchAll(/[a-zA-Z_:][a-zA-Z0-9_:]*/g)].map(([name]) => name);
   const inside = [...query.matchAll(/__name__\s*=\s*"([^"]+)"/g)].map(([, name]) => name!);
   return [...new Set([...names, ...inside])].filter((name) => Object.hasOwn(known, name));
-}
-
-/** The unit of a query's result, by the metadata of its metrics; empty where that is unknown. */
-export function unitOf(query: string, known: Record<string, Metadata[]>): string {
-  const bare = query.replace(STRING, '""').replace(/\{[^}]*\}/g, "").replace(/\[[^\]]*\]/g, "");
-  if (NO_UNIT.test(bare) || OPERATOR.test(bare)) return "";
-  const units = new Set(metricsOf(query, known).map((name) => known[name]?.[0]?.unit ?? ""));
-  const [unit, ...others] = [...units];
-  if (!unit || others.length) return "";
-  return PER_SECOND.test(bare) && !unit.endsWith("/second") ? `${unit}/second` : unit;
 }
 
 export interface Hint {

@@ -1,0 +1,53 @@
+import { expect, it } from "vitest";
+
+import { unitOf } from "./units";
+
+const UNITS = { net: "byte", other: "byte", requests: "", latency: "second", latency_sum: "second", "a.b": "millisecond", load: "fraction", sent: "byte/second" };
+const KNOWN = Object.fromEntries(Object.entries(UNITS).map(([name, unit]) => [name, [{ type: "gauge", help: name, unit }]]));
+
+it.each([
+  ["net", "byte"],
+  ["sum by (host) (net)", "byte"],
+  ["topk(5, net)", "byte"],
+  ["quantile by (host) (0.9, net)", "byte"],
+  ["(net + other) - 100", "byte"],
+  ["-net", "byte"],
+  ["net + latency", ""],
+  ["rate(net[5m])", "byte/second"],
+  ["sum(rate(net[5m])) by (host) / 2", ""],
+  ["rate(sent[5m])", "byte/second"],
+  ["max_over_time(net[5m:1m] offset 1h)", "byte"],
+  ["histogram_quantile(0.9, sum by (le) (rate(latency[5m])))", "second"],
+  ["histogram_avg(rate(latency[5m]))", "second"],
+  ["clamp(net, 0, 10)", "byte"],
+  ["label_replace(net, 'a', '$1', 'b', '(.*)')", "byte"],
+  ["count(net)", ""],
+  ["count by (host) (net)", ""],
+  ["timestamp(net)", "second"],
+  ["time() - timestamp(net)", "second"],
+  ["net / other", "percentunit"],
+  ["net / ignoring(host) other * 100", "percent"],
+  ["load * 100", "percent"],
+  ["net / latency", "byte/second"],
+  ["sent * latency", "byte"],
+  ["net * 8", "bits"],
+  ["rate(net[1m]) * 8", "bps"],
+  ["8 * net", "bits"],
+  ["net / 1024 / 1024", "mebibyte"],
+  ["net / (1024 * 1024)", "mebibyte"],
+  ["net / 3", ""],
+  ["net ^ 2", ""],
+  ["net > 100", "byte"],
+  ["net > bool 100", ""],
+  ["net and on(host) latency", "byte"],
+  ["net or other", "byte"],
+  ["net or latency", ""],
+  ["requests", ""],
+  ["unknown", ""],
+  ['net{path="/a/b"}', "byte"],
+  ['{"a.b"}', "millisecond"],
+  ['{"a.b"} / 1000', "second"],
+  ['{__name__="net"}', "byte"],
+  ["sum(", ""],
+  ["", ""],
+])("the unit of %s is %j", (query, unit) => expect(unitOf(query, KNOWN)).toBe(unit));
