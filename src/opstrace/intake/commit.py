@@ -21,7 +21,7 @@ from opstrace.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 # How long the first payload of a batch waits for others: a synced insert costs 12 to 45 ms whatever it holds.
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.03
 # How long one waits that came during the commit before: whoever that one answered sends again about now.
 LEAST_LINGER_S: Final = 0.015
 # A batch ends here: bounds the memory of decoding, and how long the last of a batch waits for the first.

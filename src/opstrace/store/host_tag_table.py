@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from opstrace.store.engine import Connection, Engine, statement
 from opstrace.store.host_tags import Host, HostView, TenantTags
-from opstrace.store.host_versions import ALIASES, TagSet, versions
+from opstrace.store.host_versions import ALIASES, TagSet, owners, versions
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
 MAX_CACHED_VERSIONS: Final = 200_000
@@ -78,15 +78,17 @@ class HostTagTable:
 
     def _load(self, tenant: str) -> TenantTags:
         found: dict[str, Host] = {}
-        aliases: dict[str, list[Host]] = {}
+        names: dict[str, tuple[str, ...]] = {}
+        codes: dict[str, int] = {}
         for host, rows in groupby(self._read(tenant), key=lambda row: row.tag_set.host):
             of_host = list(rows)
             found[host] = Host(of_host[0].code, tuple(versions((row.tag_set for row in of_host), self._prefix)))
             named = next((row for row in reversed(of_host) if row.tag_set.source == ALIASES), None)
-            for alias, code in zip(named.tag_set.tags, named.codes, strict=True) if named else ():
-                aliases.setdefault(alias, []).append(Host(code, found[host].versions))
-        # A name that several hosts claim says nothing; that of a host itself is this host's.
-        return TenantTags({alias: hosts[0] for alias, hosts in aliases.items() if len(hosts) == 1} | found)
+            if named:
+                names[host] = named.tag_set.tags
+                codes.update(zip(named.tag_set.tags, named.codes, strict=True))
+        others = {name: Host(codes[name], found[host].versions) for name, host in owners(names, found).items()}
+        return TenantTags(others | found)
 
     def _read(self, tenant: str) -> "list[_Row]":
         with self._engine.reader() as connection:

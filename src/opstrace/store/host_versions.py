@@ -6,7 +6,7 @@ and values are those of `intake/translate.sql`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -26,6 +26,18 @@ _NOT_IN_KEYS: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 # The source of a set that holds a host's other names instead of tags.
 ALIASES: Final = ""
+
+
+def owners(names: Mapping[str, Iterable[str]], hosts: Container[str]) -> dict[str, str]:
+    """Return whose each other name of a host is; `names` are those that each host goes by, too.
+
+    A name that several hosts claim says nothing; that of a host itself is this host's.
+    """
+    claims: dict[str, set[str]] = {}
+    for host, others in names.items():
+        for name in others:
+            claims.setdefault(name, set()).add(host)
+    return {name: min(of) for name, of in claims.items() if len(of) == 1 and name not in hosts}
 
 
 @dataclass(frozen=True, slots=True)

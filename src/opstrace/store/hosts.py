@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from opstrace.store.engine import Engine, statement
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_versions import ALIASES
+from opstrace.store.host_versions import ALIASES, owners
 
 # Of hosts that sent nothing for this long the samples that others sent are looked at.
 _SILENT_MS: Final = 60_000
@@ -40,12 +40,8 @@ class _Named:
     tags: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def owner_of(self) -> dict[str, str]:
-        """Return the host that a name which is not a host's own belongs to; none that several claim."""
-        owners: dict[str, set[str]] = {}
-        for host, names in self.aliases.items():
-            for name in names:
-                owners.setdefault(name, set()).add(host)
-        return {name: min(hosts) for name, hosts in owners.items() if len(hosts) == 1 and name not in self.aliases}
+        """Return the host that a name which is not a host's own belongs to."""
+        return owners(self.aliases, self.aliases.keys() | self.tags.keys())
 
 
 class Hosts:
@@ -58,10 +54,11 @@ class Hosts:
         self._latest = statement("opstrace.store", "select_latest_samples")
         self._documents = statement("opstrace.store", "select_host_documents")
 
-    def heard_of(self, tenant: str, since_ms: int, now_ms: int) -> list[Host]:
+    def heard_of(self, tenant: str, since_ms: int, now_ms: int, *, documents: bool = True) -> list[Host]:
         """Return a tenant's hosts that were heard of since a moment, in the order of their names.
 
-        What arrives under another name of a host is the host's. Raises StoreError.
+        Without `documents` what they said of themselves is left out. What arrives under another name of a host is the
+        host's. Raises StoreError.
         """
         named = self._named(tenant)
         owner_of = named.owner_of()
@@ -71,7 +68,7 @@ class Hosts:
             host = owner_of.get(row["host"], row["host"])
             seen[host] = max(seen.get(host, 0), row["seen_ms"])
             metrics[host] = max(metrics.get(host, 0), row["metric_count"])
-        documents = self.documents(tenant)
+        said = self.documents(tenant) if documents else {}
         return [
             Host(
                 host,
@@ -79,7 +76,7 @@ class Hosts:
                 metrics[host],
                 named.aliases.get(host, ()),
                 named.tags.get(host, {}),
-                documents.get(host, {}),
+                said.get(host, {}),
             )
             for host, seen_ms in sorted(seen.items())
             if seen_ms >= since_ms

@@ -73,7 +73,7 @@ class _HostApi:
     async def totals(self, question: Question) -> Json:
         """Answer how many hosts there are, and how many of them are up."""
         since_ms = question.number("from", (question.now_ms - _ACTIVE_SINCE_MS) // 1000, 1 << 40) * 1000
-        heard = await self._heard_of(question, since_ms)
+        heard = await self._heard_of(question, since_ms, documents=False)
         up = sum(shapes.is_up(host, question.now_ms) for host in heard)
         return {"total_active": len(heard), "total_up": up}
 
@@ -102,8 +102,10 @@ class _HostApi:
         documents = await asyncio.to_thread(self.sources.hosts.documents, question.tenant, [name])
         return shapes.mute_end(Host(name, 0, 0, documents=documents.get(name, {})), question.now_ms)
 
-    async def _heard_of(self, question: Question, since_ms: int) -> list[Host]:
-        return await asyncio.to_thread(self.sources.hosts.heard_of, question.tenant, since_ms, question.now_ms)
+    async def _heard_of(self, question: Question, since_ms: int, *, documents: bool = True) -> list[Host]:
+        return await asyncio.to_thread(
+            self.sources.hosts.heard_of, question.tenant, since_ms, question.now_ms, documents=documents
+        )
 
     def _with_documents(self, tenant: str, hosts: Sequence[Host]) -> list[Host]:
         documents = self.sources.hosts.documents(tenant, [host.name for host in hosts], whole=True)
