@@ -559,7 +559,6 @@ def test_the_page_has_every_option_of_every_command_and_no_other(words: str) -> 
             "directory",
             "expression",
             "tenant",
-            "limits",
         )
 
 

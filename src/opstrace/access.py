@@ -24,11 +24,12 @@ class Access:
         """Know the tenants by their keys; `host` is the instance's own name, below which each tenant has one."""
         self._keyring = keyring
         self._open = authentication_disabled
+        self._tenants = {tenant.name: tenant for tenant in keyring.tenants}
         self._host = host
 
     @property
     def keyring(self) -> Keyring:
-        """The tenants and the keys that are good now; given anew when that changed."""
+        """The keys that are good now; given anew when some were added or revoked."""
         return self._keyring
 
     @keyring.setter
@@ -61,7 +62,7 @@ class Access:
         name = request.headers.get("host", "").rsplit(":", 1)[0].lower()
         if not name.endswith(f".{self._host}"):
             return None
-        return self._keyring.named(name.removesuffix(f".{self._host}").rpartition(".")[2])
+        return self._tenants.get(name.removesuffix(f".{self._host}").rpartition(".")[2])
 
 
 def keys(request: HTTPConnection) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from opstrace import probe
-from opstrace.config import SYSTEM_TENANT, TENANT_LIMITS
+from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 
@@ -64,15 +64,6 @@ def replayed_table(replayed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return a row a tenant, route and fate of what was replayed."""
     names = ("tenant", "route", "fate", "requests")
     return [[name.upper() for name in names], *([str(row[name]) for name in names] for row in replayed)]
-
-
-def tenants_table(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
-    """Return a row a tenant: its keys, its limits, and how many rows it has where somebody knows."""
-    table = [["TENANT", "KEYS", "STORED ROWS", *(name.removeprefix("max_").upper() for name in TENANT_LIMITS)]]
-    for row in rows:
-        stored = "-" if row["rows"] is None else str(sum(row["rows"].values()))
-        table.append([row["name"], str(row["keys"]), stored, *(str(row["limits"][name]) for name in TENANT_LIMITS)])
-    return table
 
 
 def busiest_table(names: Sequence[Mapping[str, Any]]) -> list[list[str]]:

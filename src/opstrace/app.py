@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -22,9 +22,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opstrace import instance as instances
-from opstrace import ports, tenancy
+from opstrace import ports
 from opstrace.access import Access
-from opstrace.config import SYSTEM_TENANT, Limits
+from opstrace.config import SYSTEM_TENANT
 from opstrace.datadog.load import loads
 from opstrace.dogstatsd.payloads import Content
 from opstrace.dogstatsd.service import Service as Dogstatsd
@@ -55,11 +55,10 @@ from opstrace.store.hosts import Hosts
 from opstrace.store.kept import KeptRequests, Segment
 from opstrace.store.logs import Logs
 from opstrace.store.retention import Retention
-from opstrace.store.tenant_data import TenantData
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, tenants, ui
+from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, ui
 from opstrace.web.dashboards import Dashboards
 from opstrace.web.query_pool import QueryLimits, QueryPool
 from opstrace.web.sessions import Sessions
@@ -93,8 +92,6 @@ class Server:
         config = instance.config
         limits = config.limits
         self.instance = instance
-        self.listeners: Sequence[_Listener] = ()  # once they listen
-        self._departed = asyncio.Event()
         self.telemetry = Telemetry()
         self.pool = QueryPool(
             QueryLimits(
@@ -118,7 +115,6 @@ class Server:
             self.kept,
             self.host_writer,
             limits,
-            limits_of=self._limits_of,
             retention_days=config.metric_retention_days,
             log_retention_days=config.log_retention_days,
             tag_label_prefix=config.tag_label_prefix,
@@ -130,16 +126,13 @@ class Server:
             translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
         )
         self.store = Store(self.engine, writer, host_tags)
-        self.dashboards = Dashboards(instance.home / "dashboards")
-        beside = [instance.home / name for name in ("kept", "flares", "dashboards")]
-        self.tenant_data = TenantData(self.engine, writer, self.kept, host_tags, beside)
         self.hosts = Hosts(self.engine, host_tags)
         self.events = Events(self.engine)
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
         self.sessions = Sessions(self.access, instance.name, instance.home / "sessions.json")
-        ledger, rates = Ledger(), Rates(self._limits_of)
+        ledger, rates = Ledger(), Rates(limits)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
         acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
@@ -161,9 +154,8 @@ class Server:
                 self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
             ),
             *admin.routes(self._admin()),
-            *tenants.routes(self._tenants()),
             *self._workspace().routes(),
-            *ui.routes(self.sessions, self.instance.name, lambda: self.instance.config.all_tenants),
+            *ui.routes(self.sessions, self.instance.name, self.instance.config.all_tenants),
             *datadog_api.routes(self._keyed, self._datadog_endpoints()),
             *self.intake.routes(),
         ]
@@ -177,7 +169,6 @@ class Server:
         async with asyncio.TaskGroup() as chores:
             chores.create_task(self._every(SELF_MONITORING_INTERVAL_S, self._observe))
             chores.create_task(self._every(RETENTION_INTERVAL_S, self._retain))
-            chores.create_task(self._remove_departed())
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
@@ -205,6 +196,7 @@ class Server:
             books=self._booked,
             kept=self._kept,
             replay=self._replayed,
+            reload_keys=self._reload_keys,
             logs=Logs(self.engine).select,
             events=self.events,
             checks=Checks(self.engine),
@@ -214,18 +206,10 @@ class Server:
 
     def _workspace(self) -> Workspace:
         return Workspace(
-            lambda: self.instance,
+            self.instance,
             lambda request: self.sessions.tenant(request, QueryUnauthorized),
             Catalogue(self.engine),
-            self.dashboards,
-        )
-
-    def _tenants(self) -> tenants.TenantSources:
-        return tenants.TenantSources(
-            operator_of=lambda request, *, probe: self.sessions.tenant(request, QueryUnauthorized, probe=probe),
-            present=lambda: self.instance,
-            adopt=self._adopt,
-            rows=self.tenant_data.rows,
+            Dashboards(self.instance.home / "dashboards"),
         )
 
     def _datadog_endpoints(self) -> list[tuple[str, str, datadog_api.Endpoint, int]]:
@@ -259,42 +243,9 @@ class Server:
             self.acceptance.refuse(tenant, headers, len(data), error.reason)
             raise
 
-    def _limits_of(self, tenant: str) -> Limits:
-        return self.instance.config.limits_of(tenant)
-
-    async def _adopt(self) -> None:
-        """Take over tenants, keys, limits and the certificate from disk; all else needs another start."""
-        found = await asyncio.to_thread(instances.load, self.instance.name)
-        names = ("tenants", "tenant_limits")
-        config = msgspec.structs.replace(
-            self.instance.config, **{name: getattr(found.config, name) for name in names}
-        )
-        self.instance = replace(self.instance, config=config, keys=found.keys)
-        self.access.keyring = self.instance.keyring
-        for listener in self.listeners:
-            if listener.config.ssl:
-                listener.config.ssl.load_cert_chain(self.instance.certificate_file, self.instance.key_file)
-        self._departed.set()
-
-    async def _remove_departed(self) -> None:
-        """Remove the data of tenants that were removed, now and whenever one goes."""
-        while True:
-            self._departed.clear()
-            for tenant in tenancy.removed(self.instance):
-                try:
-                    await self._remove_data(tenant)
-                except OpstraceError as error:
-                    logger.warning("the data of tenant %s are not removed yet: %s", tenant, error)
-            await self._departed.wait()
-
-    async def _remove_data(self, tenant: str) -> None:
-        # What was accepted before its keys were revoked is committed and booked first.
-        await self.commit.flush()
-        await self.bookkeeper.write()
-        await asyncio.to_thread(self.tenant_data.remove, tenant)
-        await self.commit.between(lambda: self.tenant_data.forget(tenant))
-        await asyncio.to_thread(tenancy.forget, self.instance, tenant)
-        logger.info("removed the data of tenant %s", tenant)
+    async def _reload_keys(self) -> None:
+        known = await asyncio.to_thread(instances.load, self.instance.name)
+        self.access.keyring = replace(self.instance, keys=known.keys).keyring
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
@@ -406,7 +357,6 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
         server.dogstatsd.open()
         server.commit.start()
         async with _listening(instance, server.application()) as listeners:
-            server.listeners = listeners
             stop = _stop_signal()
             server.dogstatsd.start()
             chores = asyncio.create_task(server.run_chores())

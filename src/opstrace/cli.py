@@ -423,7 +423,7 @@ def keys_rotate(name: str, tenant: str) -> None:
     found = _with_tenant(name, tenant)
     path = token_files.rotate(found, tenant)
     log.info("write api token for tenant %s to file %s", tenant, path)
-    _reload(name)
+    _reload_keys(name)
 
 
 @keys.command("revoke")
@@ -435,102 +435,7 @@ def keys_revoke(name: str, tenant: str) -> None:
 
     revoked = token_files.revoke(_with_tenant(name, tenant), tenant)
     log.info("tenant %s: %d %s revoked, the newest stays", tenant, revoked, "key" if revoked == 1 else "keys")
-    _reload(name)
-
-
-@main.group()
-def tenants() -> None:
-    """Work with the tenants of an instance, whether its server runs or not."""
-
-
-@tenants.command("list")
-@_name
-@_json
-def tenants_list(name: str, as_json: bool) -> None:
-    """Show the tenants of the instance NAME with their limits, and if it runs how many rows each has stored."""
-    from opstrace import admin_client, instance, server_process
-    from opstrace.config import TENANT_LIMITS
-
-    found = instance.load(name)
-    running = server_process.pid_of(found) is not None
-    known = admin_client.ask(found, "GET", "/admin/tenants")["tenants"] if running else []
-    rows_of = {one["name"]: one["rows"] for one in known}
-    rows = [
-        {
-            "name": tenant,
-            "keys": len(found.keys[tenant].digests) if tenant in found.keys else 0,
-            "limits": {limit: getattr(found.config.limits_of(tenant), limit) for limit in TENANT_LIMITS},
-            "rows": rows_of.get(tenant),
-        }
-        for tenant in found.config.all_tenants
-    ]
-    if as_json:
-        _print_json(rows)
-    else:
-        _print_table(admin_client.tenants_table(rows))
-
-
-@tenants.command("add")
-@_name
-@_tenant
-def tenants_add(name: str, tenant: str) -> None:
-    """Add TENANT to the instance NAME, with a key in a token file in the current directory.
-
-    A running server takes its Agents at once.
-    """
-    from opstrace import tenancy, token_files
-
-    token_files.ensure(tenancy.add(name, tenant), Path.cwd(), rewrite=False)
-    _reload(name)
-    log.info(
-        "added: tenant %s; the settings of its Agents: opstrace agent-config %s --tenant %s", tenant, name, tenant
-    )
-
-
-@tenants.command("remove")
-@_name
-@_tenant
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def tenants_remove(name: str, tenant: str, yes: bool) -> None:
-    """Remove TENANT from the instance NAME with all of its data.
-
-    Its keys open nothing any more at once. The data go in the background, or at the next start; its token file stays.
-    """
-    from opstrace import admin_client, server_process, tenancy
-
-    found = _with_tenant(name, tenant)
-    if not yes:
-        stored = "all of its data"
-        if server_process.pid_of(found) is not None:
-            known = admin_client.ask(found, "GET", "/admin/tenants")["tenants"]
-            rows = next((sum(one["rows"].values()) for one in known if one["name"] == tenant), 0)
-            stored = f"its {rows:,} rows"
-        click.confirm(f"Remove the tenant {tenant} of {name} with {stored}?", abort=True, err=True)
-    tenancy.remove(name, tenant)
-    _reload(name)
-    log.info("removed: tenant %s of %s", tenant, name)
-
-
-@tenants.command("limit")
-@_name
-@_tenant
-@click.argument("limits", nargs=-1, required=True, metavar="LIMIT=NUMBER...")
-def tenants_limit(name: str, tenant: str, limits: tuple[str, ...]) -> None:
-    """Give TENANT of the instance NAME limits of its own; LIMIT=default is the limit of all again.
-
-    A running server heeds them at once.
-    """
-    from opstrace import tenancy
-
-    changes: dict[str, int | None] = {}
-    for text in limits:
-        limit, given, number = text.partition("=")
-        if not given or not (number == "default" or (number.isascii() and number.isdecimal())):
-            raise click.UsageError(f"{text!r} is not a limit and its number, such as max_series=100000")
-        changes[limit] = None if number == "default" else int(number)
-    changed = tenancy.set_limits(name, tenant, changes).config.limits_of(tenant)
-    _reload(name)
-    log.info("limits of tenant %s: %s", tenant, ", ".join(f"{one}={getattr(changed, one)}" for one in changes))
+    _reload_keys(name)
 
 
 @main.group()
@@ -645,13 +550,13 @@ def _with_tenant(name: str, tenant: str) -> "Instance":
     return found
 
 
-def _reload(name: str) -> None:
-    """Have a running server adopt tenants, keys and limits from disk."""
+def _reload_keys(name: str) -> None:
+    """Have a running server read the keys again."""
     from opstrace import admin_client, instance, server_process
 
     found = instance.load(name)
     if server_process.pid_of(found) is not None:
-        admin_client.ask(found, "POST", "/admin/reload")
+        admin_client.ask(found, "POST", "/admin/keys/reload")
 
 
 def _there(row: dict[str, Any]) -> str:

@@ -49,9 +49,6 @@ LabelPrefix = Annotated[
     ),
 ]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53, description="a whole number, 1 or more")]
-CountOrNone = Annotated[
-    Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None, msgspec.Meta(description="a whole number, 1 or more")
-]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36500, description="a whole number of days from 1 to 36500")]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400, description="a number of seconds above 0, 86400 at most")]
 CertIssuer = Annotated[
@@ -111,25 +108,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_flares: Count = 20
     max_dogstatsd_contexts: Count = 200_000
     max_dogstatsd_samples: Count = 4_000_000
-
-
-class TenantLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Limits of one tenant that differ from those of all."""
-
-    tenant: Name
-    max_payloads_per_s: CountOrNone = None
-    max_points_per_s: CountOrNone = None
-    max_series: CountOrNone = None
-    max_new_series_per_minute: CountOrNone = None
-
-    @property
-    def given(self) -> dict[str, int]:
-        """The limits that differ, by their names."""
-        values = {name: getattr(self, name) for name in TENANT_LIMITS}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-TENANT_LIMITS: Final = tuple(field.name for field in msgspec.structs.fields(TenantLimits) if field.name != "tenant")
 
 
 class DogstatsdListener(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -218,17 +196,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data_api_authentication_disabled: Switch = False
     dogstatsd: Dogstatsd = Dogstatsd()
     limits: Limits = Limits()
-    tenant_limits: Annotated[tuple[TenantLimits, ...], msgspec.Meta(description="a list of tenants' limits")] = ()
 
     @property
     def all_tenants(self) -> tuple[str, ...]:
         """The user's tenants in the document's order, then the one that always exists."""
         return (*self.tenants, SYSTEM_TENANT)
-
-    def limits_of(self, tenant: str) -> Limits:
-        """Return the limits that hold for a tenant."""
-        own = next((one.given for one in self.tenant_limits if one.tenant == tenant), {})
-        return msgspec.structs.replace(self.limits, **own)
 
 
 PATH_KEYS: Final = ("cert_file", "cert_key_file", "cert_ca_file", "data_dir")
@@ -260,18 +232,12 @@ def parse(text: str, base: Path) -> Config:
     _check_listen(config)
     _check_issuer(config)
     _check_dogstatsd(config)
-    _check_tenant_limits(config)
     return msgspec.structs.replace(config, **_absolute_paths(config, base))
 
 
 def render(config: Config) -> str:
     """Write a Config as a document that parses to the same Config; what has its default value is left out."""
-    return dump(msgspec.to_builtins(config))
-
-
-def dump(document: Mapping[str, Any]) -> str:
-    """Write a document as YAML, its keys in their order."""
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
 
 
 class _Loader(yaml.SafeLoader):
@@ -368,16 +334,6 @@ def _check_tenants(config: Config) -> None:
     for i, name in enumerate(config.tenants):
         if name in config.tenants[:i]:
             raise ConfigError(f"tenants[{i}]: '{name}' is there twice; each name must be given once")
-
-
-def _check_tenant_limits(config: Config) -> None:
-    for i, limits in enumerate(config.tenant_limits):
-        if limits.tenant not in config.all_tenants:
-            raise ConfigError(
-                f"tenant_limits[{i}].tenant: {limits.tenant!r} is not one of tenants; list it there, or leave it out"
-            )
-        if limits.tenant in [other.tenant for other in config.tenant_limits[:i]]:
-            raise ConfigError(f"tenant_limits[{i}].tenant: {limits.tenant!r} is there twice; give its limits once")
 
 
 def _check_listen(config: Config) -> None:

@@ -8,7 +8,6 @@
       tls/                  ca.pem (to be trusted by clients), ca-key.pem, server.pem, server-key.pem
       data/                 the storage engine's
       dashboards/           dashboards that tenants keep, and their favourites
-      removed-tenants.json  tenants that were removed and whose data may not be gone yet
       sessions.json         who is logged in: digests, and until when
       kept/, flares/        requests that were not understood; what `agent flare` sent
       server.{pid,lock,log} of the running server
@@ -45,7 +44,6 @@ _OWN: Final = (
         "dashboards",
         "tls",
         "probe-secret",
-        "removed-tenants.json",
         "sessions.json",
         "server.pid",
         "server.lock",
@@ -195,13 +193,6 @@ def make(name: str, config: Config) -> Instance:
     return load(name)
 
 
-def reconfigure(instance: Instance, config: Config) -> Instance:
-    """Give an instance another config; a server that runs goes on with the one it has. Raise InstanceError."""
-    with explained(f"cannot write the config of instance {instance.name}"), locked(instance.home):
-        atomic_file.write(instance.home / "config.yaml", config_document.render(config))
-    return replace(instance, config=config)
-
-
 def finish(instance: Instance) -> Instance:
     """Remember that creation came to its end."""
     if not instance.finished:
@@ -215,22 +206,21 @@ def with_dogstatsd(instance: Instance) -> Instance:
     return replace(instance, config=msgspec.structs.replace(instance.config, dogstatsd=enabled))
 
 
-def add_key(instance: Instance, tenant: str, key: str, token_file: Path | None) -> Instance:
-    """Accept one more key of a tenant, and remember the file that holds it, if one does; earlier ones stay valid."""
+def add_key(instance: Instance, tenant: str, key: str, token_file: Path) -> Instance:
+    """Accept one more key of a tenant, and remember the file that holds it; earlier ones stay valid."""
     digests = instance.keys.get(tenant, TenantKeys()).digests
     if key_digest(key) not in digests:
         digests = (*digests, key_digest(key))
-    keys = {**instance.keys, tenant: TenantKeys(digests=digests, token_file=str(token_file) if token_file else None)}
+    keys = {**instance.keys, tenant: TenantKeys(digests=digests, token_file=str(token_file))}
     with explained(f"cannot write the keys of instance {instance.name}"):
         _write_json(instance.home / "keys.json", keys)
     return replace(instance, keys=keys)
 
 
-def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...] | None) -> Instance:
-    """Accept no keys of a tenant but these from now on; with None nothing is known of the tenant any more."""
-    keys = {name: known for name, known in instance.keys.items() if name != tenant}
-    if digests is not None:
-        keys[tenant] = TenantKeys(digests=digests, token_file=instance.keys.get(tenant, TenantKeys()).token_file)
+def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...]) -> Instance:
+    """Accept no keys of a tenant but these from now on."""
+    kept = TenantKeys(digests=digests, token_file=instance.keys.get(tenant, TenantKeys()).token_file)
+    keys = {**instance.keys, tenant: kept}
     with explained(f"cannot write the keys of instance {instance.name}"):
         _write_json(instance.home / "keys.json", keys)
     return replace(instance, keys=keys)

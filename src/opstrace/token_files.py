@@ -48,16 +48,6 @@ def rotate(instance: Instance, tenant: str) -> Path:
     return path
 
 
-def hand_out(instance: Instance, tenant: str) -> str:
-    """Give a tenant one more key, and return it: no file holds it. Raise InstanceError."""
-    key = new_key()
-    with instances.locked(instance.home):
-        known = instances.load(instance.name)
-        file = known.keys[tenant].token_file if tenant in known.keys else None
-        instances.add_key(known, tenant, key, Path(file) if file else None)
-    return key
-
-
 def revoke(instance: Instance, tenant: str) -> int:
     """Make every key of a tenant invalid but the newest; return how many those were. Raise InstanceError."""
     with instances.locked(instance.home):

@@ -19,7 +19,7 @@ DAY_S = 86_400
 
 
 def test_room_on_a_day_is_what_is_not_taken() -> None:
-    room = Room(lambda _: Limits(max_series=10, max_new_series_per_minute=100))
+    room = Room(10, 100)
     room.take(Added("t", "2026-01-01", 7, 7), 0.0)
     assert room.on_day("t", "2026-01-01") == 3
     assert room.on_day("t", "2026-01-02") == room.on_day("u", "2026-01-01") == 10
@@ -28,7 +28,7 @@ def test_room_on_a_day_is_what_is_not_taken() -> None:
 
 
 def test_room_for_new_series_comes_back_after_a_minute() -> None:
-    room = Room(lambda _: Limits(max_series=1000, max_new_series_per_minute=10))
+    room = Room(1000, 10)
     room.take(Added("t", "2026-01-01", 8, 8), 100.0)
     assert room.for_new("t", 159.0) == 2
     assert room.for_new("t", 160.0) == room.for_new("u", 159.0) == 10

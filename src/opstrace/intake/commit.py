@@ -75,11 +75,6 @@ class Commit:
         """Run work that needs the writer for itself, between two commits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def flush(self) -> None:
-        """Wait until what waits or is being written now has its answer."""
-        await asyncio.gather(*(waiting.done for waiting in self._waiting), return_exceptions=True)
-        await self.between(lambda: None)
-
     async def drain(self) -> None:
         """Refuse what is new, finish what waits, stop."""
         self._stopping = True

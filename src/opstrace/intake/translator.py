@@ -5,7 +5,7 @@ Everything happens in SQL (`*.sql` beside this file); here is the order of the s
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -98,7 +98,6 @@ class Translator:
         hosts: HostWriter,
         limits: Limits,
         *,
-        limits_of: Callable[[str], Limits] | None = None,
         retention_days: int,
         log_retention_days: int,
         tag_label_prefix: str,
@@ -114,7 +113,7 @@ class Translator:
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
-        self._room = SeriesRoom(engine.writer, limits_of or (lambda _: limits))
+        self._room = SeriesRoom(engine.writer, limits)
         self._decoders = [
             RemoteWriteDecoder(engine.writer, writer, self._room, limits),
             *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),

@@ -126,12 +126,6 @@ class KeptRequests:
             for segment in [one for one in shelf.segments() if one.newest < now - self._max_age_s]:
                 self._drop(tenant, segment, "age")
 
-    def forget(self, tenant: str) -> None:
-        """Drop all that is kept of a tenant, without a word in anybody's books."""
-        for segment in self.segments(tenant):
-            segment.path.unlink(missing_ok=True)
-        self._shelves.pop(tenant, None)
-
     def take_dropped(self) -> list[Dropped]:
         """Return what was dropped since this was last asked."""
         taken, self._dropped = self._dropped, []

@@ -1,8 +1,7 @@
-// For the operator: what each tenant uses, what bounds it, and how one comes and goes.
+// For the operator: what each tenant uses, and what bounds it.
 
-import { Anchor, Button, Stack, Table, Text, Title, VisuallyHidden } from "@mantine/core";
+import { Anchor, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { Link } from "wouter";
 
 import { addressed, get, queryInstant } from "../api";
@@ -10,7 +9,6 @@ import { formatOf } from "../format";
 import { number } from "../series";
 import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
-import { AddTenant, stored, type Tenant, TenantDialog } from "./TenantControls";
 
 const DAY = "24h";
 
@@ -47,16 +45,7 @@ async function usage(): Promise<Record<string, Row>> {
 }
 
 export default function Tenants() {
-  const { operator } = useVisit();
-  const [opened, setOpened] = useState("");
-  const known = useQuery({
-    queryKey: ["tenants"],
-    queryFn: () => get<{ tenants: Tenant[] }>("/admin/tenants"),
-    enabled: operator,
-    refetchInterval: 30_000,
-  });
-  const tenants = known.data?.tenants ?? [];
-  const shown = tenants.find(({ name }) => name === opened);
+  const { tenants, operator } = useVisit();
   const used = useQuery({ queryKey: ["usage"], queryFn: usage, enabled: operator, refetchInterval: 30_000 });
   const settings = useQuery({
     queryKey: ["settings"],
@@ -71,8 +60,9 @@ export default function Tenants() {
       </Title>
       <Text size="sm" c="dimmed">
         What each used in the last day. Who sent what, and what was lost: <Anchor component={Link} href="/ui/losses" inherit underline="always">losses</Anchor>.
+        New keys: <span className="mono">opstrace keys rotate</span>.
       </Text>
-      {(known.error ?? used.error) && <Trouble error={known.error ?? used.error} />}
+      {used.error && <Trouble error={used.error} />}
       <Table.ScrollContainer minWidth={800} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Tenants" } }}>
         <Table striped fz="sm" verticalSpacing={4}>
           <Table.Thead>
@@ -83,45 +73,31 @@ export default function Tenants() {
                   {head}
                 </Table.Th>
               ))}
-              <Table.Th ta="right">rows stored</Table.Th>
-              <Table.Th>
-                <VisuallyHidden>actions</VisuallyHidden>
-              </Table.Th>
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
             {tenants.map((tenant) => (
-              <Table.Tr key={tenant.name}>
+              <Table.Tr key={tenant}>
                 <Table.Td>
-                  <Anchor component={Link} href={addressed("/ui/dashboards/opstrace-dd-api-overview", { "var-tenant": tenant.name })} inherit>
-                    {tenant.name}
+                  <Anchor component={Link} href={addressed("/ui/dashboards/opstrace-dd-api-overview", { "var-tenant": tenant })} inherit>
+                    {tenant}
                   </Anchor>
                 </Table.Td>
                 {USAGE.map(({ head, unit }) => (
                   <Table.Td key={head} ta="right" className="figure">
-                    {formatOf(unit)(Math.round(used.data?.[tenant.name]?.[head] ?? 0))}
+                    {formatOf(unit)(Math.round(used.data?.[tenant]?.[head] ?? 0))}
                   </Table.Td>
                 ))}
-                <Table.Td ta="right" className="figure">
-                  {stored(tenant).toLocaleString()}
-                </Table.Td>
-                <Table.Td ta="right">
-                  <Button size="compact-xs" variant="default" aria-label={`Manage ${tenant.name}`} onClick={() => setOpened(tenant.name)}>
-                    Manage
-                  </Button>
-                </Table.Td>
               </Table.Tr>
             ))}
           </Table.Tbody>
         </Table>
       </Table.ScrollContainer>
-      <AddTenant />
-      {shown && <TenantDialog tenant={shown} onClose={() => setOpened("")} />}
       <Title order={2} size="h4">
         Retention and limits
       </Title>
       <Text size="sm" c="dimmed">
-        Of all tenants and of the server, as the config has them. <span className="mono">opstrace start -c</span> changes them.
+        Of each tenant and of the server, as the config has them.
       </Text>
       {settings.error && <Trouble error={settings.error} />}
       {settings.data && (
