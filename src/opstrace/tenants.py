@@ -36,6 +36,10 @@ class Keyring:
             key_digest(probe_key(probe_secret, tenant.name)): tenant for tenant in self.tenants if probe_secret
         }
 
+    def knows(self, tenant: Tenant) -> bool:
+        """Say whether there is this tenant."""
+        return tenant in self.tenants
+
     def holds(self, digest: str) -> bool:
         """Say whether this is the digest of a tenant's key."""
         return digest in self._tenants

@@ -94,9 +94,10 @@ class Sessions:
         return session
 
     def _holds(self, session: _Session) -> bool:
-        """Say whether a session has time left and its key has not been revoked."""
-        revoked = bool(session.key) and not self._access.keyring.holds(session.key)
-        return session.ends_s > self._clock() and not revoked
+        """Say whether a session has time left, its tenant is there and its key has not been revoked."""
+        keyring = self._access.keyring
+        revoked = bool(session.key) and not keyring.holds(session.key)
+        return session.ends_s > self._clock() and keyring.knows(session.tenant) and not revoked
 
     def _set(self, request: Request, response: Response, token: str, max_age_s: int) -> None:
         secure = request.url.scheme == "https"

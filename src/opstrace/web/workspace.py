@@ -33,7 +33,7 @@ Document = Mapping[str, Any]
 class Workspace:
     """Where the answers come from."""
 
-    instance: Instance
+    instance: Callable[[], Instance]
     tenant_of: TenantOf  # raises QueryUnauthorized
     catalogue: Catalogue
     dashboards: Dashboards
@@ -54,7 +54,7 @@ class Workspace:
     async def agent_settings(self, request: Request) -> Document:
         """Answer the settings of this tenant's Agents in every notation, with `key_place` for the key."""
         tenant = self.tenant_of(request)
-        found = agent_settings.target_of(self.instance, tenant.name)
+        found = agent_settings.target_of(self.instance(), tenant.name)
         target = agent_settings.without_key(found)
         return {
             "url": target.url,
@@ -68,7 +68,7 @@ class Workspace:
 
     def _dogstatsd(self, tenant: Tenant) -> list[str]:
         """Return where the server itself hears DogStatsD for this tenant."""
-        config = self.instance.config
+        config = self.instance().config
         listeners = config.dogstatsd.listeners if config.dogstatsd.enabled else ()
         return [one.url for one in listeners if (one.tenant or config.tenants[0]) == tenant.name]
 
