@@ -283,7 +283,8 @@ def parse(text: str, base: Path) -> Config:
 
 def render(config: Config) -> str:
     """Write a Config as a document that parses to the same Config; what has its default value is left out."""
-    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+    document = {key: value for key, value in msgspec.to_builtins(config).items() if value != {}}
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def changed(config: Config, **fields: Any) -> Config:
