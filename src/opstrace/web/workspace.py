@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from opstrace import agent_settings
-from opstrace.errors import QUERY_STATUS, BadQuery, OpstraceError, QueryError
+from opstrace.config import SYSTEM_TENANT
+from opstrace.errors import QUERY_STATUS, BadQuery, InstanceError, OpstraceError, QueryError
 from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
@@ -54,7 +55,12 @@ class Workspace:
     async def agent_settings(self, request: Request) -> Document:
         """Answer the settings of this tenant's Agents in every notation, with `key_place` for the key."""
         tenant = self.tenant_of(request)
-        found = agent_settings.target_of(self.instance(), tenant.name)
+        if tenant.name == SYSTEM_TENANT and (asked := request.query_params.get("tenant", "")):
+            tenant = Tenant(asked)
+        try:
+            found = agent_settings.target_of(self.instance(), tenant.name)
+        except InstanceError as error:
+            raise BadQuery(str(error)) from None
         target = agent_settings.without_key(found)
         return {
             "url": target.url,
