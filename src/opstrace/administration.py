@@ -7,7 +7,7 @@ a removed tenant leaves behind goes in the background, and the files say what is
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -46,6 +46,7 @@ class Administration:
     ) -> None:
         """`adopt` takes in a changed instance, `forget` drops a tenant's memory on the writer's thread."""
         self.instance = instance
+        self.stored = instance.config  # with what only a start takes in
         self.contexts: list[ssl.SSLContext] = []  # of the listeners, once they listen
         self._adopt = adopt
         self._commit = commit
@@ -90,16 +91,21 @@ class Administration:
             await asyncio.to_thread(roster.revoke_key, self.instance.name, tenant, digest)
             await self._reread()
 
-    async def set_limits(self, tenant: str | None, given: Mapping[str, Any]) -> list[str]:
-        """Set limits; return the names of those that the next start will take in."""
+    async def set_limits(self, tenant: str | None, given: Mapping[str, Any]) -> None:
+        """Set limits of one tenant, or retention and limits of all."""
         async with self._lock:
             await asyncio.to_thread(roster.set_limits, self.instance.name, tenant, given)
-            return await self._reread()
+            await self._reread()
 
-    async def reload(self) -> list[str]:
-        """Take in what was changed in the files; return the names of limits that the next start will take in."""
+    async def reload(self) -> None:
+        """Take in what was changed in the files."""
         async with self._lock:
-            return await self._reread()
+            await self._reread()
+
+    def waiting(self) -> list[str]:
+        """Return the names of limits that were set, and that the next start will take in."""
+        running, stored = self.instance.config.limits, self.stored.limits
+        return [name for name in running.__struct_fields__ if getattr(running, name) != getattr(stored, name)]
 
     async def run(self) -> None:
         """Remove what removed tenants have left, now and whenever one is removed, until cancelled."""
@@ -113,33 +119,34 @@ class Administration:
                 logger.warning("the removal of a tenant is not over: %s", error)
                 asyncio.get_running_loop().call_later(REMOVAL_RETRY_S, self._removed.set)
 
-    async def _reread(self) -> list[str]:
+    async def _reread(self) -> None:
         """Take in the files."""
         known = await asyncio.to_thread(instances.load, self.instance.name)
         before = self.instance
         config = _with_live(before.config, known.config)
         self.instance = replace(before, config=config, keys=known.keys, removed=known.removed)
+        self.stored = known.config
         self._adopt(self.instance)
-        if config.tenants != before.config.tenants:
-            await self._follow(before)
-        return _waiting(config, known.config)
-
-    async def _follow(self, before: Instance) -> None:
-        """Serve the certificate of the tenants there are now, and take payloads of these alone."""
+        await self._follow(before.config.tenants)
         await asyncio.to_thread(self._serve_certificate)
+
+    async def _follow(self, before: Iterable[str]) -> None:
+        """Take payloads of the tenants that there are now, and of no others."""
         for tenant in self.instance.config.tenants:
             self._commit.open(tenant)
-        for tenant in before.config.tenants:
+        for tenant in before:
             if tenant not in self.instance.config.tenants:
                 await self._commit.shut(tenant)
 
     def _serve_certificate(self) -> None:
+        """Serve the certificate as it is now: whoever issues one holds the lock until its key is there, too."""
         certificate, key = self.instance.certificate_file, self.instance.key_file
-        try:
-            for context in self.contexts:
-                context.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as error:
-            raise InstanceError(f"cannot serve the certificate {certificate}: {error}") from error
+        with instances.locked(self.instance.home):
+            try:
+                for context in self.contexts:
+                    context.load_cert_chain(certificate, key, password="")
+            except (OSError, ssl.SSLError) as error:
+                raise InstanceError(f"cannot serve the certificate {certificate}: {error}") from error
 
     async def _clear_out(self, tenant: str) -> None:
         """Remove what a tenant has left, and the memory of it."""
@@ -166,8 +173,3 @@ def _with_live(running: Config, stored: Config) -> Config:
         limits=msgspec.structs.replace(running.limits, **live),
         **{name: getattr(stored, name) for name in RETENTION_KEYS},
     )
-
-
-def _waiting(running: Config, stored: Config) -> list[str]:
-    names = type(running.limits).__struct_fields__
-    return [name for name in names if getattr(running.limits, name) != getattr(stored.limits, name)]

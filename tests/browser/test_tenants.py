@@ -87,7 +87,7 @@ def test_a_tenants_whole_life(operator: Visitor) -> None:
     assert findings(page) == []
 
     remove = dialog(page).get_by_role("button", name="Remove with all data")
-    expect(dialog(page)).to_contain_text("all it has goes:")
+    expect(dialog(page)).to_contain_text("All its data goes")
     expect(remove).to_be_disabled()
     dialog(page).get_by_label("Type team to remove it").fill("tea")
     expect(remove).to_be_disabled()
@@ -123,6 +123,8 @@ def test_retention_and_limits_of_all(operator: Visitor) -> None:
     page.get_by_label("max_flares").fill("5")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_contain_text("takes in max_flares at its next start")
+    expect(page.get_by_text("waits for the next start")).to_have_count(1)
+    expect(page.get_by_label("max_flares")).to_have_value("5")
     expect(days).to_have_value("60")
     assert instance.ask("status/flags", {})["metric_retention_days"] == "60"
     days.fill("10")

@@ -4,6 +4,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ def test_a_tenant_that_is_added_sends_and_asks_at_once(instance: Instance) -> No
     assert validated(instance, instance.key("third")) == 200
 
 
+def test_two_tenants_that_are_added_at_once_are_both_there(instance: Instance) -> None:
+    """Neither command undoes what the other has done, to the config, the keys or the certificate."""
+    names = [f"team-{number}" for number in range(4)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: instance.run("tenants", "add", "demo", name), names))
+    assert sorted(stored_config(instance)["tenants"]) == sorted(["default", "other", *names])
+    assert [validated(instance, instance.key(name)) for name in names] == [200] * len(names)
+    assert json.loads(instance.run("status", "local", "demo", "--json").stdout)["healthy"]
+
+
 def test_a_tenant_that_is_removed_leaves_nothing(instance: Instance) -> None:
     """Its key opens nothing any more; nobody else loses anything; one of its name begins anew."""
     now, key = int(time.time()), instance.key("other")
@@ -156,6 +167,7 @@ def test_a_tenant_that_is_removed_leaves_nothing(instance: Instance) -> None:
     assert instance.vector("removal_gauge", now, "other") == {}
     assert posted(instance, "/api/v1/series", series("removal.gauge", now, 7), instance.key("other")) == 202
     assert list(instance.vector("removal_gauge", now, "other").values()) == ["7"]
+    assert instance.vector('removal_gauge{env="x"}', now, "other") == {}  # tags of a host of the former one
     assert list(instance.vector("removal_gauge", now).values()) == ["1"]
     instance.run("tenants", "remove", "demo", "other", "--yes")
     instance.run("stop", "demo")
@@ -385,7 +397,8 @@ def test_limits_over_http(shared: Instance) -> None:
     answer = operator(shared, "PATCH", "/admin/limits", {"max_flares": 3, "log_retention_days": 6}).json()
     assert answer["at_restart"] == ["max_flares"]
     values = {one["name"]: one["value"] for one in answer["limits"]}
-    assert (values["log_retention_days"], values["max_flares"]) == (6, 20)
+    assert (values["log_retention_days"], values["max_flares"]) == (6, 3)
+    assert operator(shared, "GET", "/admin/limits").json() == answer
     answer = operator(shared, "PATCH", "/admin/limits", {"max_flares": None, "log_retention_days": None}).json()
     assert answer["at_restart"] == []
     assert stored_config(shared).keys() == {"tenants", "https_port", "http_port"}

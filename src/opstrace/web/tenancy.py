@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from opstrace import roster
 from opstrace.agent_settings import target_of
-from opstrace.config import SYSTEM_TENANT
+from opstrace.config import SYSTEM_TENANT, Config
 from opstrace.errors import (
     BadQuery,
     ConfigError,
@@ -38,6 +38,7 @@ class Administration(Protocol):
     """Changes a running instance; raises ConfigError and InstanceError."""
 
     instance: Instance
+    stored: Config
 
     async def add(self, tenant: str) -> str:
         """Add a tenant and return its key."""
@@ -54,11 +55,14 @@ class Administration(Protocol):
     async def revoke_key(self, tenant: str, digest: str) -> None:
         """Make the key whose digest begins so invalid."""
 
-    async def set_limits(self, tenant: str | None, given: Mapping[str, Any]) -> list[str]:
-        """Set limits; return the names of those that need a restart."""
+    async def set_limits(self, tenant: str | None, given: Mapping[str, Any]) -> None:
+        """Set limits of one tenant, or retention and limits of all."""
 
-    async def reload(self) -> list[str]:
-        """Take in the files; return the names of limits that need a restart."""
+    async def reload(self) -> None:
+        """Take in the files."""
+
+    def waiting(self) -> list[str]:
+        """Return the names of limits that only the next start takes in."""
 
 
 class NewTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,13 +139,14 @@ class Tenancy:
         return _described(self.administration.instance, name)
 
     async def limits(self, _request: Request) -> Document:
-        """Answer retention and limits that hold for all tenants."""
-        return {"limits": [_shown(setting) for setting in roster.settings(self.administration.instance.config)]}
+        """Answer retention and limits of all tenants as they are set, and which of them wait for a start."""
+        found = [_shown(setting) for setting in roster.settings(self.administration.stored)]
+        return {"limits": found, "at_restart": self.administration.waiting()}
 
     async def set_limits(self, request: Request) -> Document:
         """Set retention and limits of all tenants; null stands for the default."""
-        waiting = await self.administration.set_limits(None, await _document(request, Values))
-        return {**(await self.limits(request)), "at_restart": waiting}
+        await self.administration.set_limits(None, await _document(request, Values))
+        return await self.limits(request)
 
     async def set_tenant_limits(self, request: Request) -> Document:
         """Set limits of one tenant; null stands for what holds for all."""
@@ -151,7 +156,8 @@ class Tenancy:
 
     async def reload(self, _request: Request) -> Document:
         """Take in tenants, keys, limits and retention as the files have them now."""
-        return {"at_restart": await self.administration.reload()}
+        await self.administration.reload()
+        return {"at_restart": self.administration.waiting()}
 
     async def _holdings(self, tenant: str) -> Document:
         found = await self.administration.holdings(tenant)

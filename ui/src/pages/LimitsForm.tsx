@@ -10,10 +10,11 @@ import { changes, setLimits, shortened, textOf, type Limit } from "./tenancy";
 interface Props {
   tenant: string | null;
   limits: Limit[];
+  waiting?: string[]; // names of what the running server takes in at its next start
   onSaved: () => Promise<unknown>;
 }
 
-export function LimitsForm({ tenant, limits, onSaved }: Props) {
+export function LimitsForm({ tenant, limits, waiting = [], onSaved }: Props) {
   const [fields, setFields] = useState<Record<string, string>>({});
   const values = changes(limits, fields, tenant !== null);
   const going = typeof values === "string" ? [] : shortened(limits, values);
@@ -25,7 +26,6 @@ export function LimitsForm({ tenant, limits, onSaved }: Props) {
     },
   });
   const unchanged = typeof values !== "string" && !Object.keys(values).length;
-  const waiting = save.data?.at_restart ?? [];
   const submit = (event: FormEvent) => {
     event.preventDefault();
     save.mutate();
@@ -51,7 +51,7 @@ export function LimitsForm({ tenant, limits, onSaved }: Props) {
                 </Table.Td>
                 <Table.Td>
                   <Text size="xs" c="dimmed">
-                    {limit.live ? "" : "takes effect at the next start"}
+                    {waiting.includes(limit.name) ? "waits for the next start" : limit.live ? "" : "takes effect at a start"}
                   </Text>
                 </Table.Td>
               </Table.Tr>
@@ -66,7 +66,7 @@ export function LimitsForm({ tenant, limits, onSaved }: Props) {
         {save.error && <Trouble error={save.error} what="Not saved" />}
         {waiting.length > 0 && (
           <Alert color="blue" variant="light" role="status">
-            Saved. The running server takes in {waiting.join(", ")} at its next start.
+            The running server takes in {waiting.join(", ")} at its next start.
           </Alert>
         )}
         <Group gap="xs">

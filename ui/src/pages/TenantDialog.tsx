@@ -1,6 +1,6 @@
 // One tenant, for the operator: its keys, its limits, and its end. A key that was just made is shown here and nowhere else.
 
-import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Text, TextInput, Title } from "@mantine/core";
+import { Alert, Anchor, Button, Code, CopyButton, Group, Modal, Select, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
@@ -131,6 +131,15 @@ function NewKey({ fresh }: { fresh: Fresh }) {
           <Code data-testid="new-key">{fresh.key}</Code>
           <Copy text={fresh.key} what="Copy the key" />
         </Group>
+        {data?.trust_anchor && (
+          <Text size="sm">
+            Its Agents must trust{" "}
+            <Anchor href="/trust-anchor.pem" download="opstrace-ca.pem" inherit underline="always">
+              this server's certificate authority
+            </Anchor>
+            .
+          </Text>
+        )}
         {error && <Trouble error={error} what="The settings of its Agents could not be shown" />}
         {text && (
           <>
@@ -174,7 +183,7 @@ function Removal({ tenant, onRemoved }: { tenant: Details; onRemoved: () => void
           Remove
         </Title>
         <Text size="sm">
-          Its keys stop working at once, and all it has goes: {tenant.holdings.text}. Nothing brings it back.
+          Its keys stop working at once. {tenant.holdings.text === "nothing" ? "It has no data yet." : `All its data goes, and nothing brings it back: ${tenant.holdings.text}.`}
         </Text>
         <TextInput label={`Type ${tenant.name} to remove it`} value={typed} onChange={(event) => setTyped(event.currentTarget.value)} autoComplete="off" w={260} />
         {removed.error && <Trouble error={removed.error} what="The tenant was not removed" />}

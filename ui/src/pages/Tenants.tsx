@@ -120,7 +120,7 @@ export default function Tenants() {
         Of each tenant that has none of its own, and of the server. An empty field: the default, which it shows.
       </Text>
       {settings.error && <Trouble error={settings.error} />}
-      {settings.data && <LimitsForm tenant={null} limits={settings.data.limits} onSaved={() => settings.refetch()} />}
+      {settings.data && <LimitsForm tenant={null} limits={settings.data.limits} waiting={settings.data.at_restart} onSaved={() => settings.refetch()} />}
       {adding && <AddDialog onClose={() => setAdding(false)} />}
       {shown !== null && <TenantDialog tenant={shown} onClose={() => setShown(null)} />}
     </Stack>

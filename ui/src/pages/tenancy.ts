@@ -27,10 +27,11 @@ export interface Details extends Tenant {
 
 export interface Limits {
   limits: Limit[];
-  at_restart?: string[];
+  at_restart?: string[]; // set, but not what the running server goes by
 }
 
 export interface AgentSettings {
+  trust_anchor: boolean;
   key_place: string;
   notations: Record<string, string>;
 }
