@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -366,8 +367,9 @@ def test_keys_over_http(shared: Instance) -> None:
         400,
         ["this is the only key of tenant other; give it another one first"],
     )
-    everything = b"".join(path.read_bytes() for path in home(shared).rglob("*") if path.is_file())
-    assert key.encode() not in everything
+    for path in home(shared).rglob("*"):
+        with suppress(FileNotFoundError):  # the engine's own go meanwhile
+            assert not path.is_file() or key.encode() not in path.read_bytes(), path
 
 
 def described(instance: Instance, tenant: str) -> Any:
