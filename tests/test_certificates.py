@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from opstrace import certificates, tls
+from opstrace import certificates, roster, tls
 from opstrace import instance as instances
 from opstrace.config import DEFAULT, Config
 from opstrace.errors import ConfigError
@@ -105,3 +105,24 @@ def test_ones_own_files_must_fit_the_instance(tmp_path: Path) -> None:
         ConfigError, match=r"cert_file: .*lacks these names, which the instance has: other\.localhost"
     ):
         certificates.ensure(made)
+
+
+def test_what_a_running_server_serves_gets_the_names_of_new_tenants_below_the_same_anchor() -> None:
+    made = ensured()
+    before = kept(made)
+    certificates.renew("demo")
+    assert kept(made) == before
+    instances.with_config(made, msgspec.structs.replace(DEFAULT, tenants=("default", "new")))
+    certificates.renew("demo")
+    after = kept(made)
+    assert {name for name in after if after[name] != before[name]} == {"server.pem", "server-key.pem"}
+
+
+def test_a_tenant_whose_names_ones_own_certificate_lacks_is_not_added(tmp_path: Path) -> None:
+    made = instances.make("demo", own_files(tmp_path))
+    with pytest.raises(ConfigError, match=r"cert_file: .*lacks these names.*: \*\.new\.demo\.localhost"):
+        roster.add("demo", "new", tmp_path)
+    assert instances.load("demo").config == made.config
+    assert not (tmp_path / "tenant-api-token-new").exists()
+    certificates.renew("demo")
+    assert kept(made) == {}

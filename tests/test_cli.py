@@ -135,7 +135,11 @@ def test_nothing_on_disk_holds_a_key_or_is_readable_by_others(served: Instance) 
     files = [path for path in home(served).rglob("*") if path.is_file() and not path.is_symlink()]
     assert {"keys.json", "probe-secret", "ca-key.pem", "server.log"} <= {path.name for path in files}
     for path in files:
-        assert not any(key in path.read_bytes() for key in keys), path
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # the engine's own, gone meanwhile
+            continue
+        assert not any(key in content for key in keys), path
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.name in ("ca.pem", "server.pem"), path
 
 
@@ -558,6 +562,7 @@ def test_the_page_has_every_option_of_every_command_and_no_other(words: str) -> 
             "files",
             "directory",
             "expression",
+            "given",
             "tenant",
         )
 

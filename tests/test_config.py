@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstrace import config
-from opstrace.config import Config, Limits
+from opstrace.config import Config, Limits, TenantLimits
 from opstrace.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +81,7 @@ names = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True).filter
         tag_label_prefix=st.from_regex(r"([a-zA-Z_]\w{0,9})?", fullmatch=True).filter(str.isascii),
         data_dir=st.none() | st.just("/var/lib/opstrace"),
         limits=st.builds(Limits, max_body_bytes=st.integers(1, 2**53)),
+        tenant_limits=st.dictionaries(st.just("system"), st.builds(TenantLimits, max_series=st.integers(1, 2**53))),
     )
 )
 def test_what_is_rendered_parses_to_the_same_config(original: Config) -> None:
@@ -126,7 +127,7 @@ def in_schema(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, str]:
             found |= in_schema(field.type, f"{prefix}{field.name}.")
         else:
             found[prefix + field.name] = "required" if field.required else f"`{_as_yaml(_default(field))}`"
-        if inner := config.struct_of_list(field.type):
+        if inner := config.struct_of_list(field.type) or config.struct_of_mapping(field.type):
             found |= in_schema(inner, f"{prefix}{field.name}.")
     return found
 

@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from end_to_end.instance import Instance, LabelSet, running
 from opstrace import instance as instances
 from opstrace.cli import main as command
-from opstrace.config import Config, Limits, struct_of_list
+from opstrace.config import Config, Limits, struct_of_list, struct_of_mapping
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
 from opstrace.promql import signatures
@@ -101,7 +101,7 @@ def config_keys(kind: type[msgspec.Struct], prefix: str) -> Iterator[str]:
     """Yield every key of a part of the config, those of its own parts after it."""
     for field in msgspec.structs.fields(kind):
         yield f"{prefix}{field.name}"
-        inner = struct_of_list(field.type) or field.type
+        inner = struct_of_list(field.type) or struct_of_mapping(field.type) or field.type
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             yield from config_keys(inner, f"{prefix}{field.name}.")
 

@@ -22,19 +22,19 @@ class Access:
 
     def __init__(self, keyring: Keyring, host: str, *, authentication_disabled: bool = False) -> None:
         """Know the tenants by their keys; `host` is the instance's own name, below which each tenant has one."""
-        self._keyring = keyring
+        self.keyring = keyring
         self._open = authentication_disabled
-        self._tenants = {tenant.name: tenant for tenant in keyring.tenants}
         self._host = host
 
     @property
     def keyring(self) -> Keyring:
-        """The keys that are good now; given anew when some were added or revoked."""
+        """The tenants there are and the keys that are good now; given anew when some came or went."""
         return self._keyring
 
     @keyring.setter
     def keyring(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._tenants = {tenant.name: tenant for tenant in keyring.tenants}
 
     def tenant(
         self, request: HTTPConnection, refusal: Refusal, *, probe: bool = False, last_resort: str = ""

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
@@ -21,10 +21,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from opstrace import instance as instances
 from opstrace import ports
 from opstrace.access import Access
-from opstrace.config import SYSTEM_TENANT
+from opstrace.administration import Administration
+from opstrace.config import SYSTEM_TENANT, Limits
 from opstrace.datadog.load import loads
 from opstrace.dogstatsd.payloads import Content
 from opstrace.dogstatsd.service import Service as Dogstatsd
@@ -54,6 +54,7 @@ from opstrace.store.host_writer import HostWriter
 from opstrace.store.hosts import Hosts
 from opstrace.store.kept import KeptRequests, Segment
 from opstrace.store.logs import Logs
+from opstrace.store.removal import Removal
 from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
@@ -62,6 +63,7 @@ from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prom
 from opstrace.web.dashboards import Dashboards
 from opstrace.web.query_pool import QueryLimits, QueryPool
 from opstrace.web.sessions import Sessions
+from opstrace.web.tenancy import Tenancy
 from opstrace.web.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -92,47 +94,46 @@ class Server:
         config = instance.config
         limits = config.limits
         self.instance = instance
+        self.started_s = time.time()
         self.telemetry = Telemetry()
-        self.pool = QueryPool(
-            QueryLimits(
-                max_samples=limits.max_query_samples,
-                max_series=limits.max_query_series,
-                timeout_s=limits.query_timeout_s,
-                concurrency=limits.query_concurrency,
-            )
-        )
+        self.pool = QueryPool(_query_limits(limits), lambda tenant: _query_limits(self._limits_of(tenant)))
         # Beside the queries the store itself looks at its parts.
         self.engine = Engine(instance.data_directory, readers=limits.query_concurrency + 1)
         writer = Writer(self.engine)
-        self.kept = KeptRequests(
-            instance.home / "kept", max_bytes=limits.max_kept_bytes, max_days=limits.max_kept_days
-        )
-        host_tags = HostTagTable(self.engine, config.tag_label_prefix)
-        self.host_writer = HostWriter(self.engine, writer, host_tags)
-        translator = Translator(
+        self.kept = KeptRequests(instance.home / "kept", self._limits_of)
+        self.host_tags = HostTagTable(self.engine, config.tag_label_prefix)
+        self.host_writer = HostWriter(self.engine, writer, self.host_tags)
+        self.translator = Translator(
             self.engine,
             writer,
             self.kept,
             self.host_writer,
             limits,
-            retention_days=config.metric_retention_days,
-            log_retention_days=config.log_retention_days,
+            self._limits_of,
+            retention_days=lambda: self.instance.config.metric_retention_days,
+            log_retention_days=lambda: self.instance.config.log_retention_days,
             tag_label_prefix=config.tag_label_prefix,
         )
         self.retention = Retention(
-            self.engine, writer, days=config.metric_retention_days, log_days=config.log_retention_days
+            self.engine,
+            writer,
+            days=lambda: self.instance.config.metric_retention_days,
+            log_days=lambda: self.instance.config.log_retention_days,
         )
         self.commit = Commit(
-            translator.commit, self.telemetry, max_bodies=limits.max_queue_bodies, max_bytes=limits.max_queue_bytes
+            self.translator.commit,
+            self.telemetry,
+            max_bodies=limits.max_queue_bodies,
+            max_bytes=limits.max_queue_bytes,
         )
-        self.store = Store(self.engine, writer, host_tags)
-        self.hosts = Hosts(self.engine, host_tags)
+        self.store = Store(self.engine, writer, self.host_tags)
+        self.hosts = Hosts(self.engine, self.host_tags)
         self.events = Events(self.engine)
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
         self.sessions = Sessions(self.access, instance.name, instance.home / "sessions.json")
-        ledger, rates = Ledger(), Rates(limits)
+        ledger, rates = Ledger(), Rates(self._limits_of)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
         acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
@@ -142,6 +143,9 @@ class Server:
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
         self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
+        self.administration = Administration(
+            instance, self._adopt, self.commit, self.bookkeeper, Removal(self.engine), self._forget
+        )
 
     def application(self) -> ASGIApp:
         """Return what the listeners serve."""
@@ -151,11 +155,12 @@ class Server:
             Route("/metrics", self._metrics),
             *self.remote_write.routes(),
             *prometheus.routes(
-                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about()
+                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about
             ),
             *admin.routes(self._admin()),
+            *Tenancy(self._operator, self.administration).routes(),
             *self._workspace().routes(),
-            *ui.routes(self.sessions, self.instance.name, self.instance.config.all_tenants),
+            *ui.routes(self.sessions, self.instance.name, lambda: self.instance.config.all_tenants),
             *datadog_api.routes(self._keyed, self._datadog_endpoints()),
             *self.intake.routes(),
         ]
@@ -169,6 +174,7 @@ class Server:
         async with asyncio.TaskGroup() as chores:
             chores.create_task(self._every(SELF_MONITORING_INTERVAL_S, self._observe))
             chores.create_task(self._every(RETENTION_INTERVAL_S, self._retain))
+            chores.create_task(self.administration.run())
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
@@ -186,17 +192,16 @@ class Server:
             f"limits.{name}": value for name, value in msgspec.structs.asdict(config.limits).items()
         }
         return prometheus.About(
-            {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", time.time()
+            {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", self.started_s
         )
 
     def _admin(self) -> admin.Sources:
         return admin.Sources(
             tenant_of=lambda request: self.sessions.tenant(request, QueryUnauthorized),
-            operator_of=lambda request: self.sessions.tenant(request, QueryUnauthorized, probe=True),
+            operator_of=self._operator,
             books=self._booked,
             kept=self._kept,
             replay=self._replayed,
-            reload_keys=self._reload_keys,
             logs=Logs(self.engine).select,
             events=self.events,
             checks=Checks(self.engine),
@@ -206,7 +211,7 @@ class Server:
 
     def _workspace(self) -> Workspace:
         return Workspace(
-            self.instance,
+            lambda: self.instance,
             lambda request: self.sessions.tenant(request, QueryUnauthorized),
             Catalogue(self.engine),
             Dashboards(self.instance.home / "dashboards"),
@@ -217,7 +222,7 @@ class Server:
         sources = datadog_hosts.HostSources(
             hosts=self.hosts,
             loads=lambda tenant: loads(
-                self.store.querier(tenant, self.pool.limits.budget(0)), time.time_ns() // 1_000_000
+                self.store.querier(tenant, self.pool.limits_of(tenant).budget(0)), time.time_ns() // 1_000_000
             ),
             record_tags=lambda tenant, sets: self.commit.between(lambda: self.host_writer.tag(tenant, sets)),
             record_mute=lambda tenant, host, document: self.commit.between(
@@ -243,9 +248,24 @@ class Server:
             self.acceptance.refuse(tenant, headers, len(data), error.reason)
             raise
 
-    async def _reload_keys(self) -> None:
-        known = await asyncio.to_thread(instances.load, self.instance.name)
-        self.access.keyring = replace(self.instance, keys=known.keys).keyring
+    def _limits_of(self, tenant: str) -> Limits:
+        return self.instance.config.limits_of(tenant)
+
+    def _adopt(self, instance: Instance) -> None:
+        """Serve an instance whose tenants, keys, limits or retention have changed."""
+        self.instance = instance
+        self.access.keyring = instance.keyring
+
+    def _forget(self, tenant: str) -> None:
+        """Drop what is in memory of a tenant whose rows are gone. Needs the writer for itself."""
+        self.translator.forget(tenant)
+        self.kept.forget(tenant)
+        self.host_tags.forget([tenant])
+        self.telemetry.forget(tenant)
+
+    def _operator(self, request: Request) -> Tenant:
+        """Return whose key a request shows; the instance's own command shows tenant `system`'s probe key."""
+        return self.sessions.tenant(request, QueryUnauthorized, probe=True)
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
         await self.bookkeeper.write()
@@ -328,6 +348,16 @@ class Server:
     async def _retain(self) -> None:
         await self.commit.between(self.retention.enforce)
         await self.commit.between(lambda: self.kept.drop_old(time.time()))
+        await self.commit.between(self.kept.make_room)
+
+
+def _query_limits(limits: Limits) -> QueryLimits:
+    return QueryLimits(
+        max_samples=limits.max_query_samples,
+        max_series=limits.max_query_series,
+        timeout_s=limits.query_timeout_s,
+        concurrency=limits.query_concurrency,
+    )
 
 
 def collapsed_slashes(application: ASGIApp) -> ASGIApp:
@@ -357,6 +387,7 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
         server.dogstatsd.open()
         server.commit.start()
         async with _listening(instance, server.application()) as listeners:
+            server.administration.contexts = [one.config.ssl for one in listeners if one.config.ssl]
             stop = _stop_signal()
             server.dogstatsd.start()
             chores = asyncio.create_task(server.run_chores())

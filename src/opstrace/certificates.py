@@ -1,6 +1,7 @@
 """The certificate files of an instance: made when missing, renewed before they end, replaced when names change.
 
-Called at every start. Apart from `instance.py` because the bindings of OpenSSL take a while to load.
+Called at every start, and when tenants come or go. Apart from `instance.py` because the bindings of OpenSSL take a
+while to load.
 """
 
 import logging
@@ -8,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opstrace import atomic_file, tls
+from opstrace import instance as instances
+from opstrace.config import Config
 from opstrace.errors import ConfigError
 from opstrace.instance import Instance, explained, locked
 
@@ -16,14 +19,33 @@ log = logging.getLogger(__name__)
 
 def ensure(instance: Instance) -> None:
     """Bring an instance's certificates up to date; raise ConfigError for the user's own, InstanceError for ours."""
-    now = datetime.now(UTC)
-    config = instance.config
-    if config.cert_file and config.cert_key_file:
-        tls.check_files(config.cert_file, config.cert_key_file, tls.names_of(instance.name, config), now)
+    if instance.config.cert_file:
+        check(instance, instance.config)
         return
+    now = datetime.now(UTC)
     with explained(f"cannot write the certificates of instance {instance.name}"), locked(instance.home):
         authority = _authority(instance, now)
         _ensure_served(instance, authority, now)
+
+
+def check(instance: Instance, config: Config) -> None:
+    """Raise ConfigError if the user's own certificate does not do for a config; ours is issued anew."""
+    if config.cert_file and config.cert_key_file:
+        names = tls.names_of(instance.name, config)
+        tls.check_files(config.cert_file, config.cert_key_file, names, datetime.now(UTC))
+
+
+def renew(name: str) -> None:
+    """Issue an instance's certificate anew if its names have changed; clients trust what they trusted.
+
+    The config is read under the lock: of two who change it, the later sees the names of both. Raise InstanceError.
+    """
+    home = instances.load(name).home
+    with explained(f"cannot write the certificates of instance {name}"), locked(home):
+        known = instances.load(name)
+        authority = _stored(home / "tls", "ca") if known.config.cert_issuer == "local-ca" else None
+        if authority:
+            _ensure_served(known, authority, datetime.now(UTC))
 
 
 def trust_anchor(instance: Instance) -> tuple[Path, str] | None:

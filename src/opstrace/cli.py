@@ -24,6 +24,7 @@ log = logging.getLogger("opstrace")
 
 DEFAULT_INSTANCE = "default"
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_REMOVAL_PAUSE_S = 0.1  # between two looks whether a tenant's data is gone
 
 
 class Opstrace(click.Group):
@@ -423,7 +424,7 @@ def keys_rotate(name: str, tenant: str) -> None:
     found = _with_tenant(name, tenant)
     path = token_files.rotate(found, tenant)
     log.info("write api token for tenant %s to file %s", tenant, path)
-    _reload_keys(name)
+    _reload(name)
 
 
 @keys.command("revoke")
@@ -435,7 +436,126 @@ def keys_revoke(name: str, tenant: str) -> None:
 
     revoked = token_files.revoke(_with_tenant(name, tenant), tenant)
     log.info("tenant %s: %d %s revoked, the newest stays", tenant, revoked, "key" if revoked == 1 else "keys")
-    _reload_keys(name)
+    _reload(name)
+
+
+@main.group()
+def tenants() -> None:
+    """Add and remove tenants, also while the server runs."""
+
+
+@tenants.command("list")
+@_name
+@_json
+def tenants_list(name: str, as_json: bool) -> None:
+    """Show the tenants of the instance NAME: their keys, limits of their own, and where their Agents send."""
+    from opstrace import agent_settings, instance
+    from opstrace.config import TenantLimits
+
+    found = instance.load(name)
+    rows = [
+        {
+            "tenant": tenant,
+            "keys": len(found.keys[tenant].digests) if tenant in found.keys else 0,
+            "limits": found.config.tenant_limits.get(tenant, TenantLimits()).given,
+            "url": agent_settings.target_of(found, tenant).url,
+        }
+        for tenant in found.config.all_tenants
+    ]
+    if as_json:
+        _print_json({"tenants": rows, "leaving": list(found.leaving)})
+        return
+    table = [[str(row["tenant"]), str(row["keys"]), _own_limits(row["limits"]), str(row["url"])] for row in rows]
+    leaving = [[tenant, "0", "-", "removed; its data is still there"] for tenant in found.leaving]
+    _print_table([["TENANT", "KEYS", "OWN LIMITS", "AGENTS SEND TO"], *table, *leaving])
+
+
+@tenants.command("add")
+@_name
+@_tenant
+def tenants_add(name: str, tenant: str) -> None:
+    """Add TENANT to the instance NAME, with a key in a token file in the current directory.
+
+    A running server takes its payloads at once, and serves a certificate that has its names.
+    """
+    from opstrace import roster
+
+    roster.add(name, tenant, Path.cwd())
+    _reload(name)
+    log.info("added: tenant %s of %s", tenant, name)
+    log.info("what its Agents need is printed by: opstrace agent-config %s --tenant %s", name, tenant)
+
+
+@tenants.command("remove")
+@_name
+@_tenant
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def tenants_remove(name: str, tenant: str, yes: bool) -> None:
+    """Remove TENANT from the instance NAME with all of its data.
+
+    Its keys open nothing from then on. Its token file stays where it is.
+    """
+    from opstrace import instance, roster, server_process
+
+    found = instance.load(name)
+    roster.check_removable(found, tenant)
+    running = server_process.pid_of(found) is not None
+    (_remove_running if running else _remove_stopped)(found, tenant, yes)
+    log.info("removed: tenant %s of %s", tenant, name)
+
+
+@main.group()
+def limits() -> None:
+    """Look at and set limits and retention, also while the server runs."""
+
+
+_of_tenant = click.option("--tenant", help="Of this tenant; of all by default.")
+
+
+@limits.command("show")
+@_name
+@_of_tenant
+@_json
+def limits_show(name: str, tenant: str | None, as_json: bool) -> None:
+    """Show retention and limits of the instance NAME, or the limits that may be set of one tenant."""
+    from dataclasses import asdict
+
+    from opstrace import instance, roster
+
+    found = instance.load(name)
+    if tenant is not None:
+        roster.check_tenant(found, tenant)
+    settings = roster.settings(found.config, tenant)
+    if as_json:
+        _print_json([{**asdict(one), "live": one.live} for one in settings])
+        return
+    rows = [[one.name, f"{one.value:.15g}", one.origin, "at once" if one.live else "at a start"] for one in settings]
+    _print_table([["LIMIT", "VALUE", "SET", "TAKES EFFECT"], *rows])
+
+
+@limits.command("set")
+@_name
+@click.argument("given", metavar="LIMIT=VALUE...", nargs=-1, required=True)
+@_of_tenant
+@click.option("--yes", is_flag=True, help="Do not ask where data would go.")
+def limits_set(name: str, given: tuple[str, ...], tenant: str | None, yes: bool) -> None:
+    """Set limits or the retention of the instance NAME, or limits of one tenant.
+
+    The VALUE `default` is what holds without the setting: the built-in number, or for a tenant what holds for all. A
+    running server takes in most at once; the command says which ones wait for the next start.
+    """
+    from opstrace import instance, roster
+
+    values = dict(_setting(text) for text in given)
+    shortened = roster.shortened(instance.load(name).config, values) if tenant is None else {}
+    for what, days in shortened.items():
+        if not yes:
+            click.confirm(f"Remove {what} of {name} that are older than {days} days?", abort=True, err=True)
+    roster.set_limits(name, tenant, values)
+    waiting = _reload(name)
+    log.info("set for %s: %s", f"tenant {tenant}" if tenant else "all tenants", ", ".join(given))
+    if waiting:
+        log.warning("the running server takes these in at its next start: %s", ", ".join(waiting))
 
 
 @main.group()
@@ -542,21 +662,71 @@ def _progress(answered: int, total: int) -> None:
 
 
 def _with_tenant(name: str, tenant: str) -> "Instance":
-    from opstrace import instance
+    from opstrace import instance, roster
 
     found = instance.load(name)
-    if tenant not in found.config.all_tenants:
-        raise InstanceError(f"{name} has no tenant {tenant}; it has {', '.join(found.config.all_tenants)}")
+    roster.check_tenant(found, tenant)
     return found
 
 
-def _reload_keys(name: str) -> None:
-    """Have a running server read the keys again."""
+def _reload(name: str) -> list[str]:
+    """Have a running server take in tenants, keys and limits; return the limits that it takes in at a start only."""
     from opstrace import admin_client, instance, server_process
 
     found = instance.load(name)
-    if server_process.pid_of(found) is not None:
-        admin_client.ask(found, "POST", "/admin/keys/reload")
+    if server_process.pid_of(found) is None:
+        return []
+    waiting: list[str] = admin_client.ask(found, "POST", "/admin/reload")["at_restart"]
+    return waiting
+
+
+def _remove_running(instance: "Instance", tenant: str, yes: bool) -> None:
+    """Have the server remove a tenant, and wait until its data is gone."""
+    import time
+
+    from opstrace import admin_client
+
+    if not yes:
+        known = admin_client.ask(instance, "GET", f"/admin/tenants/{tenant}")
+        _confirm_removal(instance, tenant, known["holdings"]["text"])
+    admin_client.ask(instance, "DELETE", f"/admin/tenants/{tenant}")
+    while tenant in admin_client.ask(instance, "GET", "/admin/tenants")["leaving"]:
+        time.sleep(_REMOVAL_PAUSE_S)
+
+
+def _remove_stopped(instance: "Instance", tenant: str, yes: bool) -> None:
+    """Remove a tenant while no server runs, and none may be started."""
+    from opstrace import estate, roster, server_process
+
+    with server_process.held(instance), estate.opened(instance) as removal:
+        if not yes:
+            _confirm_removal(instance, tenant, str(estate.holdings(instance, removal, tenant)))
+        roster.remove(instance.name, tenant)
+        estate.remove_all(instance, removal, tenant)
+        roster.forget(instance.name, tenant)
+
+
+def _confirm_removal(instance: "Instance", tenant: str, holdings: str) -> None:
+    click.confirm(f"Remove tenant {tenant} of {instance.name} with all it has: {holdings}?", abort=True, err=True)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Return the name and the value of NAME=VALUE; None for the default."""
+    import yaml
+
+    name, found, value = text.partition("=")
+    if not found:
+        raise click.UsageError(f"{text!r} is not LIMIT=VALUE, such as max_series=1000000")
+    if value == "default":
+        return name, None
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        return name, value
+
+
+def _own_limits(limits: Any) -> str:
+    return ", ".join(f"{name} {value:.15g}" for name, value in limits.items()) or "-"
 
 
 def _there(row: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import difflib
 import ipaddress
 import re
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
@@ -51,6 +51,17 @@ LabelPrefix = Annotated[
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53, description="a whole number, 1 or more")]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36500, description="a whole number of days from 1 to 36500")]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400, description="a number of seconds above 0, 86400 at most")]
+CountOrNone = Annotated[
+    Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None, msgspec.Meta(description="a whole number, 1 or more")
+]
+DaysOrNone = Annotated[
+    Annotated[int, msgspec.Meta(ge=1, le=36500)] | None,
+    msgspec.Meta(description="a whole number of days from 1 to 36500"),
+]
+SecondsOrNone = Annotated[
+    Annotated[float, msgspec.Meta(gt=0, le=86400)] | None,
+    msgspec.Meta(description="a number of seconds above 0, 86400 at most"),
+]
 CertIssuer = Annotated[
     Literal["local-ca", "files", "letsencrypt-staging", "letsencrypt-prod"],
     msgspec.Meta(description="one of local-ca, files, letsencrypt-staging, letsencrypt-prod"),
@@ -108,6 +119,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_flares: Count = 20
     max_dogstatsd_contexts: Count = 200_000
     max_dogstatsd_samples: Count = 4_000_000
+
+
+class TenantLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one tenant may use where that differs from what all may: limits that need no restart."""
+
+    max_query_samples: CountOrNone = None
+    max_query_series: CountOrNone = None
+    query_timeout_s: SecondsOrNone = None
+    max_payloads_per_s: CountOrNone = None
+    max_points_per_s: CountOrNone = None
+    max_series: CountOrNone = None
+    max_new_series_per_minute: CountOrNone = None
+    max_kept_bytes: CountOrNone = None
+    max_kept_days: DaysOrNone = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that are set."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+
+
+LimitsByTenant = Annotated[dict[str, TenantLimits], msgspec.Meta(description="a mapping of tenants to their limits")]
 
 
 class DogstatsdListener(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -196,15 +229,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data_api_authentication_disabled: Switch = False
     dogstatsd: Dogstatsd = Dogstatsd()
     limits: Limits = Limits()
+    tenant_limits: LimitsByTenant = {}
 
     @property
     def all_tenants(self) -> tuple[str, ...]:
         """The user's tenants in the document's order, then the one that always exists."""
         return (*self.tenants, SYSTEM_TENANT)
 
+    def limits_of(self, tenant: str) -> Limits:
+        """Return what one tenant may use: its own limits, and those of all for the rest."""
+        own = self.tenant_limits.get(tenant)
+        return msgspec.structs.replace(self.limits, **own.given) if own else self.limits
+
 
 PATH_KEYS: Final = ("cert_file", "cert_key_file", "cert_ca_file", "data_dir")
 DEFAULT: Final = Config(tenants=("default",))
+RETENTION_KEYS: Final = ("metric_retention_days", "log_retention_days")
+# Limits of which a running server looks at the present value; all others are read at a start.
+LIVE_LIMITS: Final = frozenset(TenantLimits.__struct_fields__)
+
+# What a tenant may use now.
+LimitsOf = Callable[[str], Limits]
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -229,6 +274,7 @@ def parse(text: str, base: Path) -> Config:
     document = _document(text)
     config = _struct(Config, document, "")
     _check_tenants(config)
+    _check_tenant_limits(config)
     _check_listen(config)
     _check_issuer(config)
     _check_dogstatsd(config)
@@ -237,7 +283,13 @@ def parse(text: str, base: Path) -> Config:
 
 def render(config: Config) -> str:
     """Write a Config as a document that parses to the same Config; what has its default value is left out."""
-    return yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+    document = {key: value for key, value in msgspec.to_builtins(config).items() if value != {}}
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def changed(config: Config, **fields: Any) -> Config:
+    """Return a config with other values, checked as those of a document are; raise ConfigError."""
+    return parse(render(msgspec.structs.replace(config, **fields)), base=Path())
 
 
 class _Loader(yaml.SafeLoader):
@@ -288,6 +340,8 @@ def _value(kind: Any, raw: Any, key: str) -> Any:
         return _struct(kind, raw, f"{key}.")
     if inner := struct_of_list(kind):
         return _structs(inner, kind, raw, key)
+    if inner := struct_of_mapping(kind):
+        return _structs_by_name(inner, kind, raw, key)
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
@@ -303,6 +357,18 @@ def struct_of_list(kind: Any) -> type[msgspec.Struct] | None:
     return of[0] if of and isinstance(of[0], type) and issubclass(of[0], msgspec.Struct) else None
 
 
+def struct_of_mapping(kind: Any) -> type[msgspec.Struct] | None:
+    """Return what a mapping of names to structs is a mapping to; None for anything else."""
+    of = get_args(next(iter(get_args(kind)), None))
+    return of[1] if len(of) > 1 and isinstance(of[1], type) and issubclass(of[1], msgspec.Struct) else None
+
+
+def _structs_by_name(inner: type[_S], kind: Any, raw: Any, key: str) -> dict[str, _S]:
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{key}: {_shown(raw)} is not allowed; it must be {_allowed(kind)}")
+    return {str(name): _struct(inner, element, f"{key}.{_plain(name)}.") for name, element in raw.items()}
+
+
 def _structs(inner: type[_S], kind: Any, raw: Any, key: str) -> tuple[_S, ...]:
     if not isinstance(raw, list):
         raise ConfigError(f"{key}: {_shown(raw)} is not allowed; it must be {_allowed(kind)}")
@@ -311,7 +377,12 @@ def _structs(inner: type[_S], kind: Any, raw: Any, key: str) -> tuple[_S, ...]:
 
 def _unknown_key(key: Any, known: list[str], prefix: str) -> str:
     close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-    return f"{prefix}{key} is not a key of the config; the closest one is {prefix}{close[0]}"
+    return f"{prefix}{_plain(key)} is not a key of the config; the closest one is {prefix}{close[0]}"
+
+
+def _plain(key: Any) -> str:
+    """Return a key as it is written, on one line."""
+    return str(key) if str(key).isprintable() else repr(key)
 
 
 def _allowed(kind: Any) -> str:
@@ -334,6 +405,14 @@ def _check_tenants(config: Config) -> None:
     for i, name in enumerate(config.tenants):
         if name in config.tenants[:i]:
             raise ConfigError(f"tenants[{i}]: '{name}' is there twice; each name must be given once")
+
+
+def _check_tenant_limits(config: Config) -> None:
+    for name in config.tenant_limits:
+        if name not in config.all_tenants:
+            raise ConfigError(
+                f"tenant_limits.{_plain(name)}: there is no such tenant; there are {', '.join(config.all_tenants)}"
+            )
 
 
 def _check_listen(config: Config) -> None:

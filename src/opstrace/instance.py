@@ -4,6 +4,7 @@
       instance.json         what this directory is, and whether its creation was finished
       config.yaml           the validated config, without what has its default value
       keys.json             SHA-256 of each tenant's keys, and where its token file was written
+      removed.json          tenants that were removed and whose data is still there
       probe-secret          from which the keys are made that `create` and `status` probe with
       tls/                  ca.pem (to be trusted by clients), ca-key.pem, server.pem, server-key.pem
       data/                 the storage engine's
@@ -50,7 +51,7 @@ _OWN: Final = (
         "server.log",
         "server.log.1",
     ),
-    *("keys.json", "config.yaml", "instance.json", "making.lock"),
+    *("removed.json", "keys.json", "config.yaml", "instance.json", "making.lock"),
 )
 _LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one
 
@@ -82,6 +83,7 @@ class Instance:
     keys: dict[str, TenantKeys]
     probe_secret: bytes
     finished: bool
+    removed: tuple[str, ...] = ()
 
     @property
     def keyring(self) -> Keyring:
@@ -92,6 +94,11 @@ class Instance:
     def probe_key(self, tenant: str) -> str:
         """The key with which this instance's endpoints of a tenant are probed."""
         return probe_key(self.probe_secret, tenant)
+
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """The tenants that are gone from the config by a removal that is not over."""
+        return tuple(tenant for tenant in self.removed if tenant not in self.config.all_tenants)
 
     @property
     def host(self) -> str:
@@ -173,6 +180,7 @@ def load(name: str) -> Instance:
             keys=_json(home / "keys.json", dict[str, TenantKeys]),
             probe_secret=(home / "probe-secret").read_bytes(),
             finished=identity.finished,
+            removed=_json(removed, tuple[str, ...]) if (removed := home / "removed.json").exists() else (),
         )
 
 
@@ -206,24 +214,39 @@ def with_dogstatsd(instance: Instance) -> Instance:
     return replace(instance, config=msgspec.structs.replace(instance.config, dogstatsd=enabled))
 
 
-def add_key(instance: Instance, tenant: str, key: str, token_file: Path) -> Instance:
-    """Accept one more key of a tenant, and remember the file that holds it; earlier ones stay valid."""
-    digests = instance.keys.get(tenant, TenantKeys()).digests
+def add_key(instance: Instance, tenant: str, key: str, token_file: Path | None) -> Instance:
+    """Accept one more key of a tenant, and remember the file that holds it, if one does; earlier ones stay valid."""
+    record = instance.keys.get(tenant, TenantKeys())
+    digests = record.digests
     if key_digest(key) not in digests:
         digests = (*digests, key_digest(key))
-    keys = {**instance.keys, tenant: TenantKeys(digests=digests, token_file=str(token_file))}
-    with explained(f"cannot write the keys of instance {instance.name}"):
-        _write_json(instance.home / "keys.json", keys)
-    return replace(instance, keys=keys)
+    path = str(token_file) if token_file else record.token_file
+    return _with_keys(instance, {**instance.keys, tenant: TenantKeys(digests=digests, token_file=path)})
 
 
 def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...]) -> Instance:
     """Accept no keys of a tenant but these from now on."""
     kept = TenantKeys(digests=digests, token_file=instance.keys.get(tenant, TenantKeys()).token_file)
-    keys = {**instance.keys, tenant: kept}
-    with explained(f"cannot write the keys of instance {instance.name}"):
-        _write_json(instance.home / "keys.json", keys)
-    return replace(instance, keys=keys)
+    return _with_keys(instance, {**instance.keys, tenant: kept})
+
+
+def forget_keys(instance: Instance, tenant: str) -> Instance:
+    """Know no key of a tenant any more."""
+    return _with_keys(instance, {name: record for name, record in instance.keys.items() if name != tenant})
+
+
+def with_config(instance: Instance, config: Config) -> Instance:
+    """Give an instance another config, on disk, too."""
+    with explained(f"cannot write the config of instance {instance.name}"):
+        atomic_file.write(instance.home / "config.yaml", config_document.render(config))
+    return replace(instance, config=config)
+
+
+def with_removed(instance: Instance, removed: tuple[str, ...]) -> Instance:
+    """Remember which tenants were removed and have left something."""
+    with explained(f"cannot write to the instance {instance.name}"):
+        _write_json(instance.home / "removed.json", removed)
+    return replace(instance, removed=removed)
 
 
 def remove(instance: Instance) -> list[Path]:
@@ -238,6 +261,12 @@ def remove(instance: Instance) -> list[Path]:
         elif not left:
             instance.home.rmdir()
     return left
+
+
+def _with_keys(instance: Instance, keys: dict[str, TenantKeys]) -> Instance:
+    with explained(f"cannot write the keys of instance {instance.name}"):
+        _write_json(instance.home / "keys.json", keys)
+    return replace(instance, keys=keys)
 
 
 def _is_lost(home: Path) -> bool:

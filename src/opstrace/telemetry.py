@@ -252,6 +252,12 @@ class Telemetry:
             for sample in family.samples:
                 yield sample.name, dict(sample.labels), float(sample.value)
 
+    def forget(self, tenant: str) -> None:
+        """Remove every sample of a tenant."""
+        for metric in vars(self).values():
+            if isinstance(metric, Counter | Gauge | Histogram) and "tenant" in metric._labelnames:
+                metric.remove_by_labels({"tenant": tenant})
+
     def exposition(self) -> bytes:
         """Return the metrics as the text a Prometheus server scrapes."""
         return generate_latest(self.registry)

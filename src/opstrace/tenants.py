@@ -36,9 +36,9 @@ class Keyring:
             key_digest(probe_key(probe_secret, tenant.name)): tenant for tenant in self.tenants if probe_secret
         }
 
-    def named(self, name: str) -> Tenant | None:
-        """Return the tenant of this name, if there is one."""
-        return next((tenant for tenant in self.tenants if tenant.name == name), None)
+    def knows(self, tenant: Tenant) -> bool:
+        """Say whether there is this tenant."""
+        return tenant in self.tenants
 
     def holds(self, digest: str) -> bool:
         """Say whether this is the digest of a tenant's key."""

@@ -30,8 +30,13 @@ def ensure(instance: Instance, directory: Path, *, rewrite: bool) -> Instance:
     for tenant in instance.config.all_tenants:
         known = tenant in instance.keys and instance.keys[tenant].digests
         if rewrite or not known:
-            instance = _ensure_one(instance, tenant, directory.absolute() / name_of(tenant))
+            instance = give(instance, tenant, directory)
     return instance
+
+
+def give(instance: Instance, tenant: str, directory: Path) -> Instance:
+    """Give a tenant one more key, written to its token file, or accept the one that is in it. Raise InstanceError."""
+    return _ensure_one(instance, tenant, directory.absolute() / name_of(tenant))
 
 
 def rotate(instance: Instance, tenant: str) -> Path:

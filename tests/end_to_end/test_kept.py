@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end import wire
 from end_to_end.instance import Instance, running
+from opstrace.config import Limits
 from opstrace.store.kept import Kept, KeptRequests, Record, read_records
 
 COLLECTOR_STATUS = bytes.fromhex("030017000000000000000000000000001a021002")
@@ -31,7 +32,7 @@ def home(instance: Instance) -> Path:
 
 
 def kept(instance: Instance, tenant: str = "default") -> list[Record]:
-    store = KeptRequests(home(instance) / "kept", max_bytes=1 << 30, max_days=7)
+    store = KeptRequests(home(instance) / "kept", lambda _tenant: Limits(max_kept_bytes=1 << 30))
     return [record for segment in store.segments(tenant) for record in read_records(segment)]
 
 
@@ -114,7 +115,7 @@ def test_a_version_that_understands_replays_what_was_kept(instance: Instance) ->
         Record(Kept(time_ms=1, method="POST", path=path, headers={**agent, **headers}), body).encode()
         for path, body, headers in requests
     ]
-    KeptRequests(home(instance) / "kept", max_bytes=1 << 20, max_days=7).append("default", "other", records)
+    KeptRequests(home(instance) / "kept", lambda _tenant: Limits()).append("default", "other", records)
     instance.run("start", instance.name)
     fates = json.loads(instance.run("replay", instance.name, "--json").stdout)["replayed"]
     assert [(one["route"], one["fate"], one["requests"]) for one in fates] == [

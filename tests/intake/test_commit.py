@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from opstrace.errors import Overloaded, StoreError
+from opstrace.errors import Forbidden, Overloaded, StoreError
 from opstrace.intake.commit import Commit
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.store.backend import Block
@@ -144,5 +144,35 @@ def test_a_batch_ends_at_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.gather(*(commit.submit(body(b"x" * 400)) for _ in range(5)))
         assert [len(bodies) for bodies, _ in writer.batches] == [2, 2, 1]
         await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_tenant_that_is_shut_out_has_nothing_under_way_afterwards() -> None:
+    """What is being written ends first, what waits is refused, others notice nothing; until it is let in again."""
+
+    async def scene() -> None:
+        writer = Writer()
+        writer.may_write.clear()
+        commit = started(writer)
+        written = asyncio.ensure_future(commit.submit(body(b"written")))
+        await asyncio.to_thread(writer.began.wait, 30)
+        waiting = asyncio.ensure_future(commit.submit(body(b"waiting")))
+        other = asyncio.ensure_future(commit.submit(Body(Family.SERIES_V1, "u", b"other")))
+        await asyncio.sleep(0)
+        shut = asyncio.ensure_future(commit.shut("t"))
+        with pytest.raises(Forbidden, match="tenant t was removed"):
+            await waiting
+        with pytest.raises(Forbidden):
+            await commit.submit(body(b"late"))
+        assert not shut.done()
+        writer.may_write.set()
+        await shut
+        assert written.done()
+        assert (await other).points == {"stored": 5}
+        commit.open("t")
+        assert (await commit.submit(body(b"again"))).points == {"stored": 5}
+        await commit.drain()
+        assert [content for bodies, _ in writer.batches for content in bodies] == [b"written", b"other", b"again"]
 
     asyncio.run(scene())

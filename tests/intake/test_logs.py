@@ -39,11 +39,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def translator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Translator:
-    kept = KeptRequests(tmp_path_factory.mktemp("kept"), max_bytes=1 << 20, max_days=1)
+    kept = KeptRequests(tmp_path_factory.mktemp("kept"), lambda _tenant: Limits())
     writer = Writer(engine)
     hosts = HostWriter(engine, writer, HostTagTable(engine))
     return Translator(
-        engine, writer, kept, hosts, Limits(), retention_days=30, log_retention_days=7, tag_label_prefix=""
+        engine,
+        writer,
+        kept,
+        hosts,
+        Limits(),
+        lambda _tenant: Limits(),
+        retention_days=lambda: 30,
+        log_retention_days=lambda: 7,
+        tag_label_prefix="",
     )
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opstrace.config import Limits
+from opstrace.config import Config, Limits
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.series_room import Added, Room
 from opstrace.intake.translator import Translator
@@ -19,7 +19,7 @@ DAY_S = 86_400
 
 
 def test_room_on_a_day_is_what_is_not_taken() -> None:
-    room = Room(10, 100)
+    room = Room(lambda _tenant: Limits(max_series=10, max_new_series_per_minute=100))
     room.take(Added("t", "2026-01-01", 7, 7), 0.0)
     assert room.on_day("t", "2026-01-01") == 3
     assert room.on_day("t", "2026-01-02") == room.on_day("u", "2026-01-01") == 10
@@ -27,8 +27,22 @@ def test_room_on_a_day_is_what_is_not_taken() -> None:
     assert room.exceeded([Added("t", "2026-01-01", 4, 0)], 0.0)
 
 
+def test_room_is_each_tenants_own_and_is_all_there_again_once_it_is_forgotten() -> None:
+    most = {"t": 10, "u": 20}
+    room = Room(lambda tenant: Limits(max_series=most[tenant], max_new_series_per_minute=most[tenant]))
+    for tenant in most:
+        room.take(Added(tenant, "2026-01-01", 4, 4), 0.0)
+    assert [room.on_day(tenant, "2026-01-01") for tenant in most] == [6, 16]
+    assert [room.for_new(tenant, 1.0) for tenant in most] == [6, 16]
+    most["t"] = 3
+    assert [room.on_day("t", "2026-01-01"), room.for_new("t", 1.0)] == [0, 0]
+    room.forget("t")
+    assert [room.on_day(tenant, "2026-01-01") for tenant in most] == [3, 16]
+    assert [room.for_new(tenant, 1.0) for tenant in most] == [3, 16]
+
+
 def test_room_for_new_series_comes_back_after_a_minute() -> None:
-    room = Room(1000, 10)
+    room = Room(lambda _tenant: Limits(max_series=1000, max_new_series_per_minute=10))
     room.take(Added("t", "2026-01-01", 8, 8), 100.0)
     assert room.for_new("t", 159.0) == 2
     assert room.for_new("t", 160.0) == room.for_new("u", 159.0) == 10
@@ -42,7 +56,8 @@ def test_room_for_new_series_comes_back_after_a_minute() -> None:
 def translator(directory: Path, **limits: int) -> Iterator[Translator]:
     engine = Engine(directory / "data", readers=1)
     writer = Writer(engine)
-    kept = KeptRequests(directory / "kept", max_bytes=1 << 20, max_days=1)
+    limits_of = Config(tenants=("t",), limits=Limits(**limits)).limits_of
+    kept = KeptRequests(directory / "kept", limits_of)
     try:
         yield Translator(
             engine,
@@ -50,8 +65,9 @@ def translator(directory: Path, **limits: int) -> Iterator[Translator]:
             kept,
             HostWriter(engine, writer, HostTagTable(engine)),
             Limits(**limits),
-            retention_days=30,
-            log_retention_days=7,
+            limits_of,
+            retention_days=lambda: 30,
+            log_retention_days=lambda: 7,
             tag_label_prefix="",
         )
     finally:

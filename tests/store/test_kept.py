@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opstrace.config import Limits
 from opstrace.store.kept import MAGIC, Kept, KeptRequests, Record, read_records
 
 DAY_S = 86_400
@@ -16,7 +17,7 @@ def record(body: bytes, path: str = "/api/v2/new") -> Record:
 
 
 def opened(directory: Path, max_bytes: int = 1 << 20) -> KeptRequests:
-    return KeptRequests(directory, max_bytes=max_bytes, max_days=7)
+    return KeptRequests(directory, lambda _tenant: Limits(max_kept_bytes=max_bytes))
 
 
 def bodies(kept: KeptRequests, tenant: str = "t") -> list[bytes]:
@@ -103,3 +104,18 @@ def test_replacing_leaves_what_is_left_and_what_came_since(tmp_path: Path) -> No
     assert bodies(kept) == []
     assert not read.path.exists()
     kept.replace(read, [])  # it went by a bound meanwhile
+
+
+def test_bounds_that_become_tighter_drop_what_exceeds_them_and_a_tenant_can_be_forgotten(tmp_path: Path) -> None:
+    most = {"t": 100_000, "u": 100_000}
+    kept = KeptRequests(tmp_path, lambda tenant: Limits(max_kept_bytes=most[tenant]))
+    for tenant in most:
+        for number in range(20):
+            kept.append(tenant, f"route-{number}", [record(b"x" * 2000).encode()])
+    most["t"] = 20_000
+    kept.make_room()
+    assert sum(segment.size_bytes for segment in kept.segments("t")) <= 20_000
+    assert len(kept.segments("u")) == 20
+    kept.forget("u")
+    assert kept.segments("u") == []
+    assert kept.tenants() == ["t"]

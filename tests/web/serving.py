@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 
@@ -82,7 +83,7 @@ def serving(
 ) -> Iterator[Server]:
     """Serve a backend on a free port of loopback."""
     pool = QueryPool(limits or QueryLimits())
-    about = About({"metric_retention_days": "30"}, "30d", NOW_S - 60)
+    about = partial(About, {"metric_retention_days": "30"}, "30d", NOW_S - 60)
     app = Starlette(routes=routes(backend, Engine(), tenant_of, pool, lambda: NOW_S, telemetry, about))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5))

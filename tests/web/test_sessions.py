@@ -151,6 +151,17 @@ def test_a_session_ends_with_its_key(sessions: Sessions) -> None:
         ACCESS.keyring = before
 
 
+def test_a_session_without_a_key_ends_with_its_tenant(file: Path) -> None:
+    """Where no key is needed, there is none to be revoked."""
+    access = Access(Keyring({"one": [], "two": []}), "demo.localhost", authentication_disabled=True)
+    sessions, response = Sessions(access, "demo", file), Response()
+    sessions.log_in(request("POST", sec_fetch_site="same-origin"), response)
+    cookie = response.headers["set-cookie"].partition(";")[0]
+    assert tenant(sessions, request(cookie=cookie)) == "one"
+    access.keyring = Keyring({"two": []})
+    assert tenant(sessions, request(cookie=cookie)) == "two"  # as somebody who shows nothing
+
+
 def test_the_oldest_session_makes_room(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opstrace.web.sessions.MAX_SESSIONS", 5)
     first, second = cookie_of(sessions), cookie_of(sessions)

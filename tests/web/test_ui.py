@@ -16,7 +16,7 @@ from opstrace.web.sessions import Sessions
 def answered(static: Path, path: str, **parameters: str) -> Response:
     """Return what the route of this path answers with these files."""
     sessions = Sessions(Access(Keyring({"one": []}), "demo.localhost"), "demo")
-    route = next(route for route in ui.routes(sessions, "demo", ("one",), static) if route.path == path)
+    route = next(route for route in ui.routes(sessions, "demo", lambda: ("one",), static) if route.path == path)
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "path_params": parameters}
     response: Response = asyncio.run(route.endpoint(Request(scope)))
     return response

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from opstrace.errors import Overloaded, StoreError
+from opstrace.errors import Forbidden, Overloaded, StoreError
 from opstrace.intake.payload import Body, Verdict
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
@@ -43,6 +43,10 @@ class _Waiting:
     done: "asyncio.Future[Verdict]"
     arrived_s: float = field(default_factory=time.monotonic)
 
+    @property
+    def tenant(self) -> str:
+        return self.body.tenant if self.body else self.block[0] if self.block else ""
+
 
 class Commit:
     """The queue in front of the store's one writer. Use it on one event loop."""
@@ -56,6 +60,7 @@ class Commit:
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._stopping = False
+        self._shut: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._task: asyncio.Task[None] | None = None
 
@@ -70,6 +75,22 @@ class Commit:
     async def append(self, tenant: str, block: Block) -> None:
         """Wait until a block is durable; raise Overloaded when it cannot be taken now."""
         await self._enqueue(None, (tenant, block), 16 * len(block.timestamps))
+
+    async def shut(self, tenant: str) -> None:
+        """Take nothing of a tenant any more, refuse what waits, and return once nothing of it is under way."""
+        self._shut.add(tenant)
+        refused = [waiting for waiting in self._waiting if waiting.tenant == tenant]
+        self._waiting = [waiting for waiting in self._waiting if waiting.tenant != tenant]
+        self._bytes -= sum(waiting.size for waiting in refused)
+        self._show_queue()
+        for waiting in refused:
+            if not waiting.done.done():
+                waiting.done.set_exception(_gone(tenant))
+        await self.between(lambda: None)
+
+    def open(self, tenant: str) -> None:
+        """Take what comes of a tenant again."""
+        self._shut.discard(tenant)
 
     async def between(self, work: Callable[[], _T]) -> _T:
         """Run work that needs the writer for itself, between two commits."""
@@ -88,12 +109,14 @@ class Commit:
             raise Overloaded("the server is stopping; try again")
         if len(self._waiting) >= self._max_bodies or (self._waiting and self._bytes + size > self._max_bytes):
             raise Overloaded("too many payloads wait for their commit; try again")
-        done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(body, block, size, done))
+        waiting = _Waiting(body, block, size, asyncio.get_running_loop().create_future())
+        if waiting.tenant in self._shut:
+            raise _gone(waiting.tenant)
+        self._waiting.append(waiting)
         self._bytes += size
         self._arrival.set()
         self._show_queue()
-        return await done
+        return await waiting.done
 
     async def _run(self) -> None:
         while True:
@@ -103,7 +126,8 @@ class Commit:
             if not self._stopping:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(self._linger_s())
-            await self._commit(self._take())
+            if batch := self._take():
+                await self._commit(batch)
 
     def _linger_s(self) -> float:
         """Return how long the first that waits goes on to wait for others."""
@@ -144,6 +168,10 @@ class Commit:
     def _show_queue(self) -> None:
         self._telemetry.queue_bodies.set(len(self._waiting))
         self._telemetry.queue_bytes.set(self._bytes)
+
+
+def _gone(tenant: str) -> Forbidden:
+    return Forbidden(f"tenant {tenant} was removed")
 
 
 def _answer(waiting: _Waiting, verdict: Verdict) -> None:

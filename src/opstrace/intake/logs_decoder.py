@@ -1,6 +1,6 @@
 """Logs, in every form in which they come."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -31,9 +31,9 @@ class LogsDecoder:
 
     families = frozenset({Family.LOGS, Family.LOGS_TEXT})
 
-    def __init__(self, connection: Connection, *, retention_days: int) -> None:
+    def __init__(self, connection: Connection, *, retention_days: Callable[[], int]) -> None:
         self._connection = connection
-        self._retention_s = retention_days * _DAY_S
+        self._retention_days = retention_days
         self._json = statement(_PACKAGE, "logs")
         self._text = statement(_PACKAGE, "logs_text")
         self._verdicts = statement(_PACKAGE, "log_verdicts")
@@ -55,7 +55,7 @@ class LogsDecoder:
         """Make logs durable and count them; their retention is their own."""
         if self._findings is None:
             return
-        limits = {"oldest": max(self._now - self._retention_s, 0.0), "newest": limits["newest"]}
+        limits = {"oldest": max(self._now - self._retention_days() * _DAY_S, 0.0), "newest": limits["newest"]}
         self._connection.execute(self._rows, commit=commit, now_ms=round(self._now * 1000), **limits)
         for row in self._connection.read(self._verdicts, **limits).to_pylist():
             i, reason = row["body"], row["reason"]

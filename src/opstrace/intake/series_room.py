@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opstrace.config import Limits
+from opstrace.config import LimitsOf
 from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
@@ -26,20 +26,26 @@ class Added:
 class Room:
     """What is left for each tenant and day; pure."""
 
-    def __init__(self, max_series: int, max_new_a_minute: int) -> None:
-        self._max_series = max_series
-        self._max_new = max_new_a_minute
+    def __init__(self, limits_of: LimitsOf) -> None:
+        self._limits_of = limits_of
         self._on_day: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._new: dict[str, tuple[float, int]] = {}
 
     def on_day(self, tenant: str, day: str) -> int:
         """Return how many series may still be added to a tenant's day."""
-        return max(self._max_series - self._on_day[tenant, day], 0)
+        return max(self._limits_of(tenant).max_series - self._on_day[tenant, day], 0)
 
     def for_new(self, tenant: str, now: float) -> int:
         """Return how many series that it did not have a tenant may still add this minute."""
         began, used = self._new.get(tenant, (now, 0))
-        return self._max_new if now >= began + _MINUTE_S else max(self._max_new - used, 0)
+        most = self._limits_of(tenant).max_new_series_per_minute
+        return most if now >= began + _MINUTE_S else max(most - used, 0)
+
+    def forget(self, tenant: str) -> None:
+        """Count nothing of a tenant any more."""
+        for key in [key for key in self._on_day if key[0] == tenant]:
+            del self._on_day[key]
+        self._new.pop(tenant, None)
 
     def take(self, added: Added, now: float) -> None:
         """Count what was added."""
@@ -63,14 +69,20 @@ class Room:
 class SeriesRoom:
     """Holds the unseen series of each commit against the room; on the writer's thread."""
 
-    def __init__(self, connection: Connection, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, connection: Connection, limits_of: LimitsOf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._connection = connection
         self._clock = clock
-        self._room = Room(limits.max_series, limits.max_new_series_per_minute)
+        self._room = Room(limits_of)
         self._count = statement(_PACKAGE, "new_series")
         self._excess = statement(_PACKAGE, "excess")
         for row in connection.read(statement(_PACKAGE, "series_of_days")).to_pylist():
             self._room.take(Added(row["tenant"], str(row["day"]), row["added"], 0), clock())
+
+    def forget(self, tenant: str) -> None:
+        """Count nothing of a tenant any more."""
+        self._room.forget(tenant)
 
     def admit(self) -> bool:
         """Take what goes beyond the room out of `unseen` and into `excess`; say whether there was such."""

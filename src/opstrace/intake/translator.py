@@ -5,11 +5,11 @@ Everything happens in SQL (`*.sql` beside this file); here is the order of the s
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from opstrace.config import Limits
+from opstrace.config import Limits, LimitsOf
 from opstrace.intake.check_decoder import CheckDecoder
 from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.distribution_decoder import DistributionDecoder
@@ -43,7 +43,12 @@ _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
 
 
 def decoders(
-    connection: Connection, kept: KeptRequests, hosts: HostWriter, limits: Limits, *, log_retention_days: int
+    connection: Connection,
+    kept: KeptRequests,
+    hosts: HostWriter,
+    limits: Limits,
+    *,
+    log_retention_days: Callable[[], int],
 ) -> list[Decoder]:
     """Return a decoder of each kind; together they know every family."""
     return [
@@ -97,14 +102,15 @@ class Translator:
         kept: KeptRequests,
         hosts: HostWriter,
         limits: Limits,
+        limits_of: LimitsOf,
         *,
-        retention_days: int,
-        log_retention_days: int,
+        retention_days: Callable[[], int],
+        log_retention_days: Callable[[], int],
         tag_label_prefix: str,
     ) -> None:
         self._connection = engine.writer
         self._writer = writer
-        self._retention_s = retention_days * _DAY_S
+        self._retention_days = retention_days
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         self._verdicts = statement(_PACKAGE, "verdicts")
@@ -113,11 +119,16 @@ class Translator:
         self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
-        self._room = SeriesRoom(engine.writer, limits)
+        self._room = SeriesRoom(engine.writer, limits_of)
         self._decoders = [
             RemoteWriteDecoder(engine.writer, writer, self._room, limits),
             *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
         ]
+
+    def forget(self, tenant: str) -> None:
+        """Count nothing of a tenant any more: all of it was removed."""
+        self._room.forget(tenant)
+        self._writer.reload_seen()
 
     def commit(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]] = ()) -> tuple[list[Verdict], int]:
         """Make bodies and blocks durable; return a verdict a body, and how many series rows were added.
@@ -130,7 +141,7 @@ class Translator:
 
     def _commit(self, bodies: Sequence[Body], commit: int) -> tuple[list[Verdict], int]:
         now = time.time()
-        limits = {"oldest": max(now - self._retention_s, 0.0), "newest": now + self._max_future_s}
+        limits = {"oldest": max(now - self._retention_days() * _DAY_S, 0.0), "newest": now + self._max_future_s}
         try:
             findings = self._stage(bodies, now)
             judged, added = self._translated(findings, commit, now, limits)

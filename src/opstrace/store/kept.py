@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from opstrace import atomic_file
+from opstrace.config import LimitsOf
 
 MAGIC: Final = b"opskept1"
 _LENGTHS: Final = struct.Struct("<III")  # of the request, of its body; CRC-32 of both
@@ -94,11 +95,10 @@ class _Shelf:
 class KeptRequests:
     """The kept requests of every tenant; use it on one thread."""
 
-    def __init__(self, directory: Path, *, max_bytes: int, max_days: int) -> None:
-        """Open the directory and cut off what a crash tore; the bounds are of each tenant."""
+    def __init__(self, directory: Path, limits_of: LimitsOf) -> None:
+        """Open the directory and cut off what a crash tore."""
         self._directory = directory
-        self._max_bytes = max_bytes
-        self._max_age_s = max_days * _DAY_S
+        self._limits_of = limits_of
         self._shelves: defaultdict[str, _Shelf] = defaultdict(_Shelf)
         self._dropped: list[Dropped] = []
         for path in sorted(directory.glob("*/*/*.kept")):
@@ -123,8 +123,18 @@ class KeptRequests:
     def drop_old(self, now: float) -> None:
         """Drop segments of which everything is too old."""
         for tenant, shelf in self._shelves.items():
-            for segment in [one for one in shelf.segments() if one.newest < now - self._max_age_s]:
+            oldest = now - self._limits_of(tenant).max_kept_days * _DAY_S
+            for segment in [one for one in shelf.segments() if one.newest < oldest]:
                 self._drop(tenant, segment, "age")
+
+    def make_room(self) -> None:
+        """Drop what exceeds the bounds as they are now."""
+        for tenant in self._shelves:
+            self._make_room(tenant)
+
+    def forget(self, tenant: str) -> None:
+        """Know nothing of a tenant any more, whose files somebody else removes."""
+        self._shelves.pop(tenant, None)
 
     def take_dropped(self) -> list[Dropped]:
         """Return what was dropped since this was last asked."""
@@ -159,7 +169,7 @@ class KeptRequests:
         segments = self._shelves[tenant].routes[route]
         now = time.time()
         last = segments[-1] if segments else None
-        full = last is None or last.size_bytes >= self._max_bytes // _SEGMENTS
+        full = last is None or last.size_bytes >= self._limits_of(tenant).max_kept_bytes // _SEGMENTS
         if last is None or full or now // _DAY_S != last.newest // _DAY_S:
             directory = self._directory / tenant / route
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -168,8 +178,8 @@ class KeptRequests:
         return last
 
     def _make_room(self, tenant: str) -> None:
-        shelf = self._shelves[tenant]
-        while shelf.size_bytes > self._max_bytes:
+        shelf, most = self._shelves[tenant], self._limits_of(tenant).max_kept_bytes
+        while shelf.size_bytes > most:
             self._drop(tenant, shelf.routes[shelf.largest()][0], "space")
 
     def _drop(self, tenant: str, segment: Segment, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from opstrace.store.engine import Engine, statement
@@ -22,7 +23,9 @@ _FORGOTTEN_AT_ONCE: Final = 500
 class Retention:
     """Drops the partitions of days before the retention, and the memory of what was in them."""
 
-    def __init__(self, engine: Engine, writer: Writer, *, days: int, log_days: int) -> None:
+    def __init__(
+        self, engine: Engine, writer: Writer, *, days: Callable[[], int], log_days: Callable[[], int]
+    ) -> None:
         self._connection = engine.writer
         self._writer = writer
         self._days = {"oldest": days, "oldest_log": log_days}
@@ -31,7 +34,7 @@ class Retention:
 
     def enforce(self) -> None:
         """Drop what is too old now. Needs the writer for itself; raises StoreError when the engine cannot."""
-        oldest = {name: _day(time.time() - days * _DAY_S) for name, days in self._days.items()}
+        oldest = {name: _day(time.time() - days() * _DAY_S) for name, days in self._days.items()}
         for row in self._connection.read(self._expired, **oldest).to_pylist():
             self._connection.execute(f"ALTER TABLE {row['table']} DROP PARTITION ID '{row['partition_id']}'")
             logger.info("dropped %s of %s, which is past the retention", row["table"], row["partition"])

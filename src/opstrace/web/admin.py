@@ -58,7 +58,6 @@ class Sources:
     books: Callable[[str | None, float, float], Awaitable[Sequence[Entry]]]
     kept: Callable[[str | None], Awaitable[Sequence[Segment]]]
     replay: Callable[[str | None], Awaitable[Sequence[Mapping[str, Any]]]]
-    reload_keys: Callable[[], Awaitable[None]]
     logs: Callable[..., Sequence[Log]]
     events: Events
     checks: Checks
@@ -73,7 +72,6 @@ def routes(sources: Sources) -> list[Route]:
         Route("/admin/losses", _answered(admin.losses), methods=["GET"]),
         Route("/admin/replay", _answered(admin.replay), methods=["POST"]),
         Route("/admin/dogstatsd", _answered(admin.dogstatsd), methods=["GET"]),
-        Route("/admin/keys/reload", _answered(admin.reload_keys), methods=["POST"]),
         Route("/admin/logs", _answered(admin.logs), methods=["GET"]),
         Route("/admin/events", _answered(admin.events), methods=["GET"]),
         Route("/admin/hosts", _answered(admin.hosts), methods=["GET"]),
@@ -113,13 +111,6 @@ class _Admin:
                 {"tenant": one.tenant, "name": one.name, "lines": one.lines, "recent": one.recent} for one in names
             ]
         }
-
-    async def reload_keys(self, request: Request) -> Mapping[str, Any]:
-        """Read the tenants' keys again, after some were added or revoked."""
-        if _scope(self.sources.operator_of(request)) is not None:
-            raise QueryUnauthorized("the key of tenant system is needed here")
-        await self.sources.reload_keys()
-        return {}
 
     async def logs(self, request: Request) -> Mapping[str, Any]:
         """Answer the youngest logs of a range of time that hold the query's words and have its tags."""

@@ -105,13 +105,13 @@ def routes(
     pool: QueryPool,
     clock: Callable[[], float] = time.time,
     telemetry: Telemetry | None = None,
-    about: About | None = None,
+    about: Callable[[], About] = About,
 ) -> list[Route]:
     """Return the routes of the API; `tenant_of` raises QueryUnauthorized, `clock` gives seconds since the epoch.
 
     Who makes the pool closes it, after the last request.
     """
-    api = _Api(backend, engine, tenant_of, pool, clock, telemetry or Telemetry(), about or About())
+    api = _Api(backend, engine, tenant_of, pool, clock, telemetry or Telemetry(), about)
     table = [
         Route(PREFIX + path, partial(api.answer, endpoint, _endpoint_name(path)), methods=list(methods))
         for path, methods, endpoint in ENDPOINTS
@@ -137,7 +137,7 @@ class _Api:
     pool: QueryPool
     clock: Callable[[], float]
     telemetry: Telemetry
-    about: About
+    about: Callable[[], About]
 
     async def answer(self, endpoint: Endpoint, name: str, request: Request) -> Response:
         """Answer a request, and measure how long that took; nothing it can hold makes this raise."""
@@ -175,7 +175,7 @@ class _Api:
             budget,
             limits,
             int(self.clock() * 1000),
-            self.about,
+            self.about(),
             body,
         )
         work = partial(_pieces, endpoint, question, _accepts_gzip(request))

@@ -102,8 +102,10 @@ class Turns:
 class QueryPool:
     """The threads on which queries run, and the line in front of them."""
 
-    def __init__(self, limits: QueryLimits) -> None:
+    def __init__(self, limits: QueryLimits, limits_of: Callable[[str], QueryLimits] | None = None) -> None:
+        """`limits_of` says what a query of a tenant may use now, if that is not the same for all."""
         self.limits = limits
+        self.limits_of = limits_of or (lambda _tenant: limits)
         self._threads = ThreadPoolExecutor(limits.concurrency, thread_name_prefix="query")
         self._turns = Turns(limits.concurrency)
         self._shares: dict[str, Share] = {}
@@ -112,7 +114,7 @@ class QueryPool:
     def budget(self, tenant: str, timeout_ms: int) -> Budget:
         """Return a fresh budget of a tenant's query; a timeout of 0 stands for the longest allowed."""
         share = self._shares.setdefault(tenant, Share(self.limits.max_tenant_samples))
-        return self.limits.budget(timeout_ms, share, self._lane)
+        return self.limits_of(tenant).budget(timeout_ms, share, self._lane)
 
     async def run(self, request: Request, tenant: str, budget: Budget, work: Callable[[], T]) -> T:
         """Return what `work` returns; raise what it raises, QueryTimeout, or QueryCanceled if the client left.

@@ -119,7 +119,7 @@ class Sessions:
         """Say whether a session has time left, its tenant is there and its key has not been revoked."""
         keyring = self._access.keyring
         revoked = bool(session.key) and not keyring.holds(session.key)
-        return session.ends_s > self._clock() and keyring.named(session.tenant) is not None and not revoked
+        return session.ends_s > self._clock() and keyring.knows(Tenant(session.tenant)) and not revoked
 
     def _set(self, request: Request, response: Response, token: str, max_age_s: int) -> None:
         secure = request.url.scheme == "https"

@@ -44,7 +44,9 @@ _HARDENED: Final = {
 }
 
 
-def routes(sessions: Sessions, instance: str, tenants: tuple[str, ...], static: Path = STATIC) -> list[Route]:
+def routes(
+    sessions: Sessions, instance: str, tenants: Callable[[], tuple[str, ...]], static: Path = STATIC
+) -> list[Route]:
     """Return the routes of the UI. The page is answered to GET alone: other methods at `/` are Datadog's."""
     pages = _Pages(static)
     session = _Session(sessions, instance, tenants)
@@ -102,7 +104,7 @@ def _unbuilt(static: Path) -> str:
 class _Session:
     sessions: Sessions
     instance: str
-    tenants: tuple[str, ...]
+    tenants: Callable[[], tuple[str, ...]]
 
     async def shown(self, request: Request) -> Response:
         """Answer who asks, by cookie or key."""
@@ -127,7 +129,7 @@ class _Session:
         return {
             "tenant": tenant.name,
             "operator": operator,
-            "tenants": list(self.tenants) if operator else [tenant.name],
+            "tenants": list(self.tenants()) if operator else [tenant.name],
             "instance": self.instance,
             "version": __version__,
         }

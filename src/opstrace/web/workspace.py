@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from opstrace import agent_settings
-from opstrace.errors import QUERY_STATUS, BadQuery, OpstraceError, QueryError
+from opstrace.config import SYSTEM_TENANT
+from opstrace.errors import QUERY_STATUS, BadQuery, InstanceError, OpstraceError, QueryError
 from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
@@ -33,7 +34,7 @@ Document = Mapping[str, Any]
 class Workspace:
     """Where the answers come from."""
 
-    instance: Instance
+    instance: Callable[[], Instance]
     tenant_of: TenantOf  # raises QueryUnauthorized
     catalogue: Catalogue
     dashboards: Dashboards
@@ -54,7 +55,12 @@ class Workspace:
     async def agent_settings(self, request: Request) -> Document:
         """Answer the settings of this tenant's Agents in every notation, with `key_place` for the key."""
         tenant = self.tenant_of(request)
-        found = agent_settings.target_of(self.instance, tenant.name)
+        if tenant.name == SYSTEM_TENANT and (asked := request.query_params.get("tenant", "")):
+            tenant = Tenant(asked)
+        try:
+            found = agent_settings.target_of(self.instance(), tenant.name)
+        except InstanceError as error:
+            raise BadQuery(str(error)) from None
         target = agent_settings.without_key(found)
         return {
             "url": target.url,
@@ -68,7 +74,7 @@ class Workspace:
 
     def _dogstatsd(self, tenant: Tenant) -> list[str]:
         """Return where the server itself hears DogStatsD for this tenant."""
-        config = self.instance.config
+        config = self.instance().config
         listeners = config.dogstatsd.listeners if config.dogstatsd.enabled else ()
         return [one.url for one in listeners if (one.tenant or config.tenants[0]) == tenant.name]
 

@@ -1,14 +1,18 @@
-// For the operator: what each tenant uses, and what bounds it.
+// For the operator: what each tenant uses, what bounds it, and how tenants come and go.
 
-import { Anchor, Stack, Table, Text, Title } from "@mantine/core";
+import { Anchor, Button, Group, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "wouter";
 
-import { addressed, get, queryInstant } from "../api";
+import { addressed, queryInstant } from "../api";
 import { formatOf } from "../format";
 import { number } from "../series";
 import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
+import { LimitsForm } from "./LimitsForm";
+import { AddDialog, TenantDialog } from "./TenantDialog";
+import { limitsOfAll, listed } from "./tenancy";
 
 const DAY = "24h";
 
@@ -45,23 +49,28 @@ async function usage(): Promise<Record<string, Row>> {
 }
 
 export default function Tenants() {
-  const { tenants, operator } = useVisit();
+  const { operator } = useVisit();
+  const [adding, setAdding] = useState(false);
+  const [shown, setShown] = useState<string | null>(null);
+  // Again while data of a removed tenant is still there.
+  const tenants = useQuery({ queryKey: ["tenants"], queryFn: listed, enabled: operator, refetchInterval: ({ state }) => (state.data?.leaving.length ? 2000 : 30_000) });
   const used = useQuery({ queryKey: ["usage"], queryFn: usage, enabled: operator, refetchInterval: 30_000 });
-  const settings = useQuery({
-    queryKey: ["settings"],
-    queryFn: () => get<{ data: Record<string, string> }>("/prometheus/api/v1/status/flags"),
-    enabled: operator,
-  });
+  const settings = useQuery({ queryKey: ["settings"], queryFn: limitsOfAll, enabled: operator });
   if (!operator) return <Text c="dimmed">This page is for whoever logs in with the key of tenant system.</Text>;
   return (
     <Stack gap="sm">
-      <Title order={1} size="h3">
-        Tenants
-      </Title>
+      <Group justify="space-between">
+        <Title order={1} size="h3">
+          Tenants
+        </Title>
+        <Button size="xs" onClick={() => setAdding(true)}>
+          Add a tenant
+        </Button>
+      </Group>
       <Text size="sm" c="dimmed">
         What each used in the last day. Who sent what, and what was lost: <Anchor component={Link} href="/ui/losses" inherit underline="always">losses</Anchor>.
-        New keys: <span className="mono">opstrace keys rotate</span>.
       </Text>
+      {tenants.error && <Trouble error={tenants.error} />}
       {used.error && <Trouble error={used.error} />}
       <Table.ScrollContainer minWidth={800} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Tenants" } }}>
         <Table striped fz="sm" verticalSpacing={4}>
@@ -73,10 +82,11 @@ export default function Tenants() {
                   {head}
                 </Table.Th>
               ))}
+              <Table.Th>keys and limits</Table.Th>
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
-            {tenants.map((tenant) => (
+            {tenants.data?.tenants.map(({ name: tenant }) => (
               <Table.Tr key={tenant}>
                 <Table.Td>
                   <Anchor component={Link} href={addressed("/ui/dashboards/opstrace-dd-api-overview", { "var-tenant": tenant })} inherit>
@@ -88,32 +98,31 @@ export default function Tenants() {
                     {formatOf(unit)(Math.round(used.data?.[tenant]?.[head] ?? 0))}
                   </Table.Td>
                 ))}
-              </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
-      <Title order={2} size="h4">
-        Retention and limits
-      </Title>
-      <Text size="sm" c="dimmed">
-        Of each tenant and of the server, as the config has them.
-      </Text>
-      {settings.error && <Trouble error={settings.error} />}
-      {settings.data && (
-        <Table maw={520} fz="sm" verticalSpacing={2}>
-          <Table.Tbody>
-            {Object.entries(settings.data.data).map(([name, value]) => (
-              <Table.Tr key={name}>
-                <Table.Td className="mono">{name}</Table.Td>
-                <Table.Td ta="right" className="figure">
-                  {value}
+                <Table.Td>
+                  <Button size="compact-xs" variant="default" aria-label={`Manage ${tenant}`} onClick={() => setShown(tenant)}>
+                    Manage
+                  </Button>
                 </Table.Td>
               </Table.Tr>
             ))}
           </Table.Tbody>
         </Table>
+      </Table.ScrollContainer>
+      {tenants.data && tenants.data.leaving.length > 0 && (
+        <Text size="sm" role="status">
+          Being removed: {tenants.data.leaving.join(", ")}. The data is gone once the name is no longer here.
+        </Text>
       )}
+      <Title order={2} size="h4">
+        Retention and limits
+      </Title>
+      <Text size="sm" c="dimmed">
+        Of each tenant that has none of its own, and of the server. An empty field: the default, which it shows.
+      </Text>
+      {settings.error && <Trouble error={settings.error} />}
+      {settings.data && <LimitsForm tenant={null} limits={settings.data.limits} waiting={settings.data.at_restart} onSaved={() => settings.refetch()} />}
+      {adding && <AddDialog onClose={() => setAdding(false)} />}
+      {shown !== null && <TenantDialog tenant={shown} onClose={() => setShown(null)} />}
     </Stack>
   );
 }

@@ -1,0 +1,215 @@
+"""The tenants of an instance as its files have them: added and removed, given keys and limits.
+
+Whoever changes the files reads them again under the lock first, so the command and a running server may both do so.
+A running server looks at them when it is told to (`administration.py`).
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from opstrace import instance as instances
+from opstrace import token_files
+from opstrace.config import LIVE_LIMITS, RETENTION_KEYS, SYSTEM_TENANT, Config, Limits, TenantLimits, changed
+from opstrace.errors import ConfigError, InstanceError
+from opstrace.instance import Instance, TenantKeys
+from opstrace.tenants import new_key
+
+# Of a key's SHA-256: enough to tell a tenant's keys apart.
+DIGEST_CHARACTERS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One limit, or a retention, as it is now."""
+
+    name: str
+    value: float
+    default: float
+    of_tenant: bool = False  # set for the tenant itself
+
+    @property
+    def origin(self) -> str:
+        """Say who set it."""
+        if self.of_tenant:
+            return "of the tenant"
+        return "by default" if self.value == self.default else "in the config"
+
+    @property
+    def live(self) -> bool:
+        """Say whether a running server looks at a new value at once."""
+        return self.name in LIVE_LIMITS or self.name in RETENTION_KEYS
+
+
+def add(name: str, tenant: str, directory: Path | None) -> tuple[Instance, str | None]:
+    """Add a tenant with a key; return the instance and the key.
+
+    With a directory the key is in the tenant's token file there, made or found, and is not returned. Raise
+    ConfigError, InstanceError.
+    """
+    from opstrace import certificates  # takes a while to load
+
+    known = instances.load(name)
+    certificates.check(known, _with_tenant(known, tenant))
+    with instances.locked(known.home):
+        known = instances.load(name)
+        config = _with_tenant(known, tenant)
+        key = None
+        if directory is None:
+            known = instances.add_key(known, tenant, key := new_key(), None)
+        else:
+            known = token_files.give(known, tenant, directory)
+        known = instances.with_config(known, config)
+    certificates.renew(name)
+    return known, key
+
+
+def check_removable(instance: Instance, tenant: str) -> None:
+    """Raise ConfigError, InstanceError unless a tenant can be removed, or its removal be completed."""
+    config = instance.config
+    if tenant in instance.leaving:
+        return
+    check_tenant(instance, tenant)
+    if tenant == SYSTEM_TENANT:
+        raise ConfigError(f"tenant {SYSTEM_TENANT} always exists and cannot be removed")
+    if config.tenants == (tenant,):
+        raise ConfigError(f"{tenant} is the only tenant of {instance.name}; add another one first")
+    for listener in config.dogstatsd.listeners:
+        heard = config.dogstatsd.enabled and (listener.tenant or config.tenants[0]) == tenant
+        if heard or listener.tenant == tenant:
+            raise ConfigError(
+                f"the DogStatsD listener {listener.url} is tenant {tenant}'s; "
+                "give it another tenant in the config first"
+            )
+
+
+def remove(name: str, tenant: str) -> Instance:
+    """Take a tenant out of the config and make its keys invalid; its data is left, and remembered.
+
+    Raise ConfigError, InstanceError.
+    """
+    from opstrace import certificates  # takes a while to load
+
+    with instances.locked(instances.load(name).home):
+        known = instances.load(name)
+        check_removable(known, tenant)
+        if tenant not in known.removed:
+            known = instances.with_removed(known, (*known.removed, tenant))
+        if tenant in known.config.tenants:
+            known = instances.with_config(known, _without_tenant(known.config, tenant))
+        known = instances.forget_keys(known, tenant)
+    certificates.renew(name)
+    return known
+
+
+def forget(name: str, tenant: str) -> Instance:
+    """Remember no longer that a tenant has left something: a tenant of this name may be added again."""
+    with instances.locked(instances.load(name).home):
+        known = instances.load(name)
+        return instances.with_removed(known, tuple(one for one in known.removed if one != tenant))
+
+
+def add_key(name: str, tenant: str) -> tuple[Instance, str]:
+    """Give a tenant one more key, in no file, and return it. Raise InstanceError."""
+    with instances.locked(instances.load(name).home):
+        known = instances.load(name)
+        check_tenant(known, tenant)
+        key = new_key()
+        return instances.add_key(known, tenant, key, None), key
+
+
+def revoke_key(name: str, tenant: str, digest: str) -> Instance:
+    """Make the key of which the digest begins so invalid. Raise ConfigError, InstanceError."""
+    with instances.locked(instances.load(name).home):
+        known = instances.load(name)
+        check_tenant(known, tenant)
+        digests = known.keys.get(tenant, TenantKeys()).digests
+        meant = [one for one in digests if one.startswith(digest)] if len(digest) >= DIGEST_CHARACTERS else []
+        if len(meant) != 1:
+            raise ConfigError(f"tenant {tenant} has no key {digest}; look at the keys it has now")
+        if len(digests) == 1:
+            raise ConfigError(f"this is the only key of tenant {tenant}; give it another one first")
+        return instances.keep_keys(known, tenant, tuple(one for one in digests if one != meant[0]))
+
+
+def set_limits(name: str, tenant: str | None, given: Mapping[str, Any]) -> Instance:
+    """Set limits of all tenants or of one, or retention; None means the default. Raise ConfigError, InstanceError."""
+    with instances.locked(instances.load(name).home):
+        known = instances.load(name)
+        if tenant is None:
+            return instances.with_config(known, _with_limits(known.config, given))
+        check_tenant(known, tenant)
+        return instances.with_config(known, _with_tenant_limits(known.config, tenant, given))
+
+
+def settings(config: Config, tenant: str | None = None) -> list[Setting]:
+    """Return the retention and the limits of all tenants, or the limits that may be set of one."""
+    defaults = msgspec.structs.asdict(Limits())
+    if tenant is not None:
+        own = config.tenant_limits.get(tenant, TenantLimits()).given
+        values = {name: value for name, value in msgspec.structs.asdict(config.limits).items() if name in LIVE_LIMITS}
+        return [Setting(name, own.get(name, value), value, name in own) for name, value in values.items()]
+    fields = {field.name: field.default for field in msgspec.structs.fields(Config)}
+    retention = [Setting(name, getattr(config, name), fields[name]) for name in RETENTION_KEYS]
+    limits = msgspec.structs.asdict(config.limits)
+    return [*retention, *(Setting(name, value, defaults[name]) for name, value in limits.items())]
+
+
+def shortened(config: Config, given: Mapping[str, Any]) -> dict[str, int]:
+    """Return what new settings would make the retention drop, with the days from which on."""
+    fields = {field.name: field.default for field in msgspec.structs.fields(Config)}
+    days = {name: fields[name] if given[name] is None else given[name] for name in RETENTION_KEYS if name in given}
+    what = dict(zip(RETENTION_KEYS, ("samples", "logs"), strict=True))
+    return {what[name]: new for name, new in days.items() if isinstance(new, int) and new < getattr(config, name)}
+
+
+def check_tenant(instance: Instance, tenant: str) -> None:
+    """Raise InstanceError if there is no such tenant."""
+    if tenant not in instance.config.all_tenants:
+        there = ", ".join(instance.config.all_tenants)
+        raise InstanceError(f"{instance.name} has no tenant {tenant}; it has {there}")
+
+
+def _with_tenant(instance: Instance, tenant: str) -> Config:
+    if tenant in instance.config.tenants:
+        raise ConfigError(f"{instance.name} has a tenant {tenant} already")
+    if tenant in instance.leaving:
+        raise ConfigError(
+            f"the data of the tenant {tenant} that was there before is still being removed; add it once that is over"
+        )
+    return changed(instance.config, tenants=(*instance.config.tenants, tenant))
+
+
+def _without_tenant(config: Config, tenant: str) -> Config:
+    left = {name: limits for name, limits in config.tenant_limits.items() if name != tenant}
+    return changed(config, tenants=tuple(one for one in config.tenants if one != tenant), tenant_limits=left)
+
+
+def _with_limits(config: Config, given: Mapping[str, Any]) -> Config:
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Config) if field.name in RETENTION_KEYS}
+    defaults |= msgspec.structs.asdict(Limits())
+    _check_names(given, list(defaults))
+    values = {name: defaults[name] if value is None else value for name, value in given.items()}
+    retention = {name: values.pop(name) for name in RETENTION_KEYS if name in values}
+    return changed(config, limits=msgspec.structs.replace(config.limits, **values), **retention)
+
+
+def _with_tenant_limits(config: Config, tenant: str, given: Mapping[str, Any]) -> Config:
+    for name in given:
+        if name not in LIVE_LIMITS and (name in RETENTION_KEYS or name in Limits.__struct_fields__):
+            raise ConfigError(f"{name} is the same for all tenants; set it without naming one")
+    _check_names(given, sorted(LIVE_LIMITS))
+    own = msgspec.structs.replace(config.tenant_limits.get(tenant, TenantLimits()), **given)
+    others = {name: limits for name, limits in config.tenant_limits.items() if name != tenant}
+    return changed(config, tenant_limits={**others, tenant: own} if own.given else others)
+
+
+def _check_names(given: Mapping[str, Any], known: list[str]) -> None:
+    for name in given:
+        if name not in known:
+            (close,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise ConfigError(f"{name} is no limit; the closest one is {close}")

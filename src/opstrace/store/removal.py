@@ -1,0 +1,44 @@
+"""What one tenant has stored, and how all of it goes.
+
+Tables are kept by day, not by tenant: the engine writes parts anew that hold rows of the tenant, in the background
+and also after a restart. Until that is over the rows take room on disk, and those of the others twice for a moment.
+"""
+
+from typing import Final
+
+from opstrace.errors import StoreError
+from opstrace.store.engine import Engine, statement
+
+TABLES: Final = (
+    *("samples", "series", "histograms", "sketches", "metric_metadata", "logs", "events", "checks", "check_messages"),
+    *("hosts", "host_tags", "books"),
+)
+_COUNT: Final = "SELECT count() FROM {table} WHERE tenant = {{tenant:String}}"
+_DELETE: Final = "ALTER TABLE {table} DELETE WHERE tenant = {{tenant:String}} SETTINGS mutations_sync = 0"
+
+
+class Removal:
+    """Counts and removes what tenants have stored. Its calls raise StoreError when the engine cannot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._under_way = statement("opstrace.store", "removals_under_way")
+
+    def stored(self, tenant: str) -> dict[str, int]:
+        """Return how many rows of a tenant each table has, repeats included."""
+        with self._engine.reader() as connection:
+            counts = {table: connection.read(_COUNT.format(table=table), tenant=tenant) for table in TABLES}
+        return {table: int(found.column(0)[0].as_py()) for table, found in counts.items()}
+
+    def begin(self, tenant: str) -> None:
+        """Have the engine remove every row of a tenant. Needs the writer for itself."""
+        for table in TABLES:
+            self._engine.writer.execute(_DELETE.format(table=table), tenant=tenant)
+
+    def over(self, tenant: str) -> bool:
+        """Say whether the engine has removed every row; raise StoreError with its reason while it fails."""
+        with self._engine.reader() as connection:
+            rows = connection.read(self._under_way, tables=list(TABLES)).to_pylist()
+        if reason := next((row["reason"] for row in rows if row["reason"]), ""):
+            raise StoreError(f"the data of tenant {tenant} could not be removed yet: {reason}")
+        return not rows
