@@ -10,7 +10,18 @@ from opstrace.errors import StoreError
 from opstrace.store.engine import Engine, statement
 
 TABLES: Final = (
-    *("samples", "series", "histograms", "sketches", "metric_metadata", "logs", "events", "checks", "check_messages"),
+    *(
+        "samples",
+        "started_samples",
+        "series",
+        "histograms",
+        "sketches",
+        "metric_metadata",
+        "logs",
+        "events",
+        "checks",
+        "check_messages",
+    ),
     *("hosts", "host_tags", "books"),
 )
 _COUNT: Final = "SELECT count() FROM {table} WHERE tenant = {{tenant:String}}"
