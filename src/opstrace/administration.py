@@ -113,6 +113,7 @@ class Administration:
             await self._removed.wait()
             self._removed.clear()
             try:
+                await asyncio.to_thread(roster.settle, self.instance.name)
                 for tenant in self.instance.leaving:
                     await self._clear_out(tenant)
             except OpstraceError as error:

@@ -113,6 +113,24 @@ def forget(name: str, tenant: str) -> Instance:
         return instances.with_removed(known, tuple(one for one in known.removed if one != tenant))
 
 
+def settle(name: str) -> None:
+    """Give up removals that were cut short before the config had them: these tenants are as they were."""
+    with instances.locked(instances.load(name).home):
+        known = instances.load(name)
+        if known.leaving != known.removed:
+            instances.with_removed(known, known.leaving)
+
+
+def check_leaving(instance: Instance, config: Config) -> None:
+    """Raise ConfigError if a config names a tenant whose removal is not over."""
+    for tenant in config.tenants:
+        if tenant in instance.leaving:
+            raise ConfigError(
+                f"tenants: the data of the tenant {tenant} that was there before is still being removed; "
+                f"start {instance.name} without it, and add it once that is over"
+            )
+
+
 def add_key(name: str, tenant: str) -> tuple[Instance, str]:
     """Give a tenant one more key, in no file, and return it. Raise InstanceError."""
     with instances.locked(instances.load(name).home):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opstrace import certificates, ports, probe, server_process, token_files
+from opstrace import certificates, ports, probe, roster, server_process, token_files
 from opstrace import instance as instances
 from opstrace.config import Config
 from opstrace.errors import InstanceError
@@ -26,6 +26,8 @@ def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens
     begun = instances.load(name) if instances.exists(name) else None
     if begun and (pid := server_process.pid_of(begun)) is not None:
         raise InstanceError(f"the server of {name} is already running" + (f" (pid {pid})" if pid else ""))
+    if begun and config:
+        roster.check_leaving(begun, config)
     config = config or (begun or instances.load(name)).config
     ports.check_free(config)
     if begun is None or begun.config != config:

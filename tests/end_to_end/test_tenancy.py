@@ -198,7 +198,7 @@ def test_tenants_of_a_stopped_instance(instance: Instance) -> None:
     assert [validated(instance, key) for key in (old, instance.key("third"))] == [403, 200]
 
 
-def test_a_removal_that_was_cut_short_is_completed_at_the_next_start(instance: Instance) -> None:
+def test_a_removal_that_was_cut_short_is_completed_at_the_next_start(instance: Instance, tmp_path: Path) -> None:
     now = int(time.time())
     for tenant in ("default", "other"):
         send_everything(instance, instance.key(tenant), now)
@@ -211,6 +211,8 @@ def test_a_removal_that_was_cut_short_is_completed_at_the_next_start(instance: I
     assert listed["leaving"] == ["other"]
     assert "its data is still there" in instance.run("tenants", "list", "demo").stdout
     assert "still being removed" in refused(instance, "tenants", "add", "demo", "other")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    assert "still being removed" in refused(instance, "start", "demo", "-c", str(tmp_path / "config.yaml"))
     instance.run("start", "demo")
     wait_until(
         lambda: operator(instance, "GET", "/admin/tenants").json()["leaving"] == [], WAIT_S, "the data is gone"
@@ -220,6 +222,19 @@ def test_a_removal_that_was_cut_short_is_completed_at_the_next_start(instance: I
     assert not any(rows(instance, "other").values())
     assert rows(instance, "default")["samples"]
     instance.run("tenants", "add", "demo", "other")
+
+
+def test_a_removal_that_never_took_effect_is_given_up(instance: Instance) -> None:
+    """The first thing that a removal writes is not enough to lose anything, now or later."""
+    now = int(time.time())
+    send_everything(instance, instance.key("other"), now)
+    instance.run("stop", "demo")
+    noted = home(instance) / "removed.json"
+    noted.write_text('["other"]')
+    instance.run("start", "demo")
+    wait_until(lambda: json.loads(noted.read_text()) == [], WAIT_S, "the removal is given up")
+    assert validated(instance, instance.key("other")) == 200
+    assert list(instance.vector("removal_gauge", now, "other").values()) == ["1"]
 
 
 def test_what_cannot_be_removed(tmp_path: Path) -> None:
