@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -446,8 +446,9 @@ def tenants() -> None:
 
 @tenants.command("list")
 @_name
+@click.option("--usage", is_flag=True, help="Count what each has; takes a while where that is much.")
 @_json
-def tenants_list(name: str, as_json: bool) -> None:
+def tenants_list(name: str, usage: bool, as_json: bool) -> None:
     """Show the tenants of the instance NAME: their keys, limits of their own, and where their Agents send."""
     from opstrace import agent_settings, instance
     from opstrace.config import TenantLimits
@@ -462,12 +463,16 @@ def tenants_list(name: str, as_json: bool) -> None:
         }
         for tenant in found.config.all_tenants
     ]
+    counted = _holdings(found, found.config.all_tenants) if usage else {}
     if as_json:
-        _print_json({"tenants": rows, "leaving": list(found.leaving)})
+        held = [{**row, "holdings": counted[str(row["tenant"])]} if usage else row for row in rows]
+        _print_json({"tenants": held, "leaving": list(found.leaving)})
         return
     table = [[str(row["tenant"]), str(row["keys"]), _own_limits(row["limits"]), str(row["url"])] for row in rows]
     leaving = [[tenant, "0", "-", "removed; its data is still there"] for tenant in found.leaving]
-    _print_table([["TENANT", "KEYS", "OWN LIMITS", "AGENTS SEND TO"], *table, *leaving])
+    lines = [["TENANT", "KEYS", "OWN LIMITS", "AGENTS SEND TO"], *table, *leaving]
+    has = {"TENANT": "HAS", **{tenant: document["text"] for tenant, document in counted.items()}}
+    _print_table([[*line, has.get(line[0], "")] for line in lines] if usage else lines)
 
 
 @tenants.command("add")
@@ -678,6 +683,16 @@ def _reload(name: str) -> list[str]:
         return []
     waiting: list[str] = admin_client.ask(found, "POST", "/admin/reload")["at_restart"]
     return waiting
+
+
+def _holdings(instance: "Instance", tenants: Sequence[str]) -> dict[str, Any]:
+    """Return how much each tenant has: from the server if one runs, else from the store itself."""
+    from opstrace import admin_client, estate, server_process
+
+    if server_process.pid_of(instance) is not None:
+        return {one: admin_client.ask(instance, "GET", f"/admin/tenants/{one}")["holdings"] for one in tenants}
+    with server_process.held(instance), estate.opened(instance) as removal:
+        return {one: estate.holdings(instance, removal, one).document for one in tenants}
 
 
 def _remove_running(instance: "Instance", tenant: str, yes: bool) -> None:

@@ -4,9 +4,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
@@ -25,6 +25,11 @@ class Holdings:
     kept_bytes: int
     flares: int
     dashboards: int
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As the API and the command answer it."""
+        return {**asdict(self), "text": str(self)}
 
     def __str__(self) -> str:
         """Say it as a person would ask for it; what there is none of is left out."""

@@ -145,6 +145,11 @@ def test_a_tenant_that_is_removed_leaves_nothing(instance: Instance) -> None:
     browser = {**BROWSER, "cookie": logged_in.headers["set-cookie"].partition(";")[0]}
     assert "other" in operator(instance, "GET", "/metrics").body.decode()
 
+    used = json.loads(instance.run("tenants", "list", "demo", "--usage", "--json").stdout)["tenants"]
+    (holdings,) = (row["holdings"] for row in used if row["tenant"] == "other")
+    assert {"samples", "sketches", "series", "logs", "events", "checks", "hosts"} <= {
+        table for table, number in holdings["rows"].items() if number
+    }
     asked = instance.run("tenants", "remove", "demo", "other", stdin="n\n", check=False)
     assert asked.returncode == 1
     for counted in ("1 log", "1 event", "kept bytes", "1 flare", "1 dashboard"):
@@ -186,6 +191,9 @@ def test_tenants_of_a_stopped_instance(instance: Instance) -> None:
     old = instance.key("other")
     instance.run("stop", "demo")
     instance.run("tenants", "add", "demo", "third")
+    usage = {line.split()[0]: line for line in instance.run("tenants", "list", "demo", "--usage").stdout.splitlines()}
+    assert "1 flare" in usage["other"]
+    assert usage["third"].endswith("nothing")
     asked = instance.run("tenants", "remove", "demo", "other", stdin="n\n", check=False)
     assert "1 flare" in asked.stderr
     instance.run("tenants", "remove", "demo", "other", "--yes")

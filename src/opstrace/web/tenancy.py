@@ -160,8 +160,7 @@ class Tenancy:
         return {"at_restart": self.administration.waiting()}
 
     async def _holdings(self, tenant: str) -> Document:
-        found = await self.administration.holdings(tenant)
-        return {**asdict(found), "text": str(found)}
+        return (await self.administration.holdings(tenant)).document
 
     def _check(self, tenant: str) -> str:
         try:
