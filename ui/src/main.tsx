@@ -16,7 +16,10 @@ const theme = createTheme({
   fontFamily: "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', sans-serif",
   fontFamilyMonospace: "ui-monospace, SFMono-Regular, Menlo, 'DejaVu Sans Mono', monospace",
   defaultRadius: "sm",
-  components: { Tooltip: { defaultProps: { openDelay: 400 } } },
+  components: {
+    Modal: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
+    Tooltip: { defaultProps: { openDelay: 400 } },
+  },
 });
 
 const client = new QueryClient({

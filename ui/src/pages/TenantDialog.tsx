@@ -8,7 +8,6 @@ import { Trouble } from "../Trouble";
 import { LimitsForm } from "./LimitsForm";
 import { add, addKey, agentSettings, details, remove, revokeKey, type Details, type Fresh } from "./tenancy";
 
-const CLOSE = { "aria-label": "Close" };
 const NOTATIONS = [
   { value: "env", label: "Environment" },
   { value: "docker", label: "Docker" },
@@ -30,7 +29,7 @@ export function AddDialog({ onClose }: { onClose: () => void }) {
     made.mutate();
   };
   return (
-    <Modal opened onClose={onClose} title={made.data ? `Tenant ${made.data.name}` : "Add a tenant"} size="lg" lockScroll={false} closeButtonProps={CLOSE} closeOnClickOutside={!made.data}>
+    <Modal opened onClose={onClose} title={made.data ? `Tenant ${made.data.name}` : "Add a tenant"} size="lg" lockScroll={false} closeOnClickOutside={!made.data}>
       {made.data ? (
         <Stack>
           <NewKey fresh={made.data} />
@@ -65,7 +64,7 @@ export function TenantDialog({ tenant, onClose }: { tenant: string; onClose: () 
   const { data, error } = useQuery({ queryKey: ["tenant", tenant], queryFn: () => details(tenant) });
   const refresh = useRefresh();
   return (
-    <Modal opened onClose={onClose} title={`Tenant ${tenant}`} size="lg" lockScroll={false} closeButtonProps={CLOSE}>
+    <Modal opened onClose={onClose} title={`Tenant ${tenant}`} size="lg" lockScroll={false}>
       {error && <Trouble error={error} />}
       {data && (
         <Stack>
