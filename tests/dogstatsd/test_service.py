@@ -21,7 +21,7 @@ from opstrace.dogstatsd import service as services
 from opstrace.dogstatsd.aggregate import Timed
 from opstrace.dogstatsd.frames import LENGTH, Listening, Payload, Report, Start, decoded, encoded
 from opstrace.dogstatsd.parse import Kind
-from opstrace.dogstatsd.payloads import Body, Content, Encoder
+from opstrace.dogstatsd.payloads import Body, Content
 from opstrace.dogstatsd.service import MAX_OFFERS, Service
 from opstrace.dogstatsd.worker import MAX_WAITING_FLUSHES, Flushed, Outlet
 from opstrace.errors import IntakeError, Overloaded, Undecodable
@@ -175,7 +175,7 @@ def test_flushes_that_find_no_room_are_lost_and_counted() -> None:
     """A server that takes nothing does not stop the worker from hearing."""
     into, out = os.pipe()
     output = os.fdopen(out, "wb")
-    outlet = Outlet(Encoder(settings_of({})), output)
+    outlet = Outlet(settings_of({}), output)
     # More than a pipe holds, so that the thread hangs in writing it.
     samples = [Timed(Kind.GAUGE, "a" * 1000, "h", (), 1.0, T0)] * 1000
     for _ in range(MAX_WAITING_FLUSHES + 3):

@@ -15,7 +15,7 @@ from opstrace.web.sessions import Sessions
 
 def answered(static: Path, path: str, **parameters: str) -> Response:
     """Return what the route of this path answers with these files."""
-    sessions = Sessions(Access(Keyring({"one": []}), "demo.localhost"), "demo")
+    sessions = Sessions(Access(Keyring({"one": []}), "demo.localhost"), "demo", static / "sessions.json")
     route = next(route for route in ui.routes(sessions, "demo", lambda: ("one",), static) if route.path == path)
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "path_params": parameters}
     response: Response = asyncio.run(route.endpoint(Request(scope)))

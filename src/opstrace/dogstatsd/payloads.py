@@ -6,7 +6,7 @@ Series as JSON of the first version, sketches as protobuf, events and service ch
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -64,7 +64,9 @@ class Series(msgspec.Struct, frozen=True, omit_defaults=True):
 class Encoder:
     """Makes bodies of what one config's server has aggregated."""
 
-    def __init__(self, settings: Dogstatsd) -> None:
+    def __init__(self, settings: Dogstatsd, breathe: Callable[[], None] = lambda: None) -> None:
+        """`breathe` is called between contexts and bodies: other threads may have to have their turn."""
+        self._breathe = breathe
         self._aggregates = aggregates(settings)
         self._names = Names(settings)
 
@@ -73,6 +75,7 @@ class Encoder:
         yield from _series_bodies(self._series(buckets))
         distributions = [(bucket.start_s, *pair) for bucket in buckets for pair in bucket.distributions]
         for part in _parts(distributions, MAX_BODY_SERIES):
+            self._breathe()
             yield Body(Content.SKETCHES, _sketches_body(part))
 
     def _series(self, buckets: Iterable[Bucket]) -> list[Series]:
@@ -80,6 +83,7 @@ class Encoder:
         found: dict[tuple[int, str], Series] = {}
         for bucket in buckets:
             for context, gathered in bucket.metrics:
+                self._breathe()
                 for suffix, kind, value in self._values(context, gathered):
                     if not math.isfinite(value):  # a sum beyond all doubles
                         continue

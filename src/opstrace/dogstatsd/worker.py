@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from opstrace.config import Dogstatsd
 from opstrace.dogstatsd.aggregate import Aggregator, Bucket, Timed
 from opstrace.dogstatsd.frames import LENGTH, Busy, Payload, Report, Start, decoded_start, encoded
 from opstrace.dogstatsd.listen import Ear, Listening
@@ -33,6 +34,11 @@ MAX_WAITING_FLUSHES: Final = 8
 MAX_COUNTED_ENTRIES: Final = 10_000
 MAX_BUSIEST_ENTRIES: Final = 100
 _OTHERS: Final = "(others)"
+# The thread that hears lets go of the interpreter at each datagram, and would get it back after 5 ms only while
+# another one computes: that one stops for a while each time it has computed for so long, unless it is late already.
+_COMPUTING_S: Final = 0.002
+_BREATH_S: Final = 0.01
+_LATE_FROM: Final = 2  # messages that wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,9 @@ class Flushed:
 class Outlet:
     """Encodes and writes in a thread of its own, so that a server that is busy does not deafen the process."""
 
-    def __init__(self, encoder: Encoder, output: BinaryIO) -> None:
-        self._encoder = encoder
+    def __init__(self, settings: Dogstatsd, output: BinaryIO) -> None:
+        self._encoder = Encoder(settings, self._breathe)
+        self._computing_since = time.monotonic()
         self._output = output
         self._waiting: queue.Queue[Flushed | Report | None] = queue.Queue(MAX_WAITING_FLUSHES)
         self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
@@ -92,6 +99,12 @@ class Outlet:
         except BaseException:  # noqa: BLE001 (whatever it was, the server starts another process)
             traceback.print_exc()
             os._exit(1)
+
+    def _breathe(self) -> None:
+        """Let others have their turn, if it is time and nothing presses."""
+        if time.monotonic() - self._computing_since > _COMPUTING_S and self.waiting < _LATE_FROM:
+            time.sleep(_BREATH_S)
+            self._computing_since = time.monotonic()
 
     def _frames(self, message: Flushed | Report) -> Iterator[bytes]:
         if isinstance(message, Report):
@@ -213,7 +226,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin = sys.stdin.fileno()
     start = decoded_start(_exactly(stdin, LENGTH.unpack(_exactly(stdin, LENGTH.size))[0]))
-    outlet = Outlet(Encoder(start.settings), sys.stdout.buffer)
+    outlet = Outlet(start.settings, sys.stdout.buffer)
     Worker(start, outlet, time.time).run(stdin)
     outlet.close()
 
