@@ -184,9 +184,9 @@ class Evaluation:
         if node.function in ROLLUPS:
             return self.rollup(node, grid)
         if node.function == "timestamp":
-            return self.timestamp(node, grid)
+            return self.moments(node, grid, attrgetter("timestamps"), grid.times)
         if node.function == "start_timestamp":
-            return self.start_timestamp(node, grid)
+            return self.moments(node, grid, start_times_of, np.zeros_like(grid.times))
         if node.function == "info":
             return self.info(node, grid)
         function = FUNCTIONS[node.function]
@@ -294,24 +294,14 @@ class Evaluation:
             values[start:end], present[start:end] = function(windows(block, start, end, starts, ends))
         return Vector(block.labels, values, present, np.ones(shape[0], dtype=bool))
 
-    def timestamp(self, node: Call, grid: Grid) -> Vector:
-        """timestamp(v instant-vector): when a selector's samples were taken; of anything else, the step's time."""
+    def moments(self, node: Call, grid: Grid, moments_of: Callable[[Block], Ints], otherwise: Ints) -> Vector:
+        """Return, in seconds, a moment that each of a selector's samples tells; of anything else one a step."""
         inner = bare(node.args[0])
         if isinstance(inner, Selector):
-            vector, moments = self.latest(inner, grid)
+            vector, moments = self.latest(inner, grid, moments_of)
         else:
             vector = self.vector(inner, grid)
-            moments = np.broadcast_to(grid.times, vector.values.shape)
-        return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
-
-    def start_timestamp(self, node: Call, grid: Grid) -> Vector:
-        """start_timestamp(v instant-vector): when the counting of a selector's samples began; 0 of anything else."""
-        inner = bare(node.args[0])
-        if isinstance(inner, Selector):
-            vector, moments = self.latest(inner, grid, start_times_of)
-        else:
-            vector = self.vector(inner, grid)
-            moments = np.zeros(vector.values.shape, dtype=np.int64)
+            moments = np.broadcast_to(otherwise, vector.values.shape)
         return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
 
     def info(self, node: Call, grid: Grid) -> Vector:

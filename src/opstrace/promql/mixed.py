@@ -15,7 +15,7 @@ from opstrace.promql import native, trim
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.labelsets import NAME
 from opstrace.promql.native import IncompatibleSchemas
-from opstrace.promql.start_times import reset_before
+from opstrace.promql.start_times import begins_within, reset_before
 from opstrace.promql.tree import Node
 from opstrace.promql.values import Objects, Vector
 from opstrace.store.backend import Labels
@@ -115,7 +115,8 @@ class Window:
         """When the first sample's counting began, if that is inside the window."""
         if self.start_times is None:
             return None
-        return self.start_times[0] if self.start_ms < self.start_times[0] < self.timestamps[0] else None
+        first, began = np.array(self.timestamps[:1]), np.array(self.start_times[:1])
+        return self.start_times[0] if begins_within(first, began, np.array([self.start_ms])).any() else None
 
 
 RollupOfMixed: TypeAlias = Callable[[Window, float, Telling], Cell]

@@ -18,6 +18,7 @@ import chdb
 import numpy as np
 import pyarrow as pa
 
+from opstrace import atomic_file
 from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ class Engine:
         for name in ("schema", *([f"upgrade_from_{found}"] if found in _UPGRADED_VERSIONS else [])):
             for part in script("opstrace.store", name):
                 self.writer.execute(part)
-        _marker(directory).write_text(f"{SCHEMA_VERSION}\n", encoding="ascii")
+        if found != str(SCHEMA_VERSION):
+            atomic_file.write(_marker(directory), f"{SCHEMA_VERSION}\n")
         self._connections = [Connection(path) for _ in range(readers)]
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         for connection in self._connections:
@@ -215,9 +217,9 @@ def _marker(directory: Path) -> Path:
 
 
 def _found_version(directory: Path) -> str:
-    """Return the format of the data in a directory, of a new one this program's; raise StoreError for others."""
+    """Return the format of the data in a directory, nothing of a new one; raise StoreError for unknown ones."""
     if not _marker(directory).exists():
-        return str(SCHEMA_VERSION)
+        return ""
     found = _marker(directory).read_text(encoding="ascii").strip()
     if found not in (str(SCHEMA_VERSION), *_UPGRADED_VERSIONS):
         raise StoreError(

@@ -1,11 +1,12 @@
 // The dashboards a tenant has: those that come with opstrace and its own.
 
-import { ActionIcon, Anchor, Badge, Button, FileButton, Group, Stack, Table, Text, TextInput, Title } from "@mantine/core";
+import { ActionIcon, Anchor, Badge, Button, FileButton, Group, Stack, Table, Text, Title } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useLocation } from "wouter";
 
 import { useAddress } from "../address";
 import { get, send } from "../api";
+import { Search } from "../Search";
 import { Trouble } from "../Trouble";
 import { uidOf } from "./uid";
 
@@ -47,14 +48,7 @@ export default function List() {
         Dashboards
       </Title>
       <Group>
-        <TextInput
-          type="search"
-          aria-label="Search dashboards"
-          placeholder="Search"
-          w={320}
-          value={address.one("search")}
-          onChange={(event) => address.change({ search: event.currentTarget.value }, true)}
-        />
+        <Search what="dashboards" hint="Search" width={320} />
         <FileButton onChange={(file) => file && upload.mutate(file)} accept="application/json,.json">
           {(props) => (
             <Button variant="default" {...props} loading={upload.isPending}>

@@ -1,6 +1,6 @@
 // Every host that has told of itself, and one of them in detail.
 
-import { Anchor, Badge, Group, Stack, Table, Text, TextInput, Title } from "@mantine/core";
+import { Anchor, Badge, Group, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { Link, useParams } from "wouter";
@@ -11,6 +11,7 @@ import type { Dashboard } from "../dashboards/model";
 import { counted, formatOf } from "../format";
 import { ago, windowOf } from "../time";
 import { between } from "../TimeControls";
+import { hasWords, Search } from "../Search";
 import { Trouble } from "../Trouble";
 import { CheckTable, useChecks } from "./Checks";
 
@@ -39,11 +40,11 @@ function useHosts() {
 export default function Hosts() {
   const address = useAddress();
   const { data, error, isPending } = useHosts();
-  const words = address.one("search").toLowerCase().split(/\s+/).filter(Boolean);
+  const search = address.one("search");
   const found = useMemo(() => {
-    const text = (host: Host) => [host.name, ...host.aliases, host.agent_version, host.os, host.platform, ...Object.values(host.tags).flat()].join(" ").toLowerCase();
-    return (data?.hosts ?? []).filter((host) => words.every((word) => text(host).includes(word)));
-  }, [data, words.join(" ")]);
+    const text = (host: Host) => [host.name, ...host.aliases, host.agent_version, host.os, host.platform, ...Object.values(host.tags).flat()].join(" ");
+    return (data?.hosts ?? []).filter((host) => hasWords(text(host), search));
+  }, [data, search]);
   const now = Date.now() / 1000;
   return (
     <Stack gap="sm">
@@ -51,14 +52,7 @@ export default function Hosts() {
         Hosts
       </Title>
       <Group>
-        <TextInput
-          type="search"
-          aria-label="Search hosts"
-          placeholder="Search: name, tag, version …"
-          w={360}
-          value={address.one("search")}
-          onChange={(event) => address.change({ search: event.currentTarget.value }, true)}
-        />
+        <Search what="hosts" hint="Search: name, tag, version …" />
         <Text size="sm" c="dimmed" role="status">
           {isPending ? "…" : counted(found.length, "host")}
         </Text>

@@ -1,6 +1,6 @@
 // The catalogue: every metric by both of its names, and what it costs.
 
-import { Anchor, Group, Select, Stack, Table, Text, TextInput, Title, UnstyledButton } from "@mantine/core";
+import { Anchor, Group, Select, Stack, Table, Text, Title, UnstyledButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { Link } from "wouter";
@@ -9,6 +9,7 @@ import { useAddress } from "../address";
 import { addressed, get } from "../api";
 import { counted } from "../format";
 import { ago } from "../time";
+import { hasWords, Search } from "../Search";
 import { Trouble } from "../Trouble";
 
 interface Entry {
@@ -53,12 +54,8 @@ export default function Metrics() {
     queryFn: () => get<{ metrics: Entry[]; more: boolean }>("/admin/metrics", { days }),
     staleTime: 30_000,
   });
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const found = useMemo(() => {
-    const matches = (entry: Entry) => {
-      const text = `${entry.name} ${entry.datadog_name} ${entry.type} ${entry.unit} ${entry.source}`.toLowerCase();
-      return words.every((word) => text.includes(word));
-    };
+    const matches = (entry: Entry) => hasWords(`${entry.name} ${entry.datadog_name} ${entry.type} ${entry.unit} ${entry.source}`, search);
     return (data?.metrics ?? []).filter(matches).sort(ORDERS[order] ?? ORDERS.series);
   }, [data, search, order]);
   const series = found.reduce((sum, entry) => sum + entry.series, 0);
@@ -78,14 +75,7 @@ export default function Metrics() {
         Metrics
       </Title>
       <Group>
-        <TextInput
-          type="search"
-          aria-label="Search metrics"
-          placeholder="Search: name, type, unit …"
-          w={360}
-          value={search}
-          onChange={(event) => address.change({ search: event.currentTarget.value }, true)}
-        />
+        <Search what="metrics" hint="Search: name, type, unit …" />
         <Select
           aria-label="Days"
           data={DAYS}
