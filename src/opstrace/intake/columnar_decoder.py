@@ -1,6 +1,6 @@
-"""Metrics v3 bodies: each is decoded column by column, all of a commit are staged together."""
+"""Metrics v3 bodies: each is decoded column by column, all of a commit are looked at together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -8,42 +8,45 @@ import pyarrow as pa
 from opstrace.errors import Undecodable
 from opstrace.intake.columnar_payload import ColumnarRows, rows_of_payload
 from opstrace.intake.payload import Family, Findings, Numbered
+from opstrace.intake.series_statement import SeriesStatement
 from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
 
 
 class ColumnarDecoder:
-    """Decodes metrics v3: series into `staged`, distributions into `staged_sketches`."""
+    """Decodes metrics v3; distributions it stages in `staged_sketches`."""
 
     families = frozenset({Family.COLUMNAR})
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._series = statement(_PACKAGE, "columnar")
+        self._statement = SeriesStatement.of(statement(_PACKAGE, "columnar"))
         self._sketches = statement(_PACKAGE, "decoded_sketches")
+        self._series: dict[int, pa.Table] = {}
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the wire has the time)
-        """Decode bodies into the staging tables."""
-        decoded = list(_decoded(bodies, findings))
-        self._insert(self._series, [rows.series for rows in decoded])
-        self._insert(self._sketches, [rows.sketches for rows in decoded])
+    def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
+        """Yield the series of bodies whose points are numbers, and stage the others."""
+        decoded = dict(_decoded(bodies, findings))
+        if sketches := [rows.sketches for rows in decoded.values() if rows.sketches.num_rows]:
+            self._connection.execute(self._sketches, rows=pa.concat_tables(sketches))
+        self._series = {i: rows.series for i, rows in decoded.items() if rows.series.num_rows}
+        if self._series:
+            yield self._connection.read(self._statement.look, rows=pa.concat_tables(self._series.values()), **limits)
 
-    def store(self, commit: int, limits: Mapping[str, float]) -> None:
-        """Nothing: what is in `staged` is everybody's."""
+    def stage(self, bodies: Collection[int]) -> None:
+        """Stage some of the bodies that were looked at."""
+        if series := [table for i, table in self._series.items() if i in bodies]:
+            self._connection.execute(self._statement.stage, rows=pa.concat_tables(series))
 
     def clear(self) -> None:
-        """Nothing: what is in `staged` is everybody's."""
-
-    def _insert(self, sql: str, tables: Sequence[pa.Table]) -> None:
-        rows = [table for table in tables if table.num_rows]
-        if rows:
-            self._connection.execute(sql, rows=pa.concat_tables(rows))
+        """Forget the bodies."""
+        self._series = {}
 
 
-def _decoded(bodies: Numbered, findings: Findings) -> Iterator[ColumnarRows]:
+def _decoded(bodies: Numbered, findings: Findings) -> Iterator[tuple[int, ColumnarRows]]:
     for i, body in bodies.items():
         try:
-            yield rows_of_payload(body.content, i, body.tenant)
+            yield i, rows_of_payload(body.content, i, body.tenant)
         except Undecodable as error:
             findings.faults[i] = f"the body is not a valid metrics v3 payload: {error}"

@@ -2,6 +2,8 @@
 INSERT INTO excess
 SELECT
     sipHash64(tenant, series),
+    tenant,
+    series,
     if(on_day > room_on_day, 'too_many_series', 'too_many_new_series')
 FROM
 (

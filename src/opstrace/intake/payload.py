@@ -1,14 +1,16 @@
 """What one commit takes in and gives back."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+import pyarrow as pa
+
 from opstrace.store.events import Event
 
-# What `verdicts.sql` calls a point that is stored.
+# The fate of what is not refused.
 STORED = "stored"
 
 
@@ -110,4 +112,29 @@ class Decoder(Protocol):
 
     def clear(self) -> None:
         """Empty the staging tables of this decoder's own."""
+        ...
+
+
+class SeriesDecoder(Protocol):
+    """Decodes the bodies of families that are nothing but series; a commit has one of each kind.
+
+    Most bodies hold series that are known, and then a look is all they need.
+    """
+
+    families: frozenset[Family]
+
+    def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
+        """Yield answers of sent_series.sql over bodies (of this decoder's families, none empty).
+
+        `limits` are as in `Decoder.store`. A body that cannot be decoded is in none of them, and its fault in the
+        findings. Raises StoreError when the engine cannot.
+        """
+        ...
+
+    def stage(self, bodies: Collection[int]) -> None:
+        """Decode those of the bodies that were looked at into `staged`. Raises StoreError when the engine cannot."""
+        ...
+
+    def clear(self) -> None:
+        """Forget the bodies."""
         ...

@@ -1,12 +1,16 @@
 """Protobuf bodies: one statement decodes all of them, and where it fails each is tried alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 
+import pyarrow as pa
+
 from opstrace.errors import StoreError
-from opstrace.intake.payload import Body, Family, Findings, Numbered
+from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.rows import file_of
-from opstrace.store.engine import Connection, statement
+from opstrace.intake.series_statement import SeriesStatement
+from opstrace.store.engine import Connection, Parameter, statement
 
 _PACKAGE = "opstrace.intake"
 
@@ -14,7 +18,7 @@ _PACKAGE = "opstrace.intake"
 class ProtobufDecoder:
     """Decodes one family of protobuf bodies into a staging table."""
 
-    def __init__(self, connection: Connection, family: Family, message: str, table: str = "staged") -> None:
+    def __init__(self, connection: Connection, family: Family, message: str, table: str) -> None:
         """Know the family by its statement, and by the name of its message in agent_payload.proto."""
         self.families = frozenset({family})
         self._connection = connection
@@ -32,7 +36,7 @@ class ProtobufDecoder:
             if not error.input_fault:
                 raise
             self._clear(bodies)
-            faults = {i: fault for i, body in bodies.items() if (fault := self._fault(body))}
+            faults = _faults(bodies, self._message, self._read)
             self._insert({i: body for i, body in bodies.items() if i not in faults})
             findings.faults |= faults
 
@@ -44,26 +48,81 @@ class ProtobufDecoder:
 
     def _insert(self, bodies: Numbered) -> None:
         if bodies:
-            with file_of(body.content for body in bodies.values()) as path:
-                tenants = [body.tenant for body in bodies.values()]
-                self._connection.execute(self._decode, path=path, bodies=list(bodies), tenants=tenants)
+            with _lent(bodies) as parameters:
+                self._connection.execute(self._decode, **parameters)
 
     def _clear(self, bodies: Sequence[int] | Numbered) -> None:
         """Take back what a failed statement may have staged: it would count twice."""
         numbers = ", ".join(map(str, bodies))
         self._connection.execute(f"ALTER TABLE {self._table} DELETE WHERE body IN ({numbers})")
 
-    def _fault(self, body: Body) -> str:
-        """Return what is wrong with a body, or nothing."""
+    def _read(self, bodies: Numbered) -> None:
         query = self._decode[self._decode.index("SELECT") :]
+        with _lent(bodies) as parameters:
+            self._connection.read(query, **parameters)
+
+
+class ProtobufSeriesDecoder:
+    """Decodes one family of protobuf bodies of series."""
+
+    def __init__(self, connection: Connection, family: Family, message: str) -> None:
+        """Know the family by its statement, and by the name of its message in agent_payload.proto."""
+        self.families = frozenset({family})
+        self._connection = connection
+        self._message = message
+        schema = _quoted(str(files(_PACKAGE) / "agent_payload.proto"))
+        self._statement = SeriesStatement.of(
+            statement(_PACKAGE, family.value),
+            settings=f"format_schema = '{schema}:{message}', input_format_parallel_parsing = 0",
+        )
+        self._legible: Numbered = {}
+
+    def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
+        """Yield the series of bodies."""
+        self._legible = bodies
         try:
-            with file_of([body.content]) as path:
-                self._connection.read(query, path=path, bodies=[0], tenants=[""])
+            yield self._read(bodies, limits)
         except StoreError as error:
             if not error.input_fault:
                 raise
-            return f"the body is not a valid {self._message} protobuf message"
-        return ""
+            findings.faults |= _faults(bodies, self._message, lambda alone: self._read(alone, limits))
+            self._legible = {i: body for i, body in bodies.items() if i not in findings.faults}
+            if self._legible:
+                yield self._read(self._legible, limits)
+
+    def stage(self, bodies: Collection[int]) -> None:
+        """Stage some of the bodies that were looked at."""
+        if own := {i: body for i, body in self._legible.items() if i in bodies}:
+            with _lent(own) as parameters:
+                self._connection.execute(self._statement.stage, **parameters)
+
+    def clear(self) -> None:
+        """Forget the bodies."""
+        self._legible = {}
+
+    def _read(self, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
+        with _lent(bodies) as parameters:
+            return self._connection.read(self._statement.look, **parameters, **limits)
+
+
+@contextmanager
+def _lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
+    """Lend the parameters of a statement that reads bodies."""
+    with file_of(body.content for body in bodies.values()) as path:
+        yield {"path": path, "bodies": list(bodies), "tenants": [body.tenant for body in bodies.values()]}
+
+
+def _faults(bodies: Numbered, message: str, read: Callable[[Numbered], object]) -> dict[int, str]:
+    """Return which of these bodies cannot be read, each tried alone, and why."""
+    faults = {}
+    for i, body in bodies.items():
+        try:
+            read({i: body})
+        except StoreError as error:
+            if not error.input_fault:
+                raise
+            faults[i] = f"the body is not a valid {message} protobuf message"
+    return faults
 
 
 def _quoted(path: str) -> str:

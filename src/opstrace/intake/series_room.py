@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,9 @@ from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
 _MINUTE_S: Final = 60.0
+_EXCESS: Final = """
+SELECT tenant, toString(refusal) AS reason, groupArray(series) AS numbers FROM excess GROUP BY tenant, refusal
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,11 @@ class SeriesRoom:
         for added in commit:
             self._room.take(added, now)
         return exceeded
+
+    def excess(self) -> Iterator[tuple[str, list[int], str]]:
+        """Yield tenant, series and reason of what was taken out."""
+        for row in self._connection.read(_EXCESS).to_pylist():
+            yield row["tenant"], row["numbers"], row["reason"]
 
     def clear(self) -> None:
         """Take the series in `excess` out of `staged`, and empty it."""

@@ -1,20 +1,19 @@
 -- POST /api/v1/series: JSON. A field of a wrong type reads as absent, an element of a wrong type as an empty one.
-INSERT INTO staged (body, tenant, sent_name, host, type, interval, unit, source_type, sent_tags, points)
 SELECT
     body,
     tenant,
-    s.metric,
-    s.host,
-    multiIf(s.type IN ('rate', 'count'), s.type, s.type = 'counter', 'count', 'gauge'),
-    if(isFinite(s.interval), s.interval, 0),
-    s.unit,
-    s.source_type_name,
+    s.metric AS sent_name,
+    s.host AS host,
+    multiIf(s.type IN ('rate', 'count'), s.type, s.type = 'counter', 'count', 'gauge') AS type,
+    if(isFinite(s.interval), s.interval, 0) AS interval,
+    s.unit AS unit,                                                    -- staged only
+    s.source_type_name AS source_type,                                 -- staged only
     arrayConcat(
         s.tags,
         if(s.device = '', [], [concat('device:', s.device)]),
         if(s.device_name = '', [], [concat('device:', s.device_name)])
-    ),
-    s.points
+    ) AS sent_tags,
+    s.points AS points
 FROM
 (
     SELECT
@@ -29,9 +28,9 @@ FROM
                 host             String,
                 tags             Array(String),
                 device           String,
-                device_name      String,
-                unit             LowCardinality(String),
-                source_type_name LowCardinality(String)
+                unit             LowCardinality(String),               -- staged only
+                source_type_name LowCardinality(String),               -- staged only
+                device_name      String
             ))
         )'), 1)) AS s
     FROM Python(rows)

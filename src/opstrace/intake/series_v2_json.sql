@@ -1,22 +1,21 @@
 -- POST /api/v2/series with a JSON body. Resources other than the host become tags `type:name`.
-INSERT INTO staged (body, tenant, sent_name, host, type, interval, unit, source_type, sent_tags, points)
 SELECT
     body,
     tenant,
-    s.metric,
-    arrayFirst(resource -> resource.type = 'host', s.resources).name,
-    multiIf(s.type IN ('1', 'count'), 'count', s.type IN ('2', 'rate'), 'rate', 'gauge'),
-    if(isFinite(s.interval), s.interval, 0),
-    s.unit,
-    s.source_type_name,
+    s.metric AS sent_name,
+    arrayFirst(resource -> resource.type = 'host', s.resources).name AS host,
+    multiIf(s.type IN ('1', 'count'), 'count', s.type IN ('2', 'rate'), 'rate', 'gauge') AS type,
+    if(isFinite(s.interval), s.interval, 0) AS interval,
+    s.unit AS unit,                                                    -- staged only
+    s.source_type_name AS source_type,                                 -- staged only
     arrayConcat(
         s.tags,
         arrayMap(
             resource -> concat(resource.type, ':', resource.name),
             arrayFilter(resource -> resource.type NOT IN ('', 'host') AND resource.name != '', s.resources)
         )
-    ),
-    arrayMap(point -> (point.timestamp, point.value), s.points)
+    ) AS sent_tags,
+    arrayMap(point -> (point.timestamp, point.value), s.points) AS points
 FROM
 (
     SELECT
@@ -29,9 +28,9 @@ FROM
                 type             LowCardinality(String),
                 interval         Float64,
                 resources        Array(Tuple(type String, name String)),
-                tags             Array(String),
-                unit             LowCardinality(String),
-                source_type_name LowCardinality(String)
+                unit             LowCardinality(String),               -- staged only
+                source_type_name LowCardinality(String),               -- staged only
+                tags             Array(String)
             ))
         )'), 1)) AS s
     FROM Python(rows)

@@ -1,23 +1,22 @@
 -- POST /api/v2/series with a protobuf body: the bodies follow each other in one file, each after its length, and
 -- are told apart by their row in it. Values beyond the schema's enumeration of types are gauges.
-INSERT INTO staged (body, tenant, sent_name, host, type, interval, unit, source_type, sent_tags, points)
 SELECT
-    {bodies:Array(UInt32)}[message + 1],
-    {tenants:Array(String)}[message + 1],
-    s.metric,
-    arrayFirst(resource -> resource.type = 'host', s.resources).name,
-    multiIf(s.type = 1, 'count', s.type = 2, 'rate', 'gauge'),
-    s.interval,
-    s.unit,
-    s.source_type_name,
+    {bodies:Array(UInt32)}[message + 1] AS body,
+    {tenants:Array(String)}[message + 1] AS tenant,
+    s.metric AS sent_name,
+    arrayFirst(resource -> resource.type = 'host', s.resources).name AS host,
+    multiIf(s.type = 1, 'count', s.type = 2, 'rate', 'gauge') AS type,
+    toFloat64(s.interval) AS interval,
+    s.unit AS unit,                                                    -- staged only
+    s.source_type_name AS source_type,                                 -- staged only
     arrayConcat(
         s.tags,
         arrayMap(
             resource -> concat(resource.type, ':', resource.name),
             arrayFilter(resource -> resource.type NOT IN ('', 'host') AND resource.name != '', s.resources)
         )
-    ),
-    arrayMap(point -> (point.timestamp, point.value), s.points)
+    ) AS sent_tags,
+    arrayMap(point -> (toFloat64(point.timestamp), point.value), s.points) AS points
 FROM
 (
     SELECT _row_number AS message, arrayJoin(series) AS s
@@ -27,9 +26,8 @@ FROM
         tags             Array(String),
         points           Array(Tuple(value Float64, timestamp Int64)),
         type             Int32,
-        unit             String,
-        source_type_name String,
+        unit             String,                                       -- staged only
+        source_type_name String,                                       -- staged only
         interval         Int64
     ))')
 )
-SETTINGS format_schema = '{schema}:MetricPayload', input_format_parallel_parsing = 0, max_threads = 1

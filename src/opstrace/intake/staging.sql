@@ -1,3 +1,21 @@
+-- What makes a series one, said once for all that read a payload.
+
+-- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
+CREATE OR REPLACE FUNCTION true_name_of AS sent_name -> if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name);
+
+CREATE OR REPLACE FUNCTION tags_of AS sent_tags -> arrayCompact(arraySort(arrayFilter(tag -> tag != '', sent_tags)));
+
+-- Why nothing of a series is stored; the numbers are those of judgement.py.
+CREATE OR REPLACE FUNCTION refusal_of AS (name, host, tags) -> multiIf(
+    name = '', 1,                                                  -- no_name
+    length(name) > {max_name_bytes}, 2,                            -- name_too_long
+    length(tags) > {max_tags}, 3,                                  -- too_many_tags
+    length(host) > {max_tag_bytes} OR arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), 4, -- tag_too_long
+    0
+);
+
+CREATE OR REPLACE FUNCTION series_of AS (name, host, type, interval, tags) -> cityHash64(name, host, type, interval, tags);
+
 -- Where one commit's payloads lie, decoded, until they are in the store. In memory only; emptied by every commit.
 
 DROP TABLE IF EXISTS staged;
@@ -18,27 +36,17 @@ CREATE TABLE staged
     -- Of a distribution one a point: place in the body, cnt, sum, min, max, keys, counts.
     sketches    Array(Tuple(UInt64, UInt64, Float64, Float64, Float64, Array(Int16), Array(UInt64))),
     message     String,                                            -- of a service check
-    -- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
-    true_name   String        MATERIALIZED if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name),
-    tags        Array(String) MATERIALIZED arrayCompact(arraySort(arrayFilter(tag -> tag != '', sent_tags))),
-    -- Why nothing of the series is stored; the numbers are those of verdicts.sql.
-    refusal     Enum8('none' = 0, 'no_name' = 1, 'name_too_long' = 2, 'too_many_tags' = 3, 'tag_too_long' = 4)
-        MATERIALIZED multiIf(
-            true_name = '', 'no_name',
-            length(true_name) > {max_name_bytes}, 'name_too_long',
-            length(tags) > {max_tags}, 'too_many_tags',
-            length(host) > {max_tag_bytes} OR arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), 'tag_too_long',
-            'none'
-        ),
-    metric_name String        MATERIALIZED if(refusal = 'none', true_name, ''), -- without one a series is not stored
+    true_name   String        MATERIALIZED true_name_of(sent_name),
+    tags        Array(String) MATERIALIZED tags_of(sent_tags),
+    metric_name String        MATERIALIZED if(refusal_of(true_name, host, tags) = 0, true_name, ''), -- without one a series is not stored
     metric      UInt64        MATERIALIZED sipHash64(metric_name),
-    series      UInt64        MATERIALIZED cityHash64(metric_name, host, type, interval, tags)
+    series      UInt64        MATERIALIZED series_of(metric_name, host, type, interval, tags)
 )
 ENGINE = Memory;
 
 DROP TABLE IF EXISTS excess;
 -- The series of this commit that are more than their tenant may have, or may add in a minute.
-CREATE TABLE excess (key UInt64, refusal Enum8('too_many_series' = 5, 'too_many_new_series' = 6)) ENGINE = Memory;
+CREATE TABLE excess (key UInt64, tenant String, series UInt64, refusal Enum8('too_many_series' = 5, 'too_many_new_series' = 6)) ENGINE = Memory;
 
 DROP TABLE IF EXISTS staged_logs;
 -- One row a log of a payload, read but not judged.

@@ -1,13 +1,15 @@
 """One commit's bodies through the engine: decoded, judged, translated, made durable.
 
-Everything happens in SQL (`*.sql` beside this file); here is the order of the statements.
+Here is the order of the statements (`*.sql` beside this file). Of series that are known the engine is asked for no
+more than their points and the hashes of what they are; only where one is new, all that was said of it is staged.
 """
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+import pyarrow as pa
 
 from opstrace.config import Limits, LimitsOf
 from opstrace.intake.check_decoder import CheckDecoder
@@ -16,14 +18,17 @@ from opstrace.intake.distribution_decoder import DistributionDecoder
 from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
 from opstrace.intake.host_decoder import HostDecoder
-from opstrace.intake.json_decoder import JsonDecoder
+from opstrace.intake.json_series_decoder import JsonSeriesDecoder
+from opstrace.intake.judgement import Judged, Judgement, Moments
 from opstrace.intake.kept_decoder import KeptDecoder
 from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
-from opstrace.intake.payload import Body, Decoder, Family, Findings, Verdict
-from opstrace.intake.protobuf_decoder import ProtobufDecoder
+from opstrace.intake.payload import Body, Decoder, Family, Findings, Numbered, SeriesDecoder, Verdict
+from opstrace.intake.protobuf_decoder import ProtobufDecoder, ProtobufSeriesDecoder
 from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
+from opstrace.intake.sent_series import SentSeries
 from opstrace.intake.series_room import SeriesRoom
+from opstrace.intake.series_statement import STAGED, SeriesStatement
 from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, script, statement
@@ -33,13 +38,20 @@ from opstrace.store.writer import Writer
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
-# Where verdicts.sql looks for series beyond their tenant's room: only if there are such.
-_EXCESS: Final = """sipHash64(tenant, series) IN (SELECT key FROM excess WHERE refusal = 'too_many_series'), 5,
-                    sipHash64(tenant, series) IN (SELECT key FROM excess), 6,"""
 _LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
 _NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
+
+
+def series_decoders(connection: Connection) -> list[SeriesDecoder]:
+    """Return a decoder of each kind of bodies that are nothing but series."""
+    return [
+        JsonSeriesDecoder(connection, Family.SERIES_V1),
+        JsonSeriesDecoder(connection, Family.SERIES_V2_JSON),
+        ProtobufSeriesDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
+        ColumnarDecoder(connection),
+    ]
 
 
 def decoders(
@@ -50,13 +62,9 @@ def decoders(
     *,
     log_retention_days: Callable[[], int],
 ) -> list[Decoder]:
-    """Return a decoder of each kind; together they know every family."""
+    """Return a decoder of each other kind; all together they know every family."""
     return [
-        JsonDecoder(connection, Family.SERIES_V1),
-        JsonDecoder(connection, Family.SERIES_V2_JSON),
-        ProtobufDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
         ProtobufDecoder(connection, Family.SKETCHES, "SketchPayload", "staged_sketches"),
-        ColumnarDecoder(connection),
         DistributionDecoder(connection),
         SketchDecoder(connection),
         DocumentDecoder(connection),
@@ -68,28 +76,6 @@ def decoders(
         # The last: what it writes counts twice if a commit fails after it.
         KeptDecoder(kept),
     ]
-
-
-@dataclass(slots=True)
-class Judged:
-    """What `staged` shows of one body."""
-
-    points: Counter[str] = field(default_factory=Counter)
-    series: Counter[str] = field(default_factory=Counter)
-    late: int = 0
-    timed: bool = True
-    host: str = ""
-
-    @classmethod
-    def stored(cls, *, series: int, stored: int, late: int, untimed: int, of_host: str, **_others: int) -> "Judged":
-        """Take in a row of summary.sql of a body that is stored as a whole."""
-        return cls(Counter(stored=stored), Counter(stored=series), late, untimed == 0, of_host)
-
-    def count(self, *, unit: str, reason: str, total: int, late: bool, untimed: bool, **_body: int) -> None:
-        """Take in one row of verdicts.sql."""
-        (self.points if unit == "points" else self.series)[reason] += total
-        self.late += total if late else 0
-        self.timed = self.timed and not untimed
 
 
 class Translator:
@@ -113,13 +99,12 @@ class Translator:
         self._retention_days = retention_days
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
-        self._verdicts = statement(_PACKAGE, "verdicts")
-        self._summary = statement(_PACKAGE, "summary")
         self._translate = statement(_PACKAGE, "translate")
-        self._samples = statement(_PACKAGE, "samples")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits_of)
+        self._look = SeriesStatement.of(STAGED).look
+        self._series_decoders = series_decoders(engine.writer)
         self._decoders = [
             RemoteWriteDecoder(engine.writer, writer, self._room, limits),
             *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
@@ -142,72 +127,82 @@ class Translator:
     def _commit(self, bodies: Sequence[Body], commit: int) -> tuple[list[Verdict], int]:
         now = time.time()
         limits = {"oldest": max(now - self._retention_days() * _DAY_S, 0.0), "newest": now + self._max_future_s}
+        findings = Findings()
         try:
-            findings = self._stage(bodies, now)
-            judged, added = self._translated(findings, commit, now, limits)
+            sent = SentSeries.of(
+                [*self._looked_at(bodies, limits, findings), *self._staged(bodies, now, limits, findings)]
+            )
+            judged, added = self._translated(sent, bodies, commit, Moments(now=round(now * 1000) / 1000, **limits))
             for decoder in self._decoders:
                 decoder.store(commit, limits)
         finally:
             self._clear()
-        return [_verdict(i, judged[i], findings) for i in range(len(bodies))], added + findings.added
+        verdicts = [_verdict(i, judged.get(i, Judged()), findings) for i in range(len(bodies))]
+        return verdicts, added + findings.added
+
+    def _looked_at(
+        self, bodies: Sequence[Body], limits: Mapping[str, float], findings: Findings
+    ) -> Iterator[pa.Table]:
+        """Yield what sent_series.sql says of bodies that are nothing but series."""
+        for decoder in self._series_decoders:
+            if own := _of(decoder.families, bodies, findings):
+                yield from decoder.look(own, limits, findings)
+
+    def _staged(
+        self, bodies: Sequence[Body], now: float, limits: Mapping[str, float], findings: Findings
+    ) -> Iterator[pa.Table]:
+        """Stage all other bodies, and yield what sent_series.sql says of the series among that."""
+        staged = False
+        for decoder in self._decoders:
+            if own := _of(decoder.families, bodies, findings):
+                decoder.stage(own, now, findings)
+                staged = True
+        if staged:
+            yield self._connection.read(self._look, **limits)
 
     def _translated(
-        self, findings: Findings, commit: int, now: float, limits: Mapping[str, float]
-    ) -> tuple[defaultdict[int, Judged], int]:
-        """Make what is in `staged` durable; return what it shows of each body, and how many series were added."""
-        moments = {"now_ms": round(now * 1000), **limits}
-        summary = self._connection.read(self._summary, **moments).to_pylist()
-        if not summary:
-            return _with_refusals(defaultdict(Judged), findings), 0
-        odd = any(row["odd"] for row in summary)
-        unseen = (odd or any(row["unseen"] for row in summary)) and self._translate_unseen(limits)
-        exceeded = unseen and self._room.admit()
-        judged = self._judge(summary, moments, exceeded=exceeded, closely=odd or exceeded)
-        if exceeded:
+        self, sent: SentSeries | None, bodies: Sequence[Body], commit: int, moments: Moments
+    ) -> tuple[Mapping[int, Judged], int]:
+        """Make series durable; return what became of each body, and how many series rows were added."""
+        if sent is None:
+            return {}, 0
+        judgement = Judgement(sent, moments)
+        untranslated = judgement.untranslated()
+        added = self._translate_unseen(judgement, bodies, untranslated, moments) if untranslated else 0
+        self._writer.append_samples(judgement.samples([body.tenant for body in bodies]), commit)
+        return judgement.judged(), added
+
+    def _translate_unseen(
+        self, judgement: Judgement, bodies: Sequence[Body], untranslated: Collection[int], moments: Moments
+    ) -> int:
+        """Translate and register the series that have no row of their day yet; those without room are refused."""
+        for decoder in self._series_decoders:
+            decoder.stage(untranslated)
+        limits = {"oldest": moments.oldest, "newest": moments.newest}
+        if not self._connection.execute(self._translate, **self._alphabet, **limits):
+            return 0
+        if self._room.admit():
+            for tenant, series, reason in self._room.excess():
+                judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], series, reason)
             self._room.clear()
-        added = self._writer.register_unseen() if unseen else 0
-        self._connection.execute(self._samples, commit=commit, **limits)
-        return _with_refusals(judged, findings), added
-
-    def _translate_unseen(self, limits: Mapping[str, float]) -> bool:
-        """Translate the series that have no row of their day yet, and say whether there are such."""
-        return self._connection.execute(self._translate, **self._alphabet, **limits) > 0
-
-    def _stage(self, bodies: Sequence[Body], now: float) -> Findings:
-        findings = Findings()
-        for decoder in self._decoders:
-            own = {
-                i: findings.repaired.get(i, body)
-                for i, body in enumerate(bodies)
-                if body.family in decoder.families and body.content and i not in findings.faults
-            }
-            if own:
-                decoder.stage(own, now, findings)
-        return findings
-
-    def _judge(
-        self, summary: Sequence[dict[str, Any]], moments: Mapping[str, float], *, exceeded: bool, closely: bool
-    ) -> defaultdict[int, Judged]:
-        """Return the points and series of each body, counted by what became of them."""
-        if not closely:
-            return defaultdict(Judged, {row["body"]: Judged.stored(**row) for row in summary})
-        judged = defaultdict(Judged, {row["body"]: Judged(host=row["of_host"]) for row in summary})
-        query = self._verdicts.replace("{excess}", _EXCESS if exceeded else "")
-        for row in self._connection.read(query, **moments).to_pylist():
-            judged[row["body"]].count(**row)
-        return judged
+        return self._writer.register_unseen()
 
     def _clear(self) -> None:
         self._connection.execute("TRUNCATE TABLE staged")
         self._connection.execute("TRUNCATE TABLE unseen")
+        for series_decoder in self._series_decoders:
+            series_decoder.clear()
         for decoder in self._decoders:
             decoder.clear()
 
 
-def _with_refusals(judged: defaultdict[int, Judged], findings: Findings) -> defaultdict[int, Judged]:
-    for i, refused in findings.refused.items():
-        judged[i].points.update(refused)
-    return judged
+def _of(families: Collection[Family], bodies: Sequence[Body], findings: Findings) -> Numbered:
+    """Return the bodies of some families that hold something, and in which no decoder found a fault."""
+    return {
+        i: findings.repaired.get(i, body)
+        for i, body in enumerate(bodies)
+        if body.family in families and body.content and i not in findings.faults
+    }
 
 
 def _with_limits(part: str, limits: Limits) -> str:
@@ -218,10 +213,11 @@ def _with_limits(part: str, limits: Limits) -> str:
 
 def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
     written = findings.written.get(i, {})
+    points = judged.points + findings.refused.get(i, Counter())
     for kind in ("samples", "histograms"):
-        judged.points.update(written.get(kind, {}))
+        points.update(written.get(kind, {}))
     return Verdict(
-        points=judged.points,
+        points=points,
         fault=findings.faults.get(i, ""),
         events=findings.events.get(i, {}),
         told=findings.told.get(i),

@@ -8,6 +8,8 @@ import secrets
 import time
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from opstrace.store.backend import Block
 from opstrace.store.engine import Engine, script, statement
 from opstrace.store.rows import rows_of_blocks
@@ -51,6 +53,11 @@ class Writer:
             self._connection.execute(self._register_seen)
             self._connection.execute("TRUNCATE TABLE unseen")
         return count
+
+    def append_samples(self, rows: pa.Table, commit: int) -> None:
+        """Make samples durable: tenant, metric, series, timestamp (ms), value. Their series are registered before."""
+        if rows.num_rows:
+            self._connection.execute(self._append_rows["samples"], rows=rows, commit=commit)
 
     def append(self, blocks: Sequence[tuple[str, Block]], commit: int) -> int:
         """Make blocks of tenants durable; returns the number of series that were new on a day.

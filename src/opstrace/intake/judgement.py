@@ -1,0 +1,171 @@
+"""What becomes of each point and each series of a commit: stored, or refused for a reason."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from opstrace.intake.payload import STORED
+from opstrace.intake.sent_series import SentSeries
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# The fates of a point, and of a series; the lowest ones are those of `refusal_of` in staging.sql.
+_TOO_MANY_SERIES, _TOO_MANY_NEW_SERIES, _NO_TIMESTAMP, _BAD_SKETCH, _NO_VALUE, _NOT_FINITE, _FUTURE, _ANCIENT = range(
+    5, 13
+)
+_NO_POINTS: Final = 13
+_STORED, _STORED_LATE, _STORED_UNTIMED = 14, 15, 16
+_FATES: Final = 17
+REASONS: Final = {
+    1: "no_name",
+    2: "name_too_long",
+    3: "too_many_tags",
+    4: "tag_too_long",
+    _TOO_MANY_SERIES: "too_many_series",
+    _TOO_MANY_NEW_SERIES: "too_many_new_series",
+    _NO_TIMESTAMP: "no_timestamp",
+    _BAD_SKETCH: "bad_sketch",
+    _NO_VALUE: "no_value",
+    _NOT_FINITE: "not_finite",
+    _FUTURE: "future",
+    _ANCIENT: "ancient",
+    _NO_POINTS: "no_points",
+    _STORED: STORED,
+    _STORED_LATE: STORED,
+    _STORED_UNTIMED: STORED,
+}
+_CODES: Final = {reason: code for code, reason in REASONS.items()}
+_LATE_S: Final = 60
+_DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The times that decide, in seconds: from `oldest` to `newest` a point is stored; `now` is when it came."""
+
+    oldest: float
+    newest: float
+    now: float
+
+
+@dataclass(slots=True)
+class Judged:
+    """What became of one body."""
+
+    points: Counter[str] = field(default_factory=Counter)
+    series: Counter[str] = field(default_factory=Counter)
+    late: int = 0  # stored points whose time is more than a minute past
+    timed: bool = True  # no point got the server's time for one that was not sent
+    host: str = ""  # that most of it speaks of
+
+
+class Judgement:
+    """The fates of one commit's series, one a point; series without room are refused once they are known."""
+
+    def __init__(self, sent: SentSeries, moments: Moments) -> None:
+        self._sent = sent
+        self._owners = sent.owners
+        self._fates = _fates(sent, self._owners, moments)
+
+    def untranslated(self) -> set[int]:
+        """Return the bodies with series that are stored, and may lack their row of a day."""
+        sent, stored = self._sent, self._are_stored()
+        owners, days = self._owners[stored], sent.times[stored] // _DAY_S
+        # The day of the first point alone was looked up.
+        first_days = np.full(len(sent.lengths), np.nan)
+        first_days[sent.lengths > 0] = sent.times[self._first_points()] // _DAY_S
+        lacking = ~sent.known[owners] | (days != first_days[owners])
+        return set(np.unique(sent.bodies[owners[lacking]]).tolist())
+
+    def refuse(self, tenant_bodies: Sequence[int], series: Sequence[int], reason: str) -> None:
+        """Refuse series of a tenant, which these bodies are of."""
+        sent = self._sent
+        of_tenant = np.isin(sent.bodies, np.array(tenant_bodies, dtype=np.uint32))
+        refused = of_tenant & np.isin(sent.series, np.array(series, dtype=np.uint64)) & (sent.refusals == 0)
+        self._fates[refused[self._owners]] = _CODES[reason]
+
+    def judged(self) -> defaultdict[int, Judged]:
+        """Return what became of each body."""
+        sent = self._sent
+        bodies: defaultdict[int, Judged] = defaultdict(Judged)
+        for body, host in sent.main_hosts().items():
+            bodies[body].host = host
+        for body, fate, total in _counted(sent.bodies[self._owners], self._fates):
+            of_body = bodies[body]
+            of_body.points[REASONS[fate]] += total
+            of_body.late += total if fate == _STORED_LATE else 0
+            of_body.timed = of_body.timed and fate != _STORED_UNTIMED
+        for body, fate, total in _counted(sent.bodies, self._fates_of_series()):
+            bodies[body].series[REASONS[fate]] += total
+        return bodies
+
+    def samples(self, tenants: Sequence[str]) -> pa.Table:
+        """Return the numbers that are stored as rows of `samples`; `tenants` are those of the bodies."""
+        sent = self._sent
+        numbers = self._are_stored()
+        if sent.are_sketches.any():
+            numbers &= ~sent.are_sketches[self._owners]
+        everything = bool(numbers.all())
+        owners = self._owners if everything else self._owners[numbers]
+        times, values = (column if everything else column[numbers] for column in (sent.times, sent.values))
+        return pa.table(
+            {
+                "tenant": pa.array(tenants).take(pa.array(sent.bodies[owners])),
+                "metric": sent.metrics[owners],
+                "series": sent.series[owners],
+                "timestamp": np.rint(times * 1000).astype(np.int64),
+                "value": values,
+            }
+        )
+
+    def _are_stored(self) -> "NDArray[np.bool_]":
+        stored: NDArray[np.bool_] = self._fates >= _STORED
+        return stored
+
+    def _fates_of_series(self) -> "NDArray[np.uint8]":
+        """Return the fate of each series: stored if a point of it is, else that of its first point."""
+        sent = self._sent
+        fates = np.where(sent.refusals != 0, sent.refusals, _NO_POINTS).astype(np.uint8)
+        fates[sent.lengths > 0] = self._fates[self._first_points()]
+        fates[self._owners[self._are_stored()]] = _STORED
+        return fates
+
+    def _first_points(self) -> "NDArray[np.int64]":
+        """Return where the first point of each series that has some is."""
+        lengths = self._sent.lengths
+        starts: NDArray[np.int64] = (np.cumsum(lengths) - lengths)[lengths > 0]
+        return starts
+
+
+def _fates(sent: SentSeries, owners: "NDArray[np.int64]", moments: Moments) -> "NDArray[np.uint8]":
+    times, values = sent.times, sent.values
+    fates = np.full(len(times), _STORED, dtype=np.uint8)
+    fates[times < moments.now - _LATE_S] = _STORED_LATE
+    fates[times == moments.now] = _STORED_UNTIMED
+    sound = (times >= moments.oldest) & (times <= moments.newest) & np.isfinite(values)
+    if not sound.all():
+        # From the weakest reason to the strongest.
+        fates[times < moments.oldest] = _ANCIENT
+        fates[times > moments.newest] = _FUTURE
+        fates[~np.isfinite(times) | ~np.isfinite(values)] = _NOT_FINITE
+        fates[sent.without_value] = np.where(sent.are_sketches[owners[sent.without_value]], _BAD_SKETCH, _NO_VALUE)
+        fates[sent.without_time] = _NO_TIMESTAMP
+    if sent.refusals.any():
+        refusals = sent.refusals[owners]
+        fates = np.where(refusals != 0, refusals, fates)
+    return fates
+
+
+def _counted(bodies: "NDArray[np.uint32]", fates: "NDArray[np.uint8]") -> list[tuple[int, int, int]]:
+    """Return body, fate and how often, of those that occur."""
+    counts = np.bincount(bodies.astype(np.int64) * _FATES + fates)
+    found = np.flatnonzero(counts)
+    return [
+        (place // _FATES, place % _FATES, total)
+        for place, total in zip(found.tolist(), counts[found].tolist(), strict=True)
+    ]
