@@ -94,7 +94,7 @@ class Acceptance:
         self._count("events", parcel.tenant, verdict.events)
         if verdict.fault:
             raise Undecodable(verdict.fault)
-        repeated = verdict.timed and _stored(verdict) > 0 and self._repeats.note(body)
+        repeated = verdict.timed and _stored(verdict) > 0 and self._repeats.note(body.tenant, body.family, parcel.raw)
         self._rates.spend(parcel.tenant, sum(verdict.points.values()))
         if not repeated:
             self._count("points", parcel.tenant, verdict.points)

@@ -5,12 +5,13 @@ Encodings and their odd uses: datadog-intake.md, section 2.3.
 
 import asyncio
 import gzip
-import zlib
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import zstandard
 from cramjam import DecompressionError, snappy
 from starlette.requests import Request
+from zlib_ng import zlib_ng
 
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
@@ -18,6 +19,8 @@ from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
 # Bodies from here on are inflated off the event loop.
 _LARGE_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
+# The library's types take the class for an instance.
+_DEFLATE_ERROR = cast("type[Exception]", zlib_ng.error)
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte from 50 to 5f
@@ -67,7 +70,7 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
         return _capped([body], max_bytes)
     try:
         return _capped(inflater(body, _CHUNK_BYTES), max_bytes)
-    except (zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
+    except (_DEFLATE_ERROR, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
         raise Undecodable(f"the body is not valid {encoding}: {error}") from error
 
 
@@ -115,7 +118,7 @@ def _plain_or_fail(body: bytes, inflater: Inflater) -> Inflater | None:
 def _inflate_zlib_members(body: bytes, chunk_bytes: int, window_bits: int) -> Iterator[bytes]:
     rest = body
     while rest:
-        member = zlib.decompressobj(window_bits)
+        member = zlib_ng.decompressobj(window_bits)
         while not member.eof:
             data = member.decompress(rest, chunk_bytes)
             if not data and not member.unconsumed_tail and not member.eof:

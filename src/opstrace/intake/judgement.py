@@ -75,10 +75,10 @@ class Judgement:
     def untranslated(self) -> set[int]:
         """Return the bodies with series that are stored, and may lack their row of a day."""
         sent, stored = self._sent, self._are_stored()
-        owners, days = self._owners[stored], sent.times[stored] // _DAY_S
+        owners, days = self._owners[stored], _days(sent.times[stored])
         # The day of the first point alone was looked up.
         first_days = np.full(len(sent.lengths), np.nan)
-        first_days[sent.lengths > 0] = sent.times[self._first_points()] // _DAY_S
+        first_days[sent.lengths > 0] = _days(sent.times[self._first_points()])
         lacking = ~sent.known[owners] | (days != first_days[owners])
         return set(np.unique(sent.bodies[owners[lacking]]).tolist())
 
@@ -140,6 +140,11 @@ class Judgement:
         lengths = self._sent.lengths
         starts: NDArray[np.int64] = (np.cumsum(lengths) - lengths)[lengths > 0]
         return starts
+
+
+def _days(times: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    days: NDArray[np.float64] = np.floor(times / _DAY_S)
+    return days
 
 
 def _fates(sent: SentSeries, owners: "NDArray[np.int64]", moments: Moments) -> "NDArray[np.uint8]":

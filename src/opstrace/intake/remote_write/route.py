@@ -96,15 +96,15 @@ class RemoteWrite:
         verdict = await self._commit.submit(body)
         if verdict.fault:
             raise Undecodable(verdict.fault)
-        self._settle(body, verdict, Sender(tenant, host_of(request.headers), version_of(request.headers)), len(raw))
+        self._settle(body, raw, verdict, Sender(tenant, host_of(request.headers), version_of(request.headers)))
         return _answer(verdict)
 
-    def _settle(self, body: Body, verdict: Verdict, sender: Sender, size_bytes: int) -> None:
+    def _settle(self, body: Body, raw: bytes, verdict: Verdict, sender: Sender) -> None:
         self._rates.spend(body.tenant, sum(verdict.points.values()))
-        repeated = bool(body.content) and self._repeats.note(body)
+        repeated = bool(body.content) and self._repeats.note(body.tenant, body.family, raw)
         if not repeated:
             self._count(body.tenant, verdict)
-        self._ledger.settle(sender, size_bytes, verdict, repeated=repeated)
+        self._ledger.settle(sender, len(raw), verdict, repeated=repeated)
 
     def _count(self, tenant: str, verdict: Verdict) -> None:
         for kind in _HEADERS:
