@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import payloads
-from bench.client import connected, post_paced
+from bench.client import connected, post_all, post_paced
 from bench.payloads import V1, population
 from bench.process import Server
 from bench.products import OPSTRACE, free_port, opstrace
@@ -30,6 +30,7 @@ DATAGRAM_BYTES = 1432  # what clients fill that buffer
 TYPES = (*["c"] * 34, *["g"] * 34, *["h"] * 25, *["ms"] * 5, "d", "s")
 PAYLOADS_PER_S = 20
 SERIES_A_PAYLOAD = 100
+AGENTS = 200  # a payload each in 10 s
 SENDERS = 8
 PROBE_PAUSE_S = 0.02
 REPORTED_WITHIN_S = 30
@@ -145,11 +146,16 @@ def _alone(server: Server, port: int, datagrams: Sequence[tuple[bytes, int]]) ->
 def _beside(server: Server, port: int, datagrams: Sequence[tuple[bytes, int]]) -> Beside:
     start_s = int(time.time()) - 3600
     bodies = [
-        payloads.v1(list(population(SERIES_A_PAYLOAD, number % 200, [(start_s + number // 200 * 10, 1.5)])))
+        payloads.v1(list(population(SERIES_A_PAYLOAD, number % AGENTS, [(start_s + number // AGENTS * 10, 1.5)])))
         for number in range(PAYLOADS_PER_S * SENDING_S)
     ]
     answers: multiprocessing.Queue[list[float]] = multiprocessing.Queue()
     prober = multiprocessing.Process(target=probe, args=(server.port, answers))
+    # What Agents send are known series, but for their first payloads.
+    first = [
+        payloads.v1(list(population(SERIES_A_PAYLOAD, number, [(start_s - 10, 1.5)]))) for number in range(AGENTS)
+    ]
+    post_all(server, "", V1, first, SENDERS)
     with sending(port, datagrams):
         prober.start()
         latencies = post_paced(server, "", V1, bodies, PAYLOADS_PER_S, SENDERS)

@@ -6,8 +6,8 @@ SELECT
     assumeNotNull(host) AS host,
     assumeNotNull(type) AS type,
     assumeNotNull(interval) AS interval,
-    assumeNotNull(unit) AS unit,                                       -- staged only
-    assumeNotNull(source_type) AS source_type,                         -- staged only
+    assumeNotNull(unit) AS unit,                                       -- translated only
+    assumeNotNull(source_type) AS source_type,                         -- translated only
     arrayConcat(CAST(tags, 'Array(String)'), CAST(resource_tags, 'Array(String)')) AS sent_tags,
     arrayZip(times, values) AS points
 FROM Python(rows)

@@ -9,7 +9,7 @@ from opstrace.errors import Undecodable
 from opstrace.intake.columnar_payload import ColumnarRows, rows_of_payload
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.series_statement import SeriesStatement
-from opstrace.store.engine import Connection, statement
+from opstrace.store.engine import Connection, Parameter, statement
 
 _PACKAGE: Final = "opstrace.intake"
 
@@ -34,10 +34,11 @@ class ColumnarDecoder:
         if self._series:
             yield self._connection.read(self._statement.look, rows=pa.concat_tables(self._series.values()), **limits)
 
-    def stage(self, bodies: Collection[int]) -> None:
-        """Stage some of the bodies that were looked at."""
+    def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
+        """Translate the series of some of the bodies that were looked at."""
         if series := [table for i, table in self._series.items() if i in bodies]:
-            self._connection.execute(self._statement.stage, rows=pa.concat_tables(series))
+            return self._connection.execute(self._statement.translate, rows=pa.concat_tables(series), **parameters)
+        return 0
 
     def clear(self) -> None:
         """Forget the bodies."""

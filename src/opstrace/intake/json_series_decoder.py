@@ -8,7 +8,7 @@ from opstrace.intake.json_decoder import repaired_body
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.rows import rows_of
 from opstrace.intake.series_statement import SeriesStatement
-from opstrace.store.engine import Connection, statement
+from opstrace.store.engine import Connection, Parameter, statement
 
 
 class JsonSeriesDecoder:
@@ -30,10 +30,11 @@ class JsonSeriesDecoder:
         if legible := {i: body for i, body in repaired.items() if body}:
             yield self._read(legible, limits)
 
-    def stage(self, bodies: Collection[int]) -> None:
-        """Stage some of the bodies that were looked at."""
+    def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
+        """Translate the series of some of the bodies that were looked at."""
         if rows := [row for i, row in self._legible.items() if i in bodies]:
-            self._connection.execute(self._statement.stage, rows=pa.concat_tables(rows))
+            return self._connection.execute(self._statement.translate, rows=pa.concat_tables(rows), **parameters)
+        return 0
 
     def clear(self) -> None:
         """Forget the bodies."""

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
+from opstrace.store.engine import Parameter
 from opstrace.store.events import Event
 
 # The fate of what is not refused.
@@ -131,8 +132,11 @@ class SeriesDecoder(Protocol):
         """
         ...
 
-    def stage(self, bodies: Collection[int]) -> None:
-        """Decode those of the bodies that were looked at into `staged`. Raises StoreError when the engine cannot."""
+    def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
+        """Put the rows that these of the bodies looked at add to `series` into `unseen`; return how many.
+
+        `parameters` are those of translate.sql. Raises StoreError when the engine cannot.
+        """
         ...
 
     def clear(self) -> None:

@@ -90,11 +90,12 @@ class ProtobufSeriesDecoder:
             if self._legible:
                 yield self._read(self._legible, limits)
 
-    def stage(self, bodies: Collection[int]) -> None:
-        """Stage some of the bodies that were looked at."""
+    def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
+        """Translate the series of some of the bodies that were looked at."""
         if own := {i: body for i, body in self._legible.items() if i in bodies}:
-            with _lent(own) as parameters:
-                self._connection.execute(self._statement.stage, **parameters)
+            with _lent(own) as lent:
+                return self._connection.execute(self._statement.translate, **lent, **parameters)
+        return 0
 
     def clear(self) -> None:
         """Forget the bodies."""

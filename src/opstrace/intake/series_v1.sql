@@ -6,8 +6,8 @@ SELECT
     s.host AS host,
     multiIf(s.type IN ('rate', 'count'), s.type, s.type = 'counter', 'count', 'gauge') AS type,
     if(isFinite(s.interval), s.interval, 0) AS interval,
-    s.unit AS unit,                                                    -- staged only
-    s.source_type_name AS source_type,                                 -- staged only
+    s.unit AS unit,                                                    -- translated only
+    s.source_type_name AS source_type,                                 -- translated only
     arrayConcat(
         s.tags,
         if(s.device = '', [], [concat('device:', s.device)]),
@@ -28,8 +28,8 @@ FROM
                 host             String,
                 tags             Array(String),
                 device           String,
-                unit             LowCardinality(String),               -- staged only
-                source_type_name LowCardinality(String),               -- staged only
+                unit             LowCardinality(String),               -- translated only
+                source_type_name LowCardinality(String),               -- translated only
                 device_name      String
             ))
         )'), 1)) AS s

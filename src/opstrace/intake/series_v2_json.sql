@@ -6,8 +6,8 @@ SELECT
     arrayFirst(resource -> resource.type = 'host', s.resources).name AS host,
     multiIf(s.type IN ('1', 'count'), 'count', s.type IN ('2', 'rate'), 'rate', 'gauge') AS type,
     if(isFinite(s.interval), s.interval, 0) AS interval,
-    s.unit AS unit,                                                    -- staged only
-    s.source_type_name AS source_type,                                 -- staged only
+    s.unit AS unit,                                                    -- translated only
+    s.source_type_name AS source_type,                                 -- translated only
     arrayConcat(
         s.tags,
         arrayMap(
@@ -28,8 +28,8 @@ FROM
                 type             LowCardinality(String),
                 interval         Float64,
                 resources        Array(Tuple(type String, name String)),
-                unit             LowCardinality(String),               -- staged only
-                source_type_name LowCardinality(String),               -- staged only
+                unit             LowCardinality(String),               -- translated only
+                source_type_name LowCardinality(String),               -- translated only
                 tags             Array(String)
             ))
         )'), 1)) AS s

@@ -7,8 +7,8 @@ SELECT
     arrayFirst(resource -> resource.type = 'host', s.resources).name AS host,
     multiIf(s.type = 1, 'count', s.type = 2, 'rate', 'gauge') AS type,
     toFloat64(s.interval) AS interval,
-    s.unit AS unit,                                                    -- staged only
-    s.source_type_name AS source_type,                                 -- staged only
+    s.unit AS unit,                                                    -- translated only
+    s.source_type_name AS source_type,                                 -- translated only
     arrayConcat(
         s.tags,
         arrayMap(
@@ -26,8 +26,8 @@ FROM
         tags             Array(String),
         points           Array(Tuple(value Float64, timestamp Int64)),
         type             Int32,
-        unit             String,                                       -- staged only
-        source_type_name String,                                       -- staged only
+        unit             String,                                       -- translated only
+        source_type_name String,                                       -- translated only
         interval         Int64
     ))')
 )

@@ -66,15 +66,15 @@ WITH
     if(of_points IN ('samples', 'sketch'), '', of_points) AS part,
     concat(
         if(legal_name BETWEEN '0' AND ':', '_', ''), legal_name, if(part = '', '', '_'), part
-    ) AS name
+    ) AS label_name
 SELECT
     day,
     tenant,
-    name,
+    label_name,
     of_points,
     metric,
     series,
-    cityHash64(name, all_labels) AS label_set,
+    cityHash64(label_name, all_labels) AS label_set,
     CAST(all_labels, 'Map(LowCardinality(String), String)') AS labels,
     concat(metric_name, if(part = '', '', '.'), part),
     host,
@@ -86,15 +86,19 @@ SELECT
 FROM
 (
     SELECT
-        tenant, metric, series, metric_name, host, tags, type, interval, unit, source_type,
+        tenant, host, tags, type, interval, unit, source_type,
+        name AS metric_name,
+        sipHash64(name) AS metric,
+        series_of(name, host, type, interval, tags) AS series,
         arrayJoin(arrayDistinct(arrayMap(
             point -> toDate32(toDateTime64(point.1, 3, 'UTC')),
             arrayFilter(
                 point -> point.1 BETWEEN {oldest:Float64} AND {newest:Float64} AND isFinite(point.2), points
             )
         ))) AS day
-    FROM staged
-    WHERE metric_name != ''
+    FROM (SELECT *, true_name_of(sent_name) AS name, tags_of(sent_tags) AS tags FROM {sent})
+    WHERE refusal_of(name, host, tags) = 0
 )
 WHERE seen_key(tenant, day, series) NOT IN seen
 LIMIT 1 BY tenant, day, series, of_points
+SETTINGS query_plan_enable_optimizations = 0, max_threads = 1{settings}

@@ -28,10 +28,10 @@ from opstrace.intake.protobuf_decoder import ProtobufDecoder, ProtobufSeriesDeco
 from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
 from opstrace.intake.sent_series import SentSeries
 from opstrace.intake.series_room import SeriesRoom
-from opstrace.intake.series_statement import STAGED, SeriesStatement
 from opstrace.intake.sketch_decoder import SketchDecoder
+from opstrace.intake.staged_series import StagedSeries
 from opstrace.store.backend import Block
-from opstrace.store.engine import Connection, Engine, script, statement
+from opstrace.store.engine import Connection, Engine, Parameter, script
 from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
@@ -99,11 +99,10 @@ class Translator:
         self._retention_days = retention_days
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
-        self._translate = statement(_PACKAGE, "translate")
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits_of)
-        self._look = SeriesStatement.of(STAGED).look
+        self._staged_series = StagedSeries(engine.writer)
         self._series_decoders = series_decoders(engine.writer)
         self._decoders = [
             RemoteWriteDecoder(engine.writer, writer, self._room, limits),
@@ -129,10 +128,8 @@ class Translator:
         limits = {"oldest": max(now - self._retention_days() * _DAY_S, 0.0), "newest": now + self._max_future_s}
         findings = Findings()
         try:
-            sent = SentSeries.of(
-                [*self._looked_at(bodies, limits, findings), *self._staged(bodies, now, limits, findings)]
-            )
-            judged, added = self._translated(sent, bodies, commit, Moments(now=round(now * 1000) / 1000, **limits))
+            sent = SentSeries.of(self._looked_at(bodies, now, limits, findings))
+            judged, added = self._stored(sent, bodies, commit, Moments(now=round(now * 1000) / 1000, **limits))
             for decoder in self._decoders:
                 decoder.store(commit, limits)
         finally:
@@ -141,26 +138,21 @@ class Translator:
         return verdicts, added + findings.added
 
     def _looked_at(
-        self, bodies: Sequence[Body], limits: Mapping[str, float], findings: Findings
-    ) -> Iterator[pa.Table]:
-        """Yield what sent_series.sql says of bodies that are nothing but series."""
-        for decoder in self._series_decoders:
-            if own := _of(decoder.families, bodies, findings):
-                yield from decoder.look(own, limits, findings)
-
-    def _staged(
         self, bodies: Sequence[Body], now: float, limits: Mapping[str, float], findings: Findings
     ) -> Iterator[pa.Table]:
-        """Stage all other bodies, and yield what sent_series.sql says of the series among that."""
+        """Yield what sent_series.sql says of all bodies; those that are more than series are staged first."""
+        for series_decoder in self._series_decoders:
+            if own := _of(series_decoder.families, bodies, findings):
+                yield from series_decoder.look(own, limits, findings)
         staged = False
         for decoder in self._decoders:
             if own := _of(decoder.families, bodies, findings):
                 decoder.stage(own, now, findings)
                 staged = True
         if staged:
-            yield self._connection.read(self._look, **limits)
+            yield from self._staged_series.look({}, limits, findings)
 
-    def _translated(
+    def _stored(
         self, sent: SentSeries | None, bodies: Sequence[Body], commit: int, moments: Moments
     ) -> tuple[Mapping[int, Judged], int]:
         """Make series durable; return what became of each body, and how many series rows were added."""
@@ -176,10 +168,11 @@ class Translator:
         self, judgement: Judgement, bodies: Sequence[Body], untranslated: Collection[int], moments: Moments
     ) -> int:
         """Translate and register the series that have no row of their day yet; those without room are refused."""
-        for decoder in self._series_decoders:
-            decoder.stage(untranslated)
-        limits = {"oldest": moments.oldest, "newest": moments.newest}
-        if not self._connection.execute(self._translate, **self._alphabet, **limits):
+        parameters: dict[str, Parameter] = {**self._alphabet, "oldest": moments.oldest, "newest": moments.newest}
+        added = [
+            decoder.translate(untranslated, parameters) for decoder in (*self._series_decoders, self._staged_series)
+        ]
+        if not any(added):
             return 0
         if self._room.admit():
             for tenant, series, reason in self._room.excess():
@@ -188,9 +181,8 @@ class Translator:
         return self._writer.register_unseen()
 
     def _clear(self) -> None:
-        self._connection.execute("TRUNCATE TABLE staged")
         self._connection.execute("TRUNCATE TABLE unseen")
-        for series_decoder in self._series_decoders:
+        for series_decoder in (*self._series_decoders, self._staged_series):
             series_decoder.clear()
         for decoder in self._decoders:
             decoder.clear()
