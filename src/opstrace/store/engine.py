@@ -169,6 +169,7 @@ class Engine:
         for name in ("schema", *([f"upgrade_from_{found}"] if found in _UPGRADED_VERSIONS else [])):
             for part in script("opstrace.store", name):
                 self.writer.execute(part)
+        self._settle_tables()
         if found != str(SCHEMA_VERSION):
             atomic_file.write(_marker(directory), f"{SCHEMA_VERSION}\n")
         self._connections = [Connection(path) for _ in range(readers)]
@@ -196,6 +197,14 @@ class Engine:
         with self.reader() as connection:
             rows: int = connection.read(statement("opstrace.store", "merged_rows"))[0][0].as_py()
         return rows
+
+    def _settle_tables(self) -> None:
+        """Give the settings that all tables on disk have to those that lack one."""
+        sql = statement("opstrace.store", "table_settings")
+        wanted = re.findall(r"(\w+ = \d+)", sql)
+        for row in self.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist():
+            if not all(re.search(rf"\b{setting}\b", row["settings"]) for setting in wanted):
+                self.writer.execute(sql.replace("{table}", row["name"]))
 
     def close(self) -> None:
         """Close every connection; the directory is free for another process afterwards."""

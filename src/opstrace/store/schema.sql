@@ -246,10 +246,3 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Which rows of `series` exist already, in memory; filled at the start from the youngest partitions.
 CREATE TABLE IF NOT EXISTS seen (key UInt64) ENGINE = Set SETTINGS persistent = 0;
-
--- Merging twice as many parts at a time writes each row half as often. No part of the format: it holds for tables that
--- were made before, too.
-ALTER TABLE samples MODIFY SETTING merge_selector_base = 10;
-ALTER TABLE histograms MODIFY SETTING merge_selector_base = 10;
-ALTER TABLE sketches MODIFY SETTING merge_selector_base = 10;
-ALTER TABLE logs MODIFY SETTING merge_selector_base = 10;

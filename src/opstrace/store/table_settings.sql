@@ -1,0 +1,9 @@
+-- What holds for every table on disk, whenever it was made.
+ALTER TABLE {table} MODIFY SETTING
+    -- A merge ends with the removal of what it merged, which was synced: what replaces it must be so, too.
+    min_rows_to_fsync_after_merge = 1,
+    -- Each row is written half as often as with 5.
+    merge_selector_base = 10,
+    -- Merged parts go every second, and not some hundred at once, for which commits would wait.
+    cleanup_delay_period = 1,
+    cleanup_delay_period_random_add = 0
