@@ -23,6 +23,7 @@ from opstrace import instance as instances
 from opstrace.cli import main as command
 from opstrace.config import Config, Limits, struct_of_list, struct_of_mapping
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
+from opstrace.intake.judgement import REASONS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
 from opstrace.promql import signatures
 from opstrace.promql.engine import Engine
@@ -128,6 +129,8 @@ def test_config_limits() -> None:
 LIMIT = re.compile(r"(?:^|_)(?:MAX|MOST|LIMIT)_|_(?:DEPTH|S|MS|BYTES|SAMPLES|ENTRIES|POINTS|FIELDS|DAYS)$")
 NOT_LIMITS = {
     "_DAY_S": "a unit",
+    "_LATE_S": "what is called late",
+    "_NO_POINTS": "a number for a reason",
     "_HOUR_MS": "a unit",
     "EARLIEST_MS": "what 64 bits hold",
     "LATEST_MS": "what 64 bits hold",
@@ -240,7 +243,7 @@ def test_reasons() -> None:
     assert {code(row[0]): int(row[1]) for row in rows(bodies)} == {
         kind.reason: status for kind, status in INTAKE_STATUS.items()
     }
-    reasons = set(re.findall(r"'(\w+)',?\n", statement("opstrace.intake", "verdicts"))) - {"stored"}
+    reasons = set(REASONS.values()) - {"stored", "no_points"}  # a series has none, not a point
     assert by_name(rows(points)).keys() == reasons
     assert {code(row[2]) for row in rows(section(page("translation"), "Points"))} - {""} == reasons
 

@@ -16,6 +16,19 @@ def test_a_query_after_a_failed_one_has_its_rows(engine: Engine) -> None:
         assert engine.writer.read("SELECT number FROM numbers(3)")["number"].to_pylist() == [0, 1, 2]
 
 
+def test_tables_on_disk_have_the_settings_of_all_also_when_they_were_made_before(tmp_path: Path) -> None:
+    wanted = "min_rows_to_fsync_after_merge = 1"
+    for _ in range(2):
+        engine = Engine(tmp_path / "data", readers=1)
+        try:
+            tables = engine.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist()
+            assert len(tables) > 10
+            assert [table["name"] for table in tables if wanted not in table["settings"]] == []
+            engine.writer.execute("ALTER TABLE events RESET SETTING min_rows_to_fsync_after_merge")
+        finally:
+            engine.close()
+
+
 def test_a_regular_expression_that_does_not_compile_is_the_callers_fault(engine: Engine) -> None:
     with pytest.raises(BadQuery, match="does not compile"):
         engine.writer.read("SELECT match('x', {pattern:String})", pattern="(")

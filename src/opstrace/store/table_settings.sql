@@ -6,4 +6,5 @@ ALTER TABLE {table} MODIFY SETTING
     merge_selector_base = 10,
     -- Merged parts go every second, and not some hundred at once, for which commits would wait.
     cleanup_delay_period = 1,
-    cleanup_delay_period_random_add = 0
+    cleanup_delay_period_random_add = 0,
+    cleanup_thread_preferred_points_per_iteration = 10
