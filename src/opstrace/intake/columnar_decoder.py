@@ -1,6 +1,6 @@
 """Metrics v3 bodies: each is decoded column by column, all of a commit are looked at together."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -8,41 +8,28 @@ import pyarrow as pa
 from opstrace.errors import Undecodable
 from opstrace.intake.columnar_payload import ColumnarRows, rows_of_payload
 from opstrace.intake.payload import Family, Findings, Numbered
-from opstrace.intake.series_statement import SeriesStatement
-from opstrace.store.engine import Connection, Parameter, statement
+from opstrace.intake.tabular_series import TabularSeries
+from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
 
 
-class ColumnarDecoder:
+class ColumnarDecoder(TabularSeries):
     """Decodes metrics v3; distributions it stages in `staged_sketches`."""
 
     families = frozenset({Family.COLUMNAR})
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._statement = SeriesStatement.of(statement(_PACKAGE, "columnar"))
+        super().__init__(connection, "columnar")
         self._sketches = statement(_PACKAGE, "decoded_sketches")
-        self._series: dict[int, pa.Table] = {}
 
     def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
         """Yield the series of bodies whose points are numbers, and stage the others."""
         decoded = dict(_decoded(bodies, findings))
         if sketches := [rows.sketches for rows in decoded.values() if rows.sketches.num_rows]:
             self._connection.execute(self._sketches, rows=pa.concat_tables(sketches))
-        self._series = {i: rows.series for i, rows in decoded.items() if rows.series.num_rows}
-        if self._series:
-            yield self._connection.read(self._statement.look, rows=pa.concat_tables(self._series.values()), **limits)
-
-    def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
-        """Translate the series of some of the bodies that were looked at."""
-        if series := [table for i, table in self._series.items() if i in bodies]:
-            return self._connection.execute(self._statement.translate, rows=pa.concat_tables(series), **parameters)
-        return 0
-
-    def clear(self) -> None:
-        """Forget the bodies."""
-        self._series = {}
+        if series := {i: rows.series for i, rows in decoded.items() if rows.series.num_rows}:
+            yield self.read(series, limits)
 
 
 def _decoded(bodies: Numbered, findings: Findings) -> Iterator[tuple[int, ColumnarRows]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.intake.columns import places
-from opstrace.intake.json_decoder import repaired_body
+from opstrace.intake.json_decoder import repaired_bodies
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.rows import rows_of
 from opstrace.store.engine import Connection, statement
@@ -36,9 +36,7 @@ class DistributionDecoder:
         for i in bodies.keys() - fitting.keys():
             findings.faults[i] = f"the body has more than {MAX_DISTRIBUTION_VALUES} values; send it in parts"
         found = self._stage(fitting, findings)
-        silent = {i: body for i, body in fitting.items() if i not in found}
-        repaired = {i: repaired_body(body, i, findings) for i, body in silent.items()}
-        self._stage({i: body for i, body in repaired.items() if body}, findings)
+        self._stage(repaired_bodies(fitting, found, findings), findings)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Nothing: what is in `staged_sketches` is everybody's."""

@@ -1,6 +1,6 @@
 """JSON bodies: one statement a family decodes all of them; what it finds nothing in is read again, patiently."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from opstrace.errors import Undecodable
 from opstrace.intake.json_statement import JsonStatement
@@ -20,8 +20,8 @@ class JsonDecoder:
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into `staged`."""
         self._decode.insert(bodies, now)
-        repaired = {i: repaired_body(body, i, findings) for i, body in self._without_rows(bodies).items()}
-        self._decode.insert({i: body for i, body in repaired.items() if body}, now)
+        with_rows = set(self._connection.read("SELECT DISTINCT body FROM staged").column(0).to_pylist())
+        self._decode.insert(repaired_bodies(bodies, with_rows, findings), now)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Nothing: what is in `staged` is everybody's."""
@@ -29,14 +29,14 @@ class JsonDecoder:
     def clear(self) -> None:
         """Nothing: what is in `staged` is everybody's."""
 
-    def _without_rows(self, bodies: Numbered) -> Numbered:
-        """Return the bodies that left no row in `staged`: empty ones, and ones that the engine cannot parse."""
-        with_rows = set(self._connection.read("SELECT DISTINCT body FROM staged").column(0).to_pylist())
-        return {i: body for i, body in bodies.items() if i not in with_rows}
+
+def repaired_bodies(bodies: Numbered, with_rows: Collection[int], findings: Findings) -> Numbered:
+    """Return those without rows as bodies that the engine can read, but for empty ones and those with a fault."""
+    repaired = {i: _repaired(body, i, findings) for i, body in bodies.items() if i not in with_rows}
+    return {i: body for i, body in repaired.items() if body}
 
 
-def repaired_body(body: Body, i: int, findings: Findings) -> Body | None:
-    """Return a body that the engine found nothing in as one it can read; nothing when it is empty, or a fault."""
+def _repaired(body: Body, i: int, findings: Findings) -> Body | None:
     try:
         repaired = repair(body.family, body.content)
     except Undecodable as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.intake.payload import STORED
-from opstrace.intake.sent_series import SentSeries
+from opstrace.intake.sent_series import SentSeries, occurring
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,19 +107,15 @@ class Judgement:
     def samples(self, tenants: Sequence[str]) -> pa.Table:
         """Return the numbers that are stored as rows of `samples`; `tenants` are those of the bodies."""
         sent = self._sent
-        numbers = self._are_stored()
-        if sent.are_sketches.any():
-            numbers &= ~sent.are_sketches[self._owners]
-        everything = bool(numbers.all())
-        owners = self._owners if everything else self._owners[numbers]
-        times, values = (column if everything else column[numbers] for column in (sent.times, sent.values))
+        numbers = self._are_stored() & ~sent.are_sketches[self._owners]
+        owners = self._owners[numbers]
         return pa.table(
             {
                 "tenant": pa.array(tenants).take(pa.array(sent.bodies[owners])),
                 "metric": sent.metrics[owners],
                 "series": sent.series[owners],
-                "timestamp": np.rint(times * 1000).astype(np.int64),
-                "value": values,
+                "timestamp": np.rint(sent.times[numbers] * 1000).astype(np.int64),
+                "value": sent.values[numbers],
             }
         )
 
@@ -168,9 +164,5 @@ def _fates(sent: SentSeries, owners: "NDArray[np.int64]", moments: Moments) -> "
 
 def _counted(bodies: "NDArray[np.uint32]", fates: "NDArray[np.uint8]") -> list[tuple[int, int, int]]:
     """Return body, fate and how often, of those that occur."""
-    counts = np.bincount(bodies.astype(np.int64) * _FATES + fates)
-    found = np.flatnonzero(counts)
-    return [
-        (place // _FATES, place % _FATES, total)
-        for place, total in zip(found.tolist(), counts[found].tolist(), strict=True)
-    ]
+    places, totals = occurring(bodies.astype(np.int64) * _FATES + fates)
+    return [(*divmod(place, _FATES), total) for place, total in zip(places.tolist(), totals.tolist(), strict=True)]

@@ -16,7 +16,7 @@ _FEW: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class SentSeries:
-    """N series with P points, in the order they were read. Series i has the points `offsets[i]:offsets[i + 1]`."""
+    """N series with P points, in the order they were read. The points of series i are the next `lengths[i]`."""
 
     bodies: "NDArray[np.uint32]"  # N: the number of the body in the commit
     hosts: pa.Array  # N: bytes
@@ -50,15 +50,15 @@ class SentSeries:
         found = self.hosts.dictionary_encode()
         names = found.dictionary.to_pylist()
         pairs = self.bodies.astype(np.int64) * len(names) + found.indices.to_numpy()
-        places, counts = np.unique(pairs, return_counts=True) if len(names) > _FEW else _occurring(pairs)
+        places, counts = np.unique(pairs, return_counts=True) if len(names) > _FEW else occurring(pairs)
         # Assigned from the rarest to the most frequent: that one stays.
         order = np.argsort(counts, kind="stable")
         of_bodies = [divmod(place, len(names)) for place in places[order].tolist()]
         return {body: names[name].decode("utf-8", "replace") for body, name in of_bodies if names[name]}
 
 
-def _occurring(numbers: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-    """Return what `np.unique` returns of numbers that are small."""
+def occurring(numbers: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """Return what `np.unique` returns of numbers that are small, and their counts."""
     counts = np.bincount(numbers)
     found = np.flatnonzero(counts)
     return found, counts[found]

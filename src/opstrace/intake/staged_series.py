@@ -10,9 +10,12 @@ from opstrace.store.engine import Connection, Parameter
 
 
 class StagedSeries:
-    """Reads `staged` as a decoder of series reads bodies."""
+    """Reads `staged` as a decoder of series reads bodies; it comes after those that fill it."""
 
-    families: frozenset[Family] = frozenset()  # others decode them
+    # Of which other decoders leave series in `staged`.
+    families = frozenset(
+        {Family.CHECK_RUN, Family.COLUMNAR, Family.DISTRIBUTION_POINTS, Family.INTAKE, Family.SKETCHES}
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

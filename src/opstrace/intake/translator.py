@@ -1,7 +1,7 @@
 """One commit's bodies through the engine: decoded, judged, translated, made durable.
 
 Here is the order of the statements (`*.sql` beside this file). Of series that are known the engine is asked for no
-more than their points and the hashes of what they are; only where one is new, all that was said of it is staged.
+more than their points and the hashes of what they are; only where one is new, all that was said is translated.
 """
 
 import time
@@ -144,13 +144,11 @@ class Translator:
         for series_decoder in self._series_decoders:
             if own := _of(series_decoder.families, bodies, findings):
                 yield from series_decoder.look(own, limits, findings)
-        staged = False
         for decoder in self._decoders:
             if own := _of(decoder.families, bodies, findings):
                 decoder.stage(own, now, findings)
-                staged = True
-        if staged:
-            yield from self._staged_series.look({}, limits, findings)
+        if own := _of(self._staged_series.families, bodies, findings):
+            yield from self._staged_series.look(own, limits, findings)
 
     def _stored(
         self, sent: SentSeries | None, bodies: Sequence[Body], commit: int, moments: Moments

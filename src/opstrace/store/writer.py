@@ -56,8 +56,7 @@ class Writer:
 
     def append_samples(self, rows: pa.Table, commit: int) -> None:
         """Make samples durable: tenant, metric, series, timestamp (ms), value. Their series are registered before."""
-        if rows.num_rows:
-            self._connection.execute(self._append_rows["samples"], rows=rows, commit=commit)
+        self._append("samples", rows, commit)
 
     def append(self, blocks: Sequence[tuple[str, Block]], commit: int) -> int:
         """Make blocks of tenants durable; returns the number of series that were new on a day.
@@ -69,7 +68,10 @@ class Writer:
             return 0
         self._connection.execute(self._append_series, rows=rows.series)
         count = self.register_unseen()
-        for name, sql in self._append_rows.items():
-            if (table := getattr(rows, name)).num_rows:
-                self._connection.execute(sql, rows=table, commit=commit)
+        for name in self._append_rows:
+            self._append(name, getattr(rows, name), commit)
         return count
+
+    def _append(self, name: str, rows: pa.Table, commit: int) -> None:
+        if rows.num_rows:
+            self._connection.execute(self._append_rows[name], rows=rows, commit=commit)
