@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from end_to_end.instance import free_ports
 from opstrace import grafana, startup
 from opstrace.config import Config
 from opstrace.errors import InstanceError
@@ -16,7 +17,8 @@ from opstrace.instance import Instance
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """An instance with two tenants beside `system`, and their token files."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    return startup.prepare("demo", Config(tenants=("alpha", "beta")), tmp_path, rewrite_tokens=True)
+    # Somebody may have followed the README, and have a server on the ports that are the defaults.
+    return startup.prepare("demo", Config(tenants=("alpha", "beta"), **free_ports()), tmp_path, rewrite_tokens=True)
 
 
 def provisioned(instance: Instance, directory: Path) -> list[dict[str, object]]:
@@ -36,7 +38,7 @@ def test_every_tenant_has_a_data_source_with_its_key_and_the_certificate(instanc
     ]
     assert instance.trust_anchor_file is not None
     for tenant, source in zip(("alpha", "beta", "system"), (first, *others), strict=True):
-        assert source["url"] == "https://localhost:8443/prometheus"
+        assert source["url"] == f"https://localhost:{instance.config.https_port}/prometheus"
         assert source["secureJsonData"] == {
             "basicAuthPassword": (tmp_path / f"tenant-api-token-{tenant}").read_text(),
             "tlsCACert": instance.trust_anchor_file.read_text(),
