@@ -126,7 +126,7 @@ class Server:
             max_bodies=limits.max_queue_bodies,
             max_bytes=limits.max_queue_bytes,
         )
-        self.store = Store(self.engine, writer, self.host_tags)
+        self.store = Store(self.engine, writer, self.host_tags, max_remembered_bytes=limits.max_query_cache_bytes)
         self.hosts = Hosts(self.engine, self.host_tags)
         self.events = Events(self.engine)
         self.access = Access(
@@ -322,6 +322,7 @@ class Server:
         disk = shutil.disk_usage(self.instance.data_directory)
         self.telemetry.store_disk_free.set(disk.free)
         self.telemetry.store_disk_size.set(disk.total)
+        self.telemetry.query_cache.set(self.store.recent.nbytes)
         self.telemetry.store_merged_rows.set(await asyncio.to_thread(self.engine.merged_rows))
         await self.bookkeeper.write()
         await self._observe_kept()

@@ -102,6 +102,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_query_series: Count = 500_000
     query_timeout_s: Seconds = 120.0
     query_concurrency: Count = 4
+    max_query_cache_bytes: Count = 256 * MIB
     max_future_s: Seconds = 3600.0
     body_timeout_s: Seconds = 30.0
     # Of each tenant:

@@ -229,6 +229,9 @@ class Telemetry:
             ("tenant", "budget"),
             registry=self.registry,
         )
+        self.query_cache = Gauge(
+            "opstrace_query_cache_bytes", "Memory of what queries read lately.", registry=self.registry
+        )
         self.store_rows = Gauge(
             "opstrace_store_rows", "Rows on disk, repeats included.", ("table",), registry=self.registry
         )

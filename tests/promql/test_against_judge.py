@@ -27,23 +27,28 @@ STEP_MS = 15_000
 
 NUMBERS = [0.0, -0.0, 1.0, 2.0, 3.0, 0.5, -1.5, 10.0, 1e6, 1.1]
 SPECIALS = [math.nan, math.inf, -math.inf]
-GAP, STALE_HERE = "gap", "stale"
 
 
 @st.composite
-def points(draw: st.DrawFn, kinds: Sequence[str] = ("counter", "gauge", "special")) -> list[tuple[int, float | None]]:
-    """A series: a counter with resets, or a gauge; gaps, stale markers, uneven times."""
+def moments(draw: st.DrawFn) -> list[int]:
+    """When a series was sampled: with gaps, at even times or not."""
     jitter = draw(st.sampled_from((0, 0, 1, 7_000)))
+    there = draw(st.lists(st.sampled_from((True,) * 8 + (False, False)), max_size=30))
+    return [index * STEP_MS + draw(st.integers(0, jitter)) for index, taken in enumerate(there) if taken]
+
+
+@st.composite
+def points(
+    draw: st.DrawFn,
+    times_ms: Sequence[int] | None = None,
+    kinds: Sequence[str] = ("counter", "gauge", "special"),
+) -> list[tuple[int, float | None]]:
+    """A series: a counter with resets, or a gauge; with stale markers."""
     kind = draw(st.sampled_from(kinds))
-    count = draw(st.integers(0, 30))
     series: list[tuple[int, float | None]] = []
     total = 0.0
-    for index in range(count):
-        what = draw(st.sampled_from(("value",) * 8 + (GAP, GAP, STALE_HERE)))
-        if what == GAP:
-            continue
-        at_ms = index * STEP_MS + (draw(st.integers(0, jitter)) if jitter else 0)
-        if what == STALE_HERE:
+    for at_ms in draw(moments()) if times_ms is None else times_ms:
+        if draw(st.integers(0, 9)) == 0:
             series.append((at_ms, None))
         elif kind == "counter":
             total = 0.0 if draw(st.integers(0, 9)) == 0 else total + draw(st.sampled_from((0.0, 1.0, 2.0, 7.5)))
@@ -65,13 +70,15 @@ BUCKETS = [key({"__name__": "h_bucket", "a": a, "le": le}) for a in ("1", "2") f
 @st.composite
 def datas(draw: st.DrawFn) -> Data:
     chosen = draw(st.lists(st.sampled_from(SERIES), max_size=6, unique=True))
-    return {one: draw(points()) for one in chosen}
+    times_ms = draw(st.none() | moments())  # the same for all, as of what is sent together
+    return {one: draw(points(times_ms)) for one in chosen}
 
 
 @st.composite
 def histograms(draw: st.DrawFn) -> Data:
     chosen = draw(st.lists(st.sampled_from(BUCKETS), max_size=6, unique=True))
-    return {one: draw(points(("counter",))) for one in chosen}
+    times_ms = draw(st.none() | moments())
+    return {one: draw(points(times_ms, ("counter",))) for one in chosen}
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,13 @@ class Groups:
     @property
     def counts(self) -> Floats:
         """How many samples each group has at each step."""
+        if self.present.all():
+            return np.broadcast_to(self.sizes[:, None].astype(np.float64), (len(self.starts), self.values.shape[1]))
         return np.add.reduceat(self.present, self.starts, axis=0, dtype=np.int64).astype(np.float64)
+
+    def values_or(self, absent: float) -> Floats:
+        """Return the values, and something else where there is no sample."""
+        return self.values if self.present.all() else np.where(self.present, self.values, absent)
 
     @property
     def sizes(self) -> Ints:
@@ -52,7 +58,7 @@ def grouped(values: Floats, present: Bools, groups: Grouping) -> Groups:
 
 def sum_(groups: Groups) -> Floats:
     """sum(v instant-vector)."""
-    return group_sums(np.where(groups.present, groups.values, 0.0), groups.starts)
+    return group_sums(groups.values_or(0.0), groups.starts)
 
 
 def avg(groups: Groups) -> Floats:
@@ -60,7 +66,9 @@ def avg(groups: Groups) -> Floats:
     counts = groups.counts
     with np.errstate(all="ignore"):
         means = sum_(groups) / counts
-        overflown = np.isinf(means) & np.isfinite(max_(groups)) & np.isfinite(min_(groups))
+        overflown = np.isinf(means)
+        if overflown.any():
+            overflown &= np.isfinite(max_(groups)) & np.isfinite(min_(groups))
         if overflown.any():
             shares = np.where(groups.present, groups.values / counts[groups.rows_of], 0.0)
             means = np.where(overflown, group_sums(shares, groups.starts), means)
@@ -79,12 +87,12 @@ def group(groups: Groups) -> Floats:
 
 def max_(groups: Groups) -> Floats:
     """max(v instant-vector); NaN only where all are."""
-    return group_fold(np.where(groups.present, groups.values, np.nan), groups.starts, np.fmax)
+    return group_fold(groups.values_or(np.nan), groups.starts, np.fmax)
 
 
 def min_(groups: Groups) -> Floats:
     """min(v instant-vector); NaN only where all are."""
-    return group_fold(np.where(groups.present, groups.values, np.nan), groups.starts, np.fmin)
+    return group_fold(groups.values_or(np.nan), groups.starts, np.fmin)
 
 
 def stdvar(groups: Groups) -> Floats:

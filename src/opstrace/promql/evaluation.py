@@ -33,7 +33,7 @@ from opstrace.promql.values import (
     empty_vector,
     filled,
 )
-from opstrace.promql.windows import Windows, pieces, stale, upto, windows, without
+from opstrace.promql.windows import Windows, common_times, pieces, stale, upto, windows, without
 from opstrace.store.backend import Block, Budget, Labels, Matcher, Querier
 from opstrace.store.histogram import ResetHint
 
@@ -119,7 +119,7 @@ class Evaluation:
         matrix = Matrix(block, np.zeros(len(block.labels), dtype=bool), ends, ends, grid.times, reach)
 
         def at_steps(piece: Windows) -> tuple[Floats, Bools]:
-            return extended.smoothed_values(piece, ends)
+            return extended.smoothed_values(piece.spread, ends)
 
         vector = replace(self.in_pieces(matrix, at_steps), unnamed=matrix.unnamed)
         if block.histograms is not None:
@@ -131,20 +131,23 @@ class Evaluation:
         return vector.rows(vector.inhabited)
 
     def latest(
-        self, node: Selector, grid: Grid, moments_of: Callable[[Block], Ints] = attrgetter("timestamps")
+        self, node: Selector, grid: Grid, moments_of: Callable[[Block], Ints] | None = None
     ) -> tuple[Vector, Ints]:
-        """Return the latest samples, and of each a moment that the block tells: by default when it was taken."""
+        """Return the latest samples, and of each a moment that the block tells, series × steps; none unasked."""
         ends = _ends(node, grid)
         block = self.read(node.matchers, int(ends[0]) - self.lookback_ms + 1, int(ends[-1]))
         shape = (len(block.labels), grid.steps)
         self.budget.spend(shape[0] * shape[1])
-        values, present, moments = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+        values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+        moments = np.zeros(shape if moments_of else (shape[0], 0), dtype=np.int64)
         histograms = None if block.histograms is None else np.full(shape, None, dtype=object)
         for start, end in pieces(block, len(ends)):
             rows = slice(start, end)
             index, present[rows] = _latest(block, start, end, ends, self.lookback_ms)
             if len(block.values):
-                values[rows], moments[rows] = block.values[index], moments_of(block)[index]
+                np.take(block.values, index, out=values[rows], mode="clip")
+            if moments_of and len(block.values):
+                moments[rows] = moments_of(block)[index]
             if histograms is not None and block.histograms is not None:
                 histograms[rows] = block.histograms[index]
         vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool), histograms)
@@ -242,7 +245,7 @@ class Evaluation:
         if block.start_times is None:
             return
         wrong = overlaps(block.timestamps, block.start_times)
-        within = windows(block, 0, len(block.labels), matrix.starts, matrix.ends)
+        within = windows(block, 0, len(block.labels), matrix.starts, matrix.ends).spread
         before = np.concatenate(([0, 0], np.cumsum(wrong)))
         # Whether one of the window's samples but the first is wrong: that one's neighbour is outside.
         shown = (within.counts > 1) & (before[within.last] > before[np.minimum(within.first + 1, within.last)])
@@ -274,7 +277,7 @@ class Evaluation:
 
         def reaching(piece: Windows) -> tuple[Floats, Bools]:
             assert matrix.reach is not None
-            return extended.EXTENDED[name](piece, matrix.starts, matrix.ends, matrix.reach)
+            return extended.EXTENDED[name](piece.spread, matrix.starts, matrix.ends, matrix.reach)
 
         vector = self.in_pieces(matrix, reaching if matrix.reach else plain)
         if name in KEEP_NAME:
@@ -314,7 +317,8 @@ class Evaluation:
         infos, moments = empty_vector(grid.steps), np.empty((0, grid.steps), dtype=np.int64)
         if matchers:
             at, offset = info.moment_of(node.args[0])
-            infos, moments = self.latest(Selector(node.start, node.end, "", matchers, offset, at), grid)
+            selector = Selector(node.start, node.end, "", matchers, offset, at)
+            infos, moments = self.latest(selector, grid, attrgetter("timestamps"))
         return info.enriched(asked, base, described, infos, moments)
 
     def check_quantiles(self, node: Node, quantiles: Floats, used: bool) -> None:
@@ -479,7 +483,7 @@ def _mixed_windows(matrix: Matrix) -> Iterator[tuple[int, int, mixed.Window]]:
     block = matrix.block
     assert block.histograms is not None
     starts, ends = _reached(matrix)
-    everything = windows(block, 0, len(block.labels), starts, ends)
+    everything = windows(block, 0, len(block.labels), starts, ends).spread
     before = np.append(0, np.cumsum(filled(block.histograms)))
     rows, steps = np.nonzero(before[everything.last] > before[everything.first])
     for row, step in zip(rows.tolist(), steps.tolist(), strict=True):
@@ -544,13 +548,18 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
     timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
-    last = upto(timestamps, offsets, Grid(ends)) - 1
-    found = last >= offsets[:-1, None]
-    last[~found] = 0
-    if len(values):
-        found &= timestamps[last] > ends - lookback_ms
-        found &= ~stale(values)[last]
-    return last + begin, found
+    if (common := common_times(timestamps, offsets)) is not None:
+        place = upto(common, offsets[:2], Grid(ends))[0] - 1
+        fresh = (place >= 0) & (np.take(common, place, mode="clip") > ends - lookback_ms)
+        last, found = offsets[:-1, None] + np.maximum(place, 0), np.broadcast_to(fresh, (end - start, len(ends)))
+    else:
+        last = upto(timestamps, offsets, Grid(ends)) - 1
+        found = last >= offsets[:-1, None]
+        last[~found] = 0
+        if len(values):
+            found &= timestamps[last] > ends - lookback_ms
+    marked = stale(values)
+    return last + begin, found & ~marked[last] if marked.any() else found
 
 
 def _moments(starts: Ints, ends: Ints, step: int) -> int:

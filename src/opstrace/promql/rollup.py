@@ -1,7 +1,7 @@
 """Range functions: a window of samples to one value, for series × steps at once.
 
-Each takes the windows and, for some, scalars (one a step), and returns values and where there are any. Signatures
-stand in the docstrings; the table is at the end.
+Each takes the windows and, for some, scalars (one a step), and returns values and where there are any: series ×
+steps, or one a step where all series have the same. Signatures stand in the docstrings; the table is at the end.
 """
 
 from collections.abc import Callable, Iterator
@@ -108,13 +108,16 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
 
 def lost_to_resets(windows: Windows) -> Floats:
     """Return the sum of the values a counter had just before each of its resets in the window."""
+    if windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any():
+        return np.zeros(len(windows.ends))
+    windows = windows.spread
     fell = _resets(windows)
     # From one series to the next is no fall.
     edges = windows.offsets[1:-1]
     fell[edges[(edges > 0) & (edges < len(windows.values))] - 1] = False
     drops = np.flatnonzero(fell) + 1
     if not len(drops):
-        return np.zeros(windows.first.shape)
+        return np.zeros(windows.shape)
     first, last, offsets = _among(drops, windows)
     before = windows.values[drops - 1]
     return window_sums(Windows(windows.timestamps[drops], before, offsets, first, last, windows.starts, windows.ends))
@@ -158,12 +161,14 @@ def idelta(windows: Windows) -> Rolled:
 
 def changes(windows: Windows) -> Rolled:
     """changes(v range-vector): how often the value became another one."""
+    windows = windows.spread
     before, after = windows.values[:-1], windows.values[1:]
     return _count_pairs((before != after) & ~(np.isnan(before) & np.isnan(after)), windows)
 
 
 def resets(windows: Windows) -> Rolled:
     """resets(v range-vector): how often the value fell, or was said to count anew."""
+    windows = windows.spread
     return _count_pairs(_resets(windows), windows)
 
 
@@ -177,18 +182,20 @@ def _count_pairs(flagged: Bools, windows: Windows) -> Rolled:
 
 def sum_over_time(windows: Windows) -> Rolled:
     """sum_over_time(v range-vector)."""
-    return window_sums(windows), windows.counts >= 1
+    return window_sums(windows.spread), windows.counts >= 1
 
 
 def avg_over_time(windows: Windows) -> Rolled:
     """avg_over_time(v range-vector)."""
-    return _means(windows), windows.counts >= 1
+    return _means(windows.spread), windows.counts >= 1
 
 
 def _means(windows: Windows) -> Floats:
     with np.errstate(all="ignore"):
         means = window_sums(windows) / windows.counts
-        overflown = np.isinf(means) & np.isfinite(max_over_time(windows)[0]) & np.isfinite(min_over_time(windows)[0])
+        overflown = np.isinf(means)
+        if overflown.any():
+            overflown &= np.isfinite(max_over_time(windows)[0]) & np.isfinite(min_over_time(windows)[0])
         if overflown.any():
             first, last = windows.first[overflown], windows.last[overflown]
             walk = Walk(first, last)
@@ -207,7 +214,7 @@ def count_over_time(windows: Windows) -> Rolled:
 
 def present_over_time(windows: Windows) -> Rolled:
     """present_over_time(v range-vector): 1 where there are samples."""
-    return np.ones(windows.first.shape), windows.counts >= 1
+    return np.ones(windows.counts.shape), windows.counts >= 1
 
 
 def last_over_time(windows: Windows) -> Rolled:
@@ -238,8 +245,9 @@ def _extremes(windows: Windows, fold: Callable[[Floats, Floats], Floats]) -> Flo
     while length < int(counts.max(initial=0)):
         chosen = (counts > length) & (counts <= 2 * length)
         if chosen.any():
-            result[chosen] = fold(runs[windows.first[chosen]], runs[windows.last[chosen] - length])
-        runs = fold(runs[: max(len(runs) - length, 0)], runs[length:])
+            first, last = windows.first[chosen], windows.last[chosen] - length
+            result[..., chosen] = fold(np.take(runs, first, axis=-1), np.take(runs, last, axis=-1))
+        runs = fold(runs[..., : max(runs.shape[-1] - length, 0)], runs[..., length:])
         length *= 2
     return result
 
@@ -265,6 +273,7 @@ def ts_of_min_over_time(windows: Windows) -> Rolled:
 
 
 def _moment_of(windows: Windows, wanted: Floats) -> Rolled:
+    windows = windows.spread
     walk = Walk(windows.first.ravel(), windows.last.ravel())
     value, moment = walk.ordered(wanted.ravel()), np.zeros(walk.ranges)
     for count, index in walk:
@@ -282,6 +291,7 @@ def stddev_over_time(windows: Windows) -> Rolled:
 
 def stdvar_over_time(windows: Windows) -> Rolled:
     """stdvar_over_time(v range-vector): population variance."""
+    windows = windows.spread
     means = _means(windows)
     walk = Walk(windows.first.ravel(), windows.last.ravel())
     mean, squares = walk.ordered(means.ravel()), np.zeros(walk.ranges)
@@ -298,12 +308,12 @@ def stdvar_over_time(windows: Windows) -> Rolled:
 
 def quantile_over_time(windows: Windows, quantile: Floats) -> Rolled:
     """quantile_over_time(q scalar, v range-vector)."""
-    return _by_rectangle(windows, np.broadcast_to(quantile, windows.first.shape), sorted_quantiles)
+    return _by_rectangle(windows, np.broadcast_to(quantile, windows.shape), sorted_quantiles)
 
 
 def mad_over_time(windows: Windows) -> Rolled:
     """mad_over_time(v range-vector): median distance from the median."""
-    return _by_rectangle(windows, np.full(windows.first.shape, 0.5), _median_distance)
+    return _by_rectangle(windows, np.full(windows.shape, 0.5), _median_distance)
 
 
 def _median_distance(values: Floats, counts: Ints, half: Floats) -> Floats:
@@ -316,6 +326,7 @@ def _median_distance(values: Floats, counts: Ints, half: Floats) -> Floats:
 
 def _by_rectangle(windows: Windows, quantile: Floats, compute: Callable[[Floats, Ints, Floats], Floats]) -> Rolled:
     """Apply a function of (windows × samples padded with NaN, counts, quantiles) to all windows, in pieces."""
+    windows = windows.spread
     counts, first = windows.counts.ravel(), windows.first.ravel()
     result, wanted = np.zeros(len(counts)), quantile.ravel()
     for chosen in _similar(counts):
@@ -324,7 +335,7 @@ def _by_rectangle(windows: Windows, quantile: Floats, compute: Callable[[Floats,
         values = windows.at(index)
         values[index >= (first[chosen] + lengths)[:, None]] = np.nan
         result[chosen] = compute(values, lengths, wanted[chosen])
-    return result.reshape(windows.first.shape), windows.counts >= 1
+    return result.reshape(windows.shape), windows.counts >= 1
 
 
 def _similar(counts: Ints) -> Iterator[Ints]:
@@ -342,12 +353,12 @@ def _similar(counts: Ints) -> Iterator[Ints]:
 
 def deriv(windows: Windows) -> Rolled:
     """deriv(v range-vector): slope per second by least squares."""
-    return _line(windows)[0], windows.counts >= 2
+    return _line(windows.spread)[0], windows.counts >= 2
 
 
 def predict_linear(windows: Windows, seconds: Floats, now_ms: Ints) -> Rolled:
     """predict_linear(v range-vector, t scalar): the value in t seconds from now, by least squares."""
-    slope, middle_s, middle = _line(windows)
+    slope, middle_s, middle = _line(windows.spread)
     with np.errstate(all="ignore"):
         return middle + slope * (seconds - (middle_s - (now_ms - windows.starts[0]) / 1000.0)), windows.counts >= 2
 
@@ -370,7 +381,7 @@ def _line(windows: Windows) -> tuple[Floats, Floats, Floats]:
             squares[:count] += distance_s * distance_s
         # A level line is exactly that, unless it lies at infinity.
         slope = np.where(level, np.where(np.isinf(start), np.nan, 0.0), products / squares)
-    shape = windows.first.shape
+    shape = windows.shape
     return walk.restored(slope).reshape(shape), middle_s, middle
 
 
@@ -380,8 +391,9 @@ def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Flo
         wrong = factor[~((factor > 0) & (factor < 1))]
         if len(wrong) and len(windows.values):
             raise ExecutionError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {wrong[0]:f}")
+    windows = windows.spread
     walk = Walk(windows.first.ravel(), windows.last.ravel())
-    shape = windows.first.shape
+    shape = windows.shape
     sf, tf = (walk.ordered(np.broadcast_to(factor, shape).ravel()) for factor in (smoothing, trend))
     level = walk.ordered(windows.at(windows.first).ravel())
     slope = walk.ordered((windows.at(windows.first + 1) - windows.at(windows.first)).ravel())

@@ -42,7 +42,7 @@ def _prefix_differences(values: Floats, windows: Windows) -> tuple[Floats, Bools
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         exponent = np.frexp(largest)[1] + np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) + 1
         fits = exponent < 1020
-        total = np.zeros(windows.first.shape)
+        total = np.zeros(windows.shape)
         rest, slices = values, []
         for _ in range(3):
             # Adding and taking away this constant rounds to multiples of the quantum, 2**(exponent - 52).
@@ -124,9 +124,27 @@ class Walk:
 
 def group_sums(rows: Floats, starts: Ints) -> Floats:
     """Return the sum down each run of rows that begins at `starts`; groups × steps. Absent cells must be 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total, lost = _pair_up(rows, starts)
-        return np.where(np.isfinite(lost), total + lost, total)
+    result = np.empty((len(starts), rows.shape[1]))
+    for groups, own in _parts(rows, starts):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total, lost = _pair_up(rows[own], starts[groups] - own.start)
+            result[groups] = np.where(np.isfinite(lost), total + lost, total)
+    return result
+
+
+# Groups are worked through in parts of about this many cells, which stay in the processor's cache.
+_PART = 1 << 16
+
+
+def _parts(rows: Floats, starts: Ints) -> Iterator[tuple[slice, slice]]:
+    """Return some of the groups at a time, and their rows."""
+    ends = np.append(starts[1:], len(rows))[: len(starts)]
+    first = 0
+    while first < len(starts):
+        reach = starts[first] + _PART // max(rows.shape[1], 1)
+        last = max(int(np.searchsorted(ends, reach, side="right")), first + 1)
+        yield slice(first, last), slice(int(starts[first]), int(ends[last - 1]))
+        first = last
 
 
 def _pair_up(rows: Floats, starts: Ints) -> tuple[Floats, Floats]:
@@ -162,6 +180,13 @@ def _pairs(count: int, starts: Ints) -> tuple[Ints, Ints, Ints]:
 
 def group_fold(rows: Floats, starts: Ints, operation: Callable[[Floats, Floats], Floats]) -> Floats:
     """Return an associative operation's result down each run of rows, pair by pair; groups × steps."""
+    result = np.empty((len(starts), rows.shape[1]))
+    for groups, own in _parts(rows, starts):
+        result[groups] = _folded(rows[own], starts[groups] - own.start, operation)
+    return result
+
+
+def _folded(rows: Floats, starts: Ints, operation: Callable[[Floats, Floats], Floats]) -> Floats:
     while len(rows) > len(starts):
         left, right, starts = _pairs(len(rows), starts)
         rows = operation(rows[left], rows[np.where(right < 0, left, right)])

@@ -1,7 +1,8 @@
 """Which samples of a ragged block each step's window holds, as index arrays; made once, used by every rollup.
 
 Windows are open to the left and closed to the right, `(start, end]`, as are lookbacks. Counting samples per step
-and summing along the steps costs one pass over the samples; searching for each bound costs ten times as much.
+and summing along the steps costs one pass over the samples; searching for each bound costs ten times as much. Series
+that were sampled at the same moments, as all that come by DogStatsD are, have the same bounds: found once for all.
 """
 
 from collections.abc import Iterator
@@ -18,20 +19,43 @@ _PIECE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Some series' samples and, for series × steps, the half-open index range of the samples in each window."""
+    """Some series' samples and, for series × steps, the half-open index range of the samples in each window.
 
-    timestamps: Ints  # ms, one a sample
-    values: Floats  # one a sample
+    Where all were sampled at the same moments they are `aligned`: one set of timestamps and bounds holds for each.
+    """
+
+    timestamps: Ints  # ms, one a sample; aligned: of one series
+    values: Floats  # one a sample; aligned: series × samples
     offsets: Ints  # series + 1
-    first: Ints  # series × steps
-    last: Ints  # series × steps; one past the end
+    first: Ints  # series × steps; aligned: steps
+    last: Ints  # as first; one past the end
     starts: Ints  # ms, one a step
     ends: Ints  # ms, one a step
     start_times: Ints | None = None  # ms, one a sample: when its counting began; 0 where nobody said
 
     @property
+    def aligned(self) -> bool:
+        """Whether one set of bounds holds for all series."""
+        return self.values.ndim > 1
+
+    @property
+    def spread(self) -> "Windows":
+        """The same with bounds for each series."""
+        if not self.aligned:
+            return self
+        begins = self.offsets[:-1, None]
+        timestamps = np.broadcast_to(self.timestamps, self.values.shape).ravel()
+        values, first, last = self.values.ravel(), self.first + begins, self.last + begins
+        return Windows(timestamps, values, self.offsets, first, last, self.starts, self.ends)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Series and steps."""
+        return len(self.offsets) - 1, len(self.ends)
+
+    @property
     def counts(self) -> Ints:
-        """How many samples each window holds."""
+        """How many samples each window holds; as `first`."""
         return self.last - self.first
 
     @property
@@ -40,12 +64,11 @@ class Windows:
         return float(self.ends[0] - self.starts[0]) / 1000
 
     def at(self, index: Ints) -> Floats:
-        """Return the samples' values at these places; a place outside the samples yields some sample."""
-        return (
-            self.values[np.clip(index, 0, max(len(self.values) - 1, 0))]
-            if len(self.values)
-            else np.zeros(index.shape)
-        )
+        """Return the samples' values at these places, series × steps; a place outside yields some sample."""
+        if not self.values.size:
+            return np.zeros(self.shape)
+        found: Floats = np.take(self.values, index, axis=-1, mode="clip")
+        return found
 
     def seconds_at(self, index: Ints, origin_ms: Ints | int = 0) -> Floats:
         """Return the samples' seconds after an origin at these places."""
@@ -53,14 +76,16 @@ class Windows:
 
     def moments_at(self, index: Ints) -> Ints:
         """Return the samples' timestamps at these places."""
-        return self._times_at(self.timestamps, index)
+        return _times_at(self.timestamps, index)
 
     def start_times_at(self, index: Ints) -> Ints:
         """Return when the counting of the samples at these places began; 0 where nobody said."""
-        return self._times_at(np.zeros(0, dtype=np.int64) if self.start_times is None else self.start_times, index)
+        return _times_at(np.zeros(0, dtype=np.int64) if self.start_times is None else self.start_times, index)
 
-    def _times_at(self, times: Ints, index: Ints) -> Ints:
-        return times[np.clip(index, 0, len(times) - 1)] if len(times) else np.zeros(index.shape, dtype=np.int64)
+
+def _times_at(times: Ints, index: Ints) -> Ints:
+    found: Ints = np.take(times, index, mode="clip") if len(times) else np.zeros(index.shape, dtype=np.int64)
+    return found
 
 
 def stale(values: Floats) -> Bools:
@@ -125,11 +150,25 @@ def window_bounds(timestamps: Ints, offsets: Ints, starts: Ints, ends: Ints) -> 
     return upto(timestamps, offsets, Grid(starts)), upto(timestamps, offsets, grid)
 
 
+def common_times(timestamps: Ints, offsets: Ints) -> Ints | None:
+    """Return the moments at which each series was sampled, if they are the same for all."""
+    series, samples = len(offsets) - 1, int(offsets[1] - offsets[0]) if len(offsets) > 1 else 0
+    if not samples or len(timestamps) != series * samples or (np.diff(offsets) != samples).any():
+        return None
+    rows = timestamps.reshape(series, samples)
+    # Most that are not the same differ in their first samples.
+    same = (rows[:, 0] == rows[0, 0]).all() and (rows == rows[0]).all()
+    return rows[0] if same else None
+
+
 def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Windows:
     """Return the windows of the series `start` to `end` of a block."""
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
-    timestamps = block.timestamps[begin:stop]
+    timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
+    if block.start_times is None and (common := common_times(timestamps, offsets)) is not None:
+        first, last = window_bounds(common, offsets[:2], starts, ends)
+        return Windows(common, values.reshape(end - start, -1), offsets, first[0], last[0], starts, ends)
     first, last = window_bounds(timestamps, offsets, starts, ends)
     start_times = None if block.start_times is None else block.start_times[begin:stop]
-    return Windows(timestamps, block.values[begin:stop], offsets, first, last, starts, ends, start_times)
+    return Windows(timestamps, values, offsets, first, last, starts, ends, start_times)

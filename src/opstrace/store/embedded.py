@@ -9,6 +9,7 @@ from pathlib import Path
 from opstrace.store.backend import Block, Budget
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.recent import RecentReads
 from opstrace.store.select import StoreQuerier
 from opstrace.store.writer import Writer
 
@@ -28,14 +29,22 @@ class StoreAppender:
 class Store:
     """The backend that is the embedded engine."""
 
-    def __init__(self, engine: Engine, writer: Writer, host_tags: HostTagTable | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        writer: Writer,
+        host_tags: HostTagTable | None = None,
+        *,
+        max_remembered_bytes: int = 256 << 20,
+    ) -> None:
         self._engine = engine
         self._writer = writer
         self._host_tags = host_tags
+        self.recent = RecentReads(writer.changes, max_remembered_bytes)
 
     def querier(self, tenant: str, budget: Budget) -> StoreQuerier:
         """Return a reader of this tenant's series."""
-        return StoreQuerier(self._engine, tenant, budget, self._host_tags)
+        return StoreQuerier(self._engine, self.recent, tenant, budget, self._host_tags)
 
     def appender(self, tenant: str) -> StoreAppender:
         """Return a writer of this tenant's series."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,8 @@ from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_tags import HostView, Room, Spell
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
+from opstrace.store.recent import RecentReads
+from opstrace.store.samples import Rows, Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +34,8 @@ _LEGAL_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _MS_PER_DAY = 86_400_000
 # A statement may be 256 KiB long; a longer list of series goes in as a table, which costs some 8 ms.
 _MAX_LISTED_SERIES = 2_000
+# A dictionary of some eight labels, whose texts no other shares, and its row.
+_BYTES_A_SERIES = 1_000
 _LAST_DAY = 120_529  # 2299-12-31, the last Date32
 _TEMPLATES: dict[MatchOp, str] = {
     MatchOp.EQUAL: "{label} = {{{value}:String}}",
@@ -116,6 +121,11 @@ class Resolved:
     aspects: "NDArray[np.int8]"  # one a stored series, of Aspect
     labels: list[Labels]
 
+    @property
+    def nbytes(self) -> int:
+        """About what this takes in memory."""
+        return _BYTES_A_SERIES * len(self.series)
+
     def of(self, aspects: Collection[Aspect]) -> "Resolved":
         """Return those of some aspects, with the same labels."""
         wanted = np.isin(self.aspects, list(aspects))
@@ -143,68 +153,19 @@ class Resolved:
         return self.rows[np.searchsorted(self.series, series)]
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of `samples`, as they came or, once `ordered`, those of a series together and in the order of time."""
-
-    series: "NDArray[np.uint64]"
-    times_ms: "NDArray[np.int64]"
-    values: "NDArray[np.float64]"
-    commits: "NDArray[np.uint64]"  # empty unless each row is there once
-
-    @classmethod
-    def of(cls, table: pa.Table) -> "Rows":
-        """Take the columns of a query's result; several chunks become one array here, once."""
-        commits = table["commit"].to_numpy() if "commit" in table.column_names else np.zeros(0, dtype=np.uint64)
-        return cls(table["series"].to_numpy(), table["time_ms"].to_numpy(), table["value"].to_numpy(), commits)
-
-    def ordered(self) -> "Rows":
-        """Put the rows in order, a run at a time: what one part has of a series is in order already."""
-        if not len(self.series):
-            return self
-        starts = np.append(0, np.flatnonzero(self._breaks()) + 1)
-        heads = self.series[starts]
-        order = np.lexsort((self.times_ms[starts], heads))
-        if not np.any(heads[order][1:] == heads[order][:-1]):
-            return self
-        lengths = np.diff(np.append(starts, len(self.series)))[order]
-        ends = np.cumsum(lengths)
-        places = np.arange(ends[-1]) + np.repeat(starts[order] - ends + lengths, lengths)
-        return self._taken(places)._without_overlaps()
-
-    def _breaks(self) -> "NDArray[np.bool_]":
-        """Say for each row but the first whether it does not follow on the one before."""
-        broken: NDArray[np.bool_] = (self.series[1:] != self.series[:-1]) | (self.times_ms[1:] <= self.times_ms[:-1])
-        return broken
-
-    def _without_overlaps(self) -> "Rows":
-        """Sort the series whose runs lie over each other: parts hold what came late."""
-        changes = self.series[1:] != self.series[:-1]
-        owners = np.append(0, np.cumsum(changes))
-        late = ~changes & (self.times_ms[1:] < self.times_ms[:-1])
-        if not late.any():
-            return self
-        mixed = np.zeros(owners[-1] + 1, dtype=bool)
-        mixed[owners[1:][late]] = True
-        places = np.flatnonzero(mixed[owners])
-        index = np.arange(len(owners))
-        index[places] = places[np.lexsort((self.times_ms[places], owners[places]))]
-        return self._taken(index)
-
-    def _taken(self, places: "NDArray[np.int64]") -> "Rows":
-        return Rows(self.series[places], self.times_ms[places], self.values[places], self.commits)
-
-    def repeat(self) -> bool:
-        """Say whether a series has two samples of one time, as after a payload that was sent twice."""
-        same_time = self.times_ms[1:] == self.times_ms[:-1]
-        return bool(same_time.any()) and bool(np.any(same_time & (self.series[1:] == self.series[:-1])))
-
-
 class StoreQuerier:
     """Reads one tenant's series within one query's budget."""
 
-    def __init__(self, engine: Engine, tenant: str, budget: Budget, host_tags: HostTagTable | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        recent: RecentReads,
+        tenant: str,
+        budget: Budget,
+        host_tags: HostTagTable | None = None,
+    ) -> None:
         self._engine = engine
+        self._recent = recent
         self._tenant = tenant
         self._budget = budget
         self._host_tags = host_tags
@@ -226,14 +187,30 @@ class StoreQuerier:
             return EMPTY
         if (resolved.aspects != Aspect.SAMPLES).any():
             return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
-        final = len(resolved.labels) < len(resolved.series)
-        rows = self._samples(resolved, listed, start_ms, end_ms, final=final)
-        rows = rows if final else rows.ordered()
-        if not final and rows.repeat():
-            final = True
+        if len(resolved.labels) < len(resolved.series):
+            # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
             rows = self._samples(resolved, listed, start_ms, end_ms, final=True)
-        self._budget.spend(len(rows.values))
-        return joined([_piece(rows, resolved)], resolved.labels) if final else _block(rows, resolved)
+            return joined([_piece(rows, resolved)], resolved.labels)
+        return _block(self._ordered_samples(resolved, listed, start_ms, end_ms), resolved)
+
+    def _ordered_samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Samples:
+        """Return the samples of these series, each once."""
+        spent = 0
+
+        def read(start_ms: int, end_ms: int) -> Samples:
+            nonlocal spent
+            samples = Samples.of(self._samples(resolved, listed, start_ms, end_ms, final=False))
+            if samples is None:
+                samples = Samples.of(self._samples(resolved, listed, start_ms, end_ms, final=True))
+                assert samples is not None  # the engine leaves none twice
+            spent = len(samples.values)
+            return samples
+
+        series = blake2b(resolved.series.tobytes()).digest() if listed else b""
+        key = (self._tenant, np.unique(resolved.metrics).tobytes(), series)
+        samples = self._recent.samples(self._tenant, key, start_ms, end_ms, read)
+        self._budget.spend(max(len(samples.values) - spent, 0))
+        return samples
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -347,12 +324,19 @@ class StoreQuerier:
     def _resolve(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, view: HostView | None = None
     ) -> Resolved:
-        table = self._read("select_series", condition(self._tenant, [matchers], start_ms, end_ms, view))
+        where = condition(self._tenant, [matchers], start_ms, end_ms, view)
+        found = self._recent.series(
+            self._tenant, repr(where), _metric_of(matchers), lambda: self._resolve_anew(where)
+        )
+        if len(found.labels) > self._budget.max_series:
+            raise BudgetExceeded(f"the selector matches more than {self._budget.max_series} series", "series")
+        return found
+
+    def _resolve_anew(self, where: Condition) -> Resolved:
+        table = self._read("select_series", where)
         label_sets = table["label_set"].to_numpy()
         _, firsts, rows = np.unique(label_sets, return_index=True, return_inverse=True)
         labels = _labels(table)
-        if len(firsts) > self._budget.max_series:
-            raise BudgetExceeded(f"the selector matches more than {self._budget.max_series} series", "series")
         return Resolved(
             series=table["series"].to_numpy(),
             rows=rows.astype(np.int64),
@@ -365,7 +349,6 @@ class StoreQuerier:
         """Yield what the tables hold of these series, where not all of it are rows of `samples`."""
         if len((floats := resolved.of([Aspect.SAMPLES])).series):
             rows = self._samples(floats, listed, start_ms, end_ms, final=True)
-            self._budget.spend(len(rows.values))
             yield _piece(rows, floats)
         if len((started := resolved.of([Aspect.STARTED])).series):
             table = self._stored("select_started_samples", started, listed, start_ms, end_ms)
@@ -401,7 +384,9 @@ class StoreQuerier:
 
     def _samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, final: bool) -> Rows:
         name = "select_samples_final" if final else "select_samples"
-        return Rows.of(self._stored(name, resolved, listed, start_ms, end_ms))
+        rows = Rows.of(self._stored(name, resolved, listed, start_ms, end_ms))
+        self._budget.spend(len(rows.values))
+        return rows
 
     def _stored(
         self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, **clauses: str
@@ -450,6 +435,12 @@ class StoreQuerier:
         return table
 
 
+def _metric_of(matchers: Sequence[Matcher]) -> str | None:
+    """Return the name that all series have which match, if the matchers tell it."""
+    names = [matcher.value for matcher in matchers if matcher.name == "__name__" and matcher.op is MatchOp.EQUAL]
+    return names[0] if names and _LEGAL_NAME.fullmatch(names[0]) else None
+
+
 def _seen_metadata(*, name: str, last_type: str, last_name: str, last_unit: str) -> MetricMetadata:
     """Return what a metric's series tell; one that came by Datadog's API tells its name there."""
     return MetricMetadata(name, _METADATA_TYPES.get(last_type, "unknown"), last_name if last_type else "", last_unit)
@@ -471,21 +462,14 @@ def _labels(table: pa.Table) -> list[Labels]:
     return list(_labels_decoder.decode("[" + ",".join(table["label_json"].to_pylist()) + "]"))
 
 
-def _starts(keys: "NDArray[np.uint64] | NDArray[np.int64]") -> "NDArray[np.int64]":
-    """Return where runs of equal keys begin."""
-    changes = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    return np.concatenate([np.zeros(min(len(keys), 1), dtype=np.int64), changes])
-
-
-def _block(rows: Rows, resolved: Resolved) -> Block:
-    """Make the block of samples that lie in key order, without repeats."""
-    starts = _starts(rows.series)
-    owners = resolved.rows_of(rows.series[starts])
+def _block(samples: Samples, resolved: Resolved) -> Block:
+    """Make the block of samples, each series under its labels."""
+    owners = resolved.rows_of(samples.series)
     return Block(
         labels=[resolved.labels[owner] for owner in owners.tolist()],
-        offsets=np.append(starts, len(rows.series)),
-        timestamps=rows.times_ms,
-        values=rows.values,
+        offsets=samples.offsets,
+        timestamps=samples.times_ms,
+        values=samples.values,
     )
 
 

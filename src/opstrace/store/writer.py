@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from opstrace.store.backend import Block
+from opstrace.store.changes import Changes
 from opstrace.store.engine import Engine, script, statement
 from opstrace.store.rows import rows_of_blocks
 
@@ -24,8 +25,10 @@ class Writer:
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.writer
         self._last_commit = 0
+        self.changes = Changes()
         self._register_series = statement("opstrace.store", "register_series")
         self._register_seen = statement("opstrace.store", "register_seen")
+        self._registered = statement("opstrace.store", "registered_names")
         self._append_series = statement("opstrace.store", "append_series")
         self._append_rows = {
             name: statement("opstrace.store", f"append_{name}")
@@ -42,21 +45,34 @@ class Writer:
         return self._last_commit
 
     def reload_seen(self) -> None:
-        """Forget which series rows exist, then read it from the store again: bounds the memory this takes."""
+        """Forget which series rows exist, then read it from the store again: after some were removed.
+
+        It also bounds the memory that this takes.
+        """
         self._connection.execute("TRUNCATE TABLE seen")
         self._connection.execute(self._seen_load, days=_GROWING_DAYS)
+        self.changes.removed()
 
     def register_unseen(self) -> int:
         """Make the rows of `unseen` durable, remember them, and return how many there were."""
         count = self._connection.execute(self._register_series)
         if count:
             self._connection.execute(self._register_seen)
+            for row in self._connection.read(self._registered).to_pylist():
+                self.changes.registered(row["tenant"], row["names"])
             self._connection.execute("TRUNCATE TABLE unseen")
         return count
 
     def append_samples(self, rows: pa.Table, commit: int) -> None:
         """Make samples durable: tenant, metric, series, timestamp (ms), value. Their series are registered before."""
-        self._append("samples", rows, commit)
+        if not rows.num_rows:
+            return
+        try:
+            self._append("samples", rows, commit)
+        finally:
+            oldest = rows.group_by("tenant").aggregate([("timestamp", "min")])
+            for row in oldest.to_pylist():
+                self.changes.wrote(row["tenant"], row["timestamp_min"])
 
     def append(self, blocks: Sequence[tuple[str, Block]], commit: int) -> int:
         """Make blocks of tenants durable; returns the number of series that were new on a day.
@@ -68,7 +84,8 @@ class Writer:
             return 0
         self._connection.execute(self._append_series, rows=rows.series)
         count = self.register_unseen()
-        for name in self._append_rows:
+        self.append_samples(rows.samples, commit)
+        for name in ("started_samples", "histograms"):
             self._append(name, getattr(rows, name), commit)
         return count
 

@@ -1,14 +1,13 @@
 """Query results as the JSON bytes of Prometheus's HTTP API.
 
-Samples are turned to text and joined by Arrow, a slice of series at a time: Python touches series, never samples. Of
-10,000 series × 240 steps (2.4 million different values) that takes about a second.
+Samples are turned to text and joined a slice of series at a time: Python touches series, never samples.
 """
 
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from operator import itemgetter
 
 import msgspec
@@ -162,7 +161,7 @@ def _matrix(result: Result) -> Iterator[bytes]:
 def _grid_matrix(result: Result) -> Iterator[bytes]:
     counts = np.count_nonzero(result.present, axis=1)
     there = np.flatnonzero(counts)
-    steps = format_times(result.timestamps)
+    openings = _openings(result.timestamps)
     offsets = np.concatenate(([0], np.cumsum(counts[there])))
     for part in _slices(offsets):
         rows = there[part]
@@ -170,7 +169,7 @@ def _grid_matrix(result: Result) -> Iterator[bytes]:
         yield _separator(part.start) + _series_json(
             [result.labels[row] for row in rows.tolist()],
             offsets[part.start : part.stop + 1] - offsets[part.start],
-            steps.take(pa.array(np.nonzero(present)[1])),
+            openings.take(pa.array(np.nonzero(present)[1])),
             result.values[rows][present],
             None if result.histograms is None else result.histograms[rows][present],
         )
@@ -183,7 +182,7 @@ def _raw_matrix(block: Block) -> Iterator[bytes]:
         yield _separator(part.start) + _series_json(
             block.labels[part.start : part.stop],
             block.offsets[part.start : part.stop + 1] - block.offsets[part.start],
-            format_times(block.timestamps[span]),
+            _openings(block.timestamps[span]),
             block.values[span],
             None if block.histograms is None else block.histograms[span],
         )
@@ -215,21 +214,21 @@ def _separator(start: int) -> bytes:
 def _series_json(
     labels: Sequence[Labels],
     offsets: NDArray[np.int64],
-    times: pa.StringArray,
+    openings: pa.StringArray,
     values: NDArray[np.float64],
     histograms: NDArray[np.object_] | None,
 ) -> bytes:
-    """Return some series of a matrix; times and samples are theirs one after the other, offset by offset."""
-    parts = [[b'{"metric":' + _metric(one)] for one in labels]
+    """Return some series of a matrix; openings and samples are theirs one after the other, offset by offset."""
+    parts: list[list[bytes | memoryview]] = [[b'{"metric":' + _metric(one)] for one in labels]
     is_float = np.ones(len(values), dtype=bool) if histograms is None else ~filled(histograms)
-    points = _points_json(times.filter(pa.array(is_float)), values[is_float], _kept(offsets, is_float))
-    for part, joined in zip(parts, points, strict=True):
-        if joined:
-            part.append(b'"values":[' + joined + b"]")
+    floats = openings if histograms is None else openings.filter(pa.array(is_float))
+    for part, points in zip(parts, _points_json(floats, values[is_float], _kept(offsets, is_float)), strict=True):
+        if points:
+            part += (b',"values":[', points, b"]]")
     if histograms is not None:
-        for row, joined in _histogram_points(times, histograms, offsets):
-            parts[row].append(b'"histograms":[' + joined + b"]")
-    return b",".join(b",".join(part) + b"}" for part in parts)
+        for row, joined in _histogram_points(openings, histograms, offsets):
+            parts[row] += (b',"histograms":[', joined, b"]")
+    return b"},".join(b"".join(part) for part in parts) + b"}"
 
 
 def _kept(offsets: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -238,22 +237,36 @@ def _kept(offsets: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int
     return before[offsets]
 
 
-def _points_json(times: pa.StringArray, values: NDArray[np.float64], offsets: NDArray[np.int64]) -> list[bytes]:
-    """Return each series' points, `[1.5,"2"],[3,"4"]`."""
-    points = pc.binary_join_element_wise("[", times, ',"', format_floats(values), '"]', "")
-    ragged = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), points)
-    joined: list[bytes] = pc.binary_join(ragged, ",").cast(pa.binary()).to_pylist()
-    return joined
+def _openings(times_ms: NDArray[np.int64]) -> pa.StringArray:
+    """Return what stands between the value of one sample and that of the next: `],[1.5,"`."""
+    return pc.binary_join_element_wise("],[", format_times(times_ms), ',"', "")
+
+
+def _points_json(
+    openings: pa.StringArray, values: NDArray[np.float64], offsets: NDArray[np.int64]
+) -> list[memoryview]:
+    """Return each series' points, `[1.5,"2"],[3,"4"]`, without the last bracket."""
+    if not len(values):
+        return [memoryview(b"")] * (len(offsets) - 1)
+    # `],[1.5,"` and `2"`: Arrow keeps the texts of an array one behind the other.
+    points = pc.binary_join_element_wise(openings, _closed_floats(values), "")
+    _, ends, text = points.buffers()
+    cuts = np.frombuffer(ends, np.int32)[offsets].tolist()
+    view = memoryview(text)
+    return [view[start + 2 : end] for start, end in pairwise(cuts)]
 
 
 def _histogram_points(
-    times: pa.StringArray, histograms: NDArray[np.object_], offsets: NDArray[np.int64]
+    openings: pa.StringArray, histograms: NDArray[np.object_], offsets: NDArray[np.int64]
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the series that have histograms, with their points; these are few enough to look at one by one."""
     places = np.flatnonzero(filled(histograms))
     rows = np.searchsorted(offsets, places, side="right") - 1
     for row, group in groupby(zip(rows.tolist(), places.tolist(), strict=True), key=itemgetter(0)):
-        points = (b"[" + times[at].as_py().encode() + b"," + histogram_json(histograms[at]) + b"]" for _, at in group)
+        points = (
+            openings[at].as_py().strip('],"').encode() + b"," + histogram_json(histograms[at]) + b"]"
+            for _, at in group
+        )
         yield row, b",".join(points)
 
 
@@ -308,30 +321,46 @@ def format_times(times_ms: NDArray[np.int64]) -> pa.StringArray:
     return pc.binary_join_element_wise(signs, whole, _FRACTIONS.take(pa.array(rest)), "")
 
 
-# Arrow writes exponents from here on, and with one digit.
-_ARROW_EXPONENTS = 1e10
-# From here on an integer's shortest decimal is no longer its own digits.
-_EXACT_INTEGERS = 2.0**53
-
-
 def format_floats(values: NDArray[np.float64]) -> pa.StringArray:
     """Return the shortest decimal text that reads back as each value; `NaN`, `+Inf`, `-Inf` for the others.
 
     Exponents stand only below 1e-6 and from 1e21 on, and have at least two digits.
     """
-    texts = pc.cast(pa.array(values), pa.string())
+    return pc.utf8_rtrim(_closed_floats(values), '"')
+
+
+# JSON has exponents from here on, and below 1e-5.
+_FIRST_EXPONENT = 1e16
+_COMMA, _QUOTE = b',"'
+
+
+def _closed_floats(values: NDArray[np.float64]) -> pa.StringArray:
+    """Return `format_floats` of each, and the quote that closes it.
+
+    The texts are those of a list in JSON, which takes half the time of Arrow's conversion; the quotes were commas.
+    """
     magnitudes = np.abs(values)
-    odd = ~(magnitudes < _ARROW_EXPONENTS) | ((magnitudes < 1e-6) & (magnitudes > 0))
+    numbers = values.astype(object)
+    # Integers have no fraction in JSON; minus zero is none.
+    whole = (magnitudes < _FIRST_EXPONENT) & (values == np.rint(values)) & ((values != 0) | ~np.signbit(values))
+    numbers[whole] = values[whole].astype(np.int64)
+    texts = _closed(numbers.tolist())
+    odd = ~whole & ~((magnitudes < _FIRST_EXPONENT) & (magnitudes >= 1e-5))
     if not odd.any():
         return texts
-    whole = odd & (magnitudes < _EXACT_INTEGERS) & (values == np.trunc(values))
-    texts = pc.replace_with_mask(
-        texts, pa.array(whole), pc.cast(pa.array(values[whole].astype(np.int64)), pa.string())
-    )
-    odd &= ~whole
     distinct, which = np.unique(values[odd], return_inverse=True)
-    spelled = pa.array([_odd_float(value) for value in distinct.tolist()], pa.string())
+    spelled = pa.array([f'{_odd_float(value)}"' for value in distinct.tolist()], pa.string())
     return pc.replace_with_mask(texts, pa.array(odd), spelled.take(pa.array(which)))
+
+
+def _closed(values: Sequence[float]) -> pa.StringArray:
+    """Return the text of each number in JSON and a quote."""
+    text = np.frombuffer(bytearray(_to_json(values)), dtype=np.uint8)[1:]
+    text[-1] = _COMMA
+    ends = np.flatnonzero(text == _COMMA)
+    text[ends] = _QUOTE
+    offsets = np.append(0, ends + 1).astype(np.int32)
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
 _UNSAYABLE: dict[str, str] = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}

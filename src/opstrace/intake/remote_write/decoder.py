@@ -49,8 +49,8 @@ class RemoteWriteDecoder:
             ]
             for family, names in _STATEMENTS.items()
         }
-        self._unseen, self._verdicts, self._metadata = (
-            statement(_PACKAGE, name) for name in ("unseen", "verdicts", "metadata")
+        self._unseen, self._verdicts, self._metadata, self._written = (
+            statement(_PACKAGE, name) for name in ("unseen", "verdicts", "metadata", "written")
         )
         self._rows = {name: statement(_PACKAGE, name) for name in ("samples", "started_samples", "histograms")}
         for part in script(_PACKAGE, "staging"):
@@ -74,18 +74,21 @@ class RemoteWriteDecoder:
         if self._connection.read("SELECT 1 FROM staged_metadata LIMIT 1").num_rows:
             bounds = {"max_help": MAX_HELP_CHARACTERS, "max_name": self._max_name, "max_metrics": MAX_METRICS}
             self._connection.execute(self._metadata, commit=commit, **bounds)
-        total, started = (
-            self._connection.read("SELECT count(), max(is_started) FROM staged_writes").to_pylist()[0].values()
-        )
-        if not total:
+        tenants = self._connection.read(self._written, oldest=limits["oldest"]).to_pylist()
+        if not tenants:
             return
+        started = any(tenant["started"] for tenant in tenants)
         unseen = self._connection.execute(self._unseen, **limits)
         exceeded = bool(unseen) and self._room.admit()
         self._findings.added += self._writer.register_unseen()
-        for name, sql in self._rows.items():
-            if name == "started_samples" and not started:
-                continue
-            self._connection.execute(_admitted(sql, exceeded=exceeded), commit=commit, **limits)
+        try:
+            for name, sql in self._rows.items():
+                if name == "started_samples" and not started:
+                    continue
+                self._connection.execute(_admitted(sql, exceeded=exceeded), commit=commit, **limits)
+        finally:
+            for tenant in tenants:
+                self._writer.changes.wrote(tenant["tenant"], tenant["oldest_ms"])
         self._count(self._findings, limits, exceeded=exceeded)
         if exceeded:
             self._room.clear()

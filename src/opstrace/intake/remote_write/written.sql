@@ -1,0 +1,13 @@
+-- Of each tenant: whether a sample says when its counting began, and when the oldest one was taken that may be stored, ms.
+SELECT
+    tenant,
+    max(is_started) AS started,
+    min(arrayMin(arrayPushBack(
+        arrayFilter(
+            time -> time >= {oldest:Float64} * 1000,
+            arrayConcat(tupleElement(samples, 'timestamp'), tupleElement(sent_histograms, 'timestamp'))
+        ),
+        toInt64(9223372036854775807)
+    ))) AS oldest_ms
+FROM staged_writes
+GROUP BY tenant

@@ -1,0 +1,113 @@
+"""What queries read lately, kept in memory: the panels of a dashboard ask for the same again and again.
+
+Only what was written since is read anew. Samples are kept up to a time: what comes later, and all that a late write
+may have changed, is read from the store and put behind it.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol, TypeVar, cast
+
+from opstrace.store.changes import Changes
+from opstrace.store.samples import Samples
+
+
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int: ...
+
+
+S = TypeVar("S", bound=_Sized)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read at a moment in the order of changes."""
+
+    value: _Sized
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """All samples of some series in a range of time, both ends included."""
+
+    samples: Samples
+    start_ms: int
+    end_ms: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.samples.nbytes
+
+
+class RecentReads:
+    """Series and samples as they were read, up to a number of bytes; what was asked for least lately goes first."""
+
+    def __init__(self, changes: Changes, max_bytes: int) -> None:
+        self._changes = changes
+        self._max_bytes = max_bytes
+        self._lock = Lock()
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
+        self.nbytes = 0
+
+    def series(self, tenant: str, key: Hashable, name: str | None, read: Callable[[], S]) -> S:
+        """Return what `read` finds of the series of a tenant; of those of one metric, if there is a name."""
+        position = self._changes.position
+        known = self._get(key)
+        if known is not None and not self._changes.new_series_since(tenant, name, known.position):
+            return cast("S", known.value)
+        found = read()
+        self._keep(key, _Known(found, position))
+        return found
+
+    def samples(
+        self, tenant: str, key: Hashable, start_ms: int, end_ms: int, read: Callable[[int, int], Samples]
+    ) -> Samples:
+        """Return the samples of some series from start to end; `read` yields those of a shorter range."""
+        position = self._changes.position
+        known = self._get(key)
+        if known is not None:
+            stretch = cast("_Stretch", known.value)
+            last_ms = min(stretch.end_ms, self._changes.oldest_since(tenant, known.position) - 1)
+            if end_ms <= last_ms and stretch.start_ms <= start_ms:
+                return stretch.samples.within(start_ms, end_ms)
+            if stretch.start_ms <= start_ms <= last_ms < math.inf:
+                stretch = _extended(stretch, int(last_ms), end_ms, read)
+                found = stretch.samples.within(start_ms, end_ms)
+                # What nobody asks for any more goes, but not at each step.
+                if stretch.nbytes > 2 * found.nbytes:
+                    stretch = _Stretch(found, start_ms, end_ms)
+                self._keep(key, _Known(stretch, position))
+                return found
+        found = read(start_ms, end_ms)
+        self._keep(key, _Known(_Stretch(found, start_ms, end_ms), position))
+        return found
+
+    def _get(self, key: Hashable) -> _Known | None:
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+            return known
+
+    def _keep(self, key: Hashable, known: _Known) -> None:
+        with self._lock:
+            before = self._known.pop(key, None)
+            self.nbytes -= before.value.nbytes if before else 0
+            if known.value.nbytes > self._max_bytes:
+                return
+            self._known[key] = known
+            self.nbytes += known.value.nbytes
+            while self.nbytes > self._max_bytes:
+                _, gone = self._known.popitem(last=False)
+                self.nbytes -= gone.value.nbytes
+
+
+def _extended(stretch: _Stretch, last_ms: int, end_ms: int, read: Callable[[int, int], Samples]) -> _Stretch:
+    """Return a stretch that is good up to `last_ms` made longer."""
+    settled = stretch.samples.within(stretch.start_ms, last_ms)
+    return _Stretch(settled.followed_by(read(last_ms + 1, end_ms)), stretch.start_ms, end_ms)
