@@ -169,7 +169,8 @@ def _extreme(groups: Groups, wanted: Ints, sign: float) -> Bools:
         with np.errstate(invalid="ignore"):
             below, level = values < limit, values == limit
         below |= np.isnan(limit) & ~np.isnan(values)
-        chosen = below | _first(level, wanted - below.sum(axis=1))
+        left = wanted - below.sum(axis=1)
+        chosen = below | (level if (level.sum(axis=1) <= left).all() else _first(level, left))
         chosen |= _first(present & np.isnan(values), wanted - chosen.sum(axis=1))
         kept[rows] = chosen & (wanted > 0)
     return kept

@@ -99,8 +99,10 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
     to_start_s = _within_reach(first_s - (windows.starts - origin) / 1000.0, distance_s)
     if initial is not None:
         # A counter is not extrapolated below zero.
-        to_zero_s = np.where((growth > 0) & (initial >= 0), sampled_s * (initial / growth), to_start_s)
-        to_start_s = np.where(to_zero_s < to_start_s, to_zero_s, to_start_s)
+        to_zero_s = sampled_s * (initial / growth)
+        limited = (to_zero_s < to_start_s) & (growth > 0) & (initial >= 0)
+        if limited.any():
+            to_start_s = np.where(limited, to_zero_s, to_start_s)
     to_end_s = _within_reach((windows.ends - origin) / 1000.0 - last_s, distance_s)
     seconds: Floats = sampled_s + to_start_s + to_end_s
     return seconds
