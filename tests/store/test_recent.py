@@ -119,6 +119,10 @@ def test_series_are_read_again_once_their_metric_has_new_ones() -> None:
     changes.registered("t", ["m"])
     changes.registered("u", ["m"])
     assert [ask("m"), ask("m")] == [True, False]
+    changes.registered("u", None)
+    assert not ask("m")
+    changes.registered("t", None)
+    assert [ask("m"), ask("m"), ask(None)] == [True, False, True]
     changes.registered("t", map(str, range(changes_module.MAX_REMEMBERED_NAMES + 1)))
     assert [ask("m"), ask("m")] == [True, False]
 

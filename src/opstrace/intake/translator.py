@@ -176,7 +176,7 @@ class Translator:
             for tenant, series, reason in self._room.excess():
                 judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], series, reason)
             self._room.clear()
-        return self._writer.register_unseen()
+        return self._writer.register_unseen({bodies[i].tenant for i in untranslated})
 
     def _clear(self) -> None:
         self._connection.execute("TRUNCATE TABLE unseen")

@@ -27,6 +27,7 @@ class Changes:
         self._writes: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         # By tenant and metric; under None by tenant alone.
         self._registered: dict[tuple[str, str | None], int] = {}
+        self._registered_any: dict[str, int] = {}
         self._removed = 0
 
     @property
@@ -48,11 +49,13 @@ class Changes:
                 positions, times = [at for at, _ in writes[1::2]], [oldest for _, oldest in writes[::2]]
                 writes[: 2 * len(positions)] = zip(positions, times, strict=False)
 
-    def registered(self, tenant: str, names: Iterable[str]) -> None:
-        """Metrics of a tenant have new series."""
+    def registered(self, tenant: str, names: Iterable[str] | None) -> None:
+        """Metrics of a tenant have new series; None stands for any of them."""
         with self._lock:
             self._position += 1
-            self._registered |= {(tenant, name): self._position for name in (None, *names)}
+            self._registered |= {(tenant, name): self._position for name in (None, *(names or ()))}
+            if names is None:
+                self._registered_any[tenant] = self._position
             if len(self._registered) > MAX_REMEMBERED_NAMES:
                 self._registered.clear()
                 self._removed = self._position
@@ -76,4 +79,5 @@ class Changes:
     def new_series_since(self, tenant: str, name: str | None, position: int) -> bool:
         """Say whether a metric, or with None any of the tenant's, may have other series than at a moment."""
         with self._lock:
-            return max(self._removed, self._registered.get((tenant, name), 0)) > position
+            last = max(self._registered.get((tenant, name), 0), self._registered_any.get(tenant, 0))
+            return max(self._removed, last) > position

@@ -6,7 +6,7 @@ statement returns. A crash in between leaves series without samples, which no qu
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
@@ -15,6 +15,8 @@ from opstrace.store.changes import Changes
 from opstrace.store.engine import Engine, script, statement
 from opstrace.store.rows import rows_of_blocks
 
+# New series of a commit whose metrics are asked for, which takes some 6 ms.
+_NAMED_SERIES = 1_000
 # Partitions that still grow: late data older than this only costs a repeated series row a restart.
 _GROWING_DAYS = 3
 
@@ -53,15 +55,22 @@ class Writer:
         self._connection.execute(self._seen_load, days=_GROWING_DAYS)
         self.changes.removed()
 
-    def register_unseen(self) -> int:
-        """Make the rows of `unseen` durable, remember them, and return how many there were."""
+    def register_unseen(self, tenants: Collection[str]) -> int:
+        """Make the rows of `unseen` durable, which are of these tenants; return how many there were."""
         count = self._connection.execute(self._register_series)
         if count:
             self._connection.execute(self._register_seen)
-            for row in self._connection.read(self._registered).to_pylist():
-                self.changes.registered(row["tenant"], row["names"])
+            self._tell_of_unseen(count, tenants)
             self._connection.execute("TRUNCATE TABLE unseen")
         return count
+
+    def _tell_of_unseen(self, count: int, tenants: Collection[str]) -> None:
+        """Tell of which metrics there are new series; of many at once it does not pay to find out."""
+        names: dict[str, list[str] | None] = dict.fromkeys(tenants)
+        if count <= _NAMED_SERIES:
+            names = {row["tenant"]: row["names"] for row in self._connection.read(self._registered).to_pylist()}
+        for tenant, of_tenant in names.items():
+            self.changes.registered(tenant, of_tenant)
 
     def append_samples(self, rows: pa.Table, commit: int) -> None:
         """Make samples durable: tenant, metric, series, timestamp (ms), value. Their series are registered before."""
@@ -83,7 +92,7 @@ class Writer:
         if rows is None:
             return 0
         self._connection.execute(self._append_series, rows=rows.series)
-        count = self.register_unseen()
+        count = self.register_unseen({tenant for tenant, _ in blocks})
         self.append_samples(rows.samples, commit)
         for name in ("started_samples", "histograms"):
             self._append(name, getattr(rows, name), commit)

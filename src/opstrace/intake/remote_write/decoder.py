@@ -80,7 +80,7 @@ class RemoteWriteDecoder:
         started = any(tenant["started"] for tenant in tenants)
         unseen = self._connection.execute(self._unseen, **limits)
         exceeded = bool(unseen) and self._room.admit()
-        self._findings.added += self._writer.register_unseen()
+        self._findings.added += self._writer.register_unseen({tenant["tenant"] for tenant in tenants})
         try:
             for name, sql in self._rows.items():
                 if name == "started_samples" and not started:
