@@ -62,3 +62,30 @@ def test_what_cancels_in_plain_sums_survives() -> None:
     rows = np.array(values)[:, None]
     assert group_sums(rows[:4], np.array([0]))[0, 0] == 2.0
     assert math.isinf(group_sums(np.array([[1e308], [1e308]]), np.array([0]))[0, 0])
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(ANY, max_size=9), min_size=1, max_size=6), st.booleans(), st.data())
+def test_a_window_owes_nothing_to_other_series(
+    series: list[list[float]], together: bool, data: st.DataObject
+) -> None:
+    """Neither where each series has bounds of its own, nor where all were sampled at the same moments."""
+    if together:
+        series = [(one + [1.5] * 9)[:9] for one in series]
+    index = st.integers(0, 9)
+    bounds = data.draw(
+        st.lists(st.tuples(index, index).map(lambda pair: tuple(sorted(pair))), min_size=1, max_size=5)
+    )
+    own = [[(min(first, len(one)), min(last, len(one))) for first, last in bounds] for one in series]
+    alone = [window_sums(windows(one, of_one))[0].tolist() for one, of_one in zip(series, own, strict=True)]
+    offsets = np.cumsum([0, *map(len, series)])
+    stamps = np.concatenate([np.arange(len(one)) for one in series])
+    moments = np.arange(len(bounds), dtype=np.int64)
+    if together:
+        values, (first, last) = np.array(series), np.array(bounds).T
+        found = window_sums(Windows(stamps[:9], values, offsets, first, last, moments, moments))
+    else:
+        first, last = (np.array([[pair[side] for pair in of_one] for of_one in own]) for side in (0, 1))
+        first, last = first + offsets[:-1, None], last + offsets[:-1, None]
+        found = window_sums(Windows(stamps, np.concatenate(series), offsets, first, last, moments, moments))
+    np.testing.assert_array_equal(found, alone)

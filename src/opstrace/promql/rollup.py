@@ -184,12 +184,12 @@ def _count_pairs(flagged: Bools, windows: Windows) -> Rolled:
 
 def sum_over_time(windows: Windows) -> Rolled:
     """sum_over_time(v range-vector)."""
-    return window_sums(windows.spread), windows.counts >= 1
+    return window_sums(windows), windows.counts >= 1
 
 
 def avg_over_time(windows: Windows) -> Rolled:
     """avg_over_time(v range-vector)."""
-    return _means(windows.spread), windows.counts >= 1
+    return _means(windows), windows.counts >= 1
 
 
 def _means(windows: Windows) -> Floats:
@@ -199,6 +199,7 @@ def _means(windows: Windows) -> Floats:
         if overflown.any():
             overflown &= np.isfinite(max_over_time(windows)[0]) & np.isfinite(min_over_time(windows)[0])
         if overflown.any():
+            windows = windows.spread
             first, last = windows.first[overflown], windows.last[overflown]
             walk = Walk(first, last)
             share = 1 / walk.ordered((last - first).astype(np.float64))

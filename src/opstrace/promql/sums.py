@@ -16,17 +16,17 @@ _T = TypeVar("_T", bound=np.generic)
 
 
 def window_sums(windows: Windows) -> Floats:
-    """Return the sum of each window; a window's sum owes nothing to samples outside it."""
+    """Return the sum of each window, series × steps; it owes nothing to samples outside it, nor to other series."""
     values = windows.values
     finite = np.isfinite(values)
     clean = values if finite.all() else np.where(finite, values, 0.0)
     total, exact = _prefix_differences(clean, windows)
     doubtful = (windows.counts > 0) & ~exact[:, None]
     if clean is not values:
-        nonfinite = np.concatenate(([0], np.cumsum(~finite)))
-        doubtful |= nonfinite[windows.last] != nonfinite[windows.first]
+        doubtful |= _differences((~finite).astype(np.int64), windows) > 0
     if doubtful.any():
-        total[doubtful] = neumaier(windows.values, windows.first[doubtful], windows.last[doubtful])
+        spread = windows.spread
+        total[doubtful] = neumaier(spread.values, spread.first[doubtful], spread.last[doubtful])
     return total
 
 
@@ -37,34 +37,65 @@ def _prefix_differences(values: Floats, windows: Windows) -> tuple[Floats, Bools
     than 53 bits; then prefix sums and their differences carry no error at all. Three slices hold what is
     left of a value 100 binary digits below the largest of its series; a series with more to it is not exact.
     """
-    lengths = np.diff(windows.offsets)
-    largest = _largest(np.abs(values), windows.offsets)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        exponent = np.frexp(largest)[1] + np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) + 1
-        fits = exponent < 1020
-        total = np.zeros(windows.shape)
-        rest, slices = values, []
+    largest = _largest(np.abs(values), windows)
+    digits = np.ceil(np.log2(np.maximum(np.diff(windows.offsets), 1))).astype(np.int64) + 1
+    exponent = np.frexp(largest)[1] + digits
+    fits = exponent < 1020
+    rest, slices = values, []
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not fits.all():
+            rest = np.where(_each(fits, windows), values, 0.0)
         for _ in range(3):
             # Adding and taking away this constant rounds to multiples of the quantum, 2**(exponent - 52).
-            magic = np.repeat(np.ldexp(1.5, np.minimum(exponent, 1023)), lengths)
+            magic = _each(np.ldexp(1.5, np.minimum(exponent, 1023)), windows)
             part = (rest + magic) - magic
-            slices.append(np.concatenate(([0.0], np.cumsum(part))))
+            slices.append(part)
             rest = rest - part
             if not rest.any():
                 break
-            exponent = exponent - 52 + np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) + 1
-        for prefix in reversed(slices):
-            total += prefix[windows.last] - prefix[windows.first]
-    exact = (_largest(np.abs(rest), windows.offsets) == 0) & fits
-    return total, exact
+            exponent = exponent - 52 + digits
+    total = _differences(slices.pop(), windows)
+    while slices:
+        total += _differences(slices.pop(), windows)
+    return total, (_largest(np.abs(rest), windows) == 0) & fits
 
 
-def _largest(magnitudes: Floats, offsets: Ints) -> Floats:
-    filled = np.diff(offsets) > 0
-    largest = np.zeros(len(offsets) - 1)
+def _each(per_series: NDArray[_T], windows: Windows) -> NDArray[_T]:
+    """Return a value of each series for its samples."""
+    return per_series[:, None] if windows.aligned else np.repeat(per_series, np.diff(windows.offsets))
+
+
+def _largest(magnitudes: Floats, windows: Windows) -> Floats:
+    if windows.aligned:
+        largest: Floats = magnitudes.max(axis=1, initial=0.0)
+        return largest
+    return _over_series(np.maximum, magnitudes, windows)
+
+
+def _over_series(operation: np.ufunc, terms: NDArray[_T], windows: Windows) -> NDArray[_T]:
+    """Return an operation over all terms of each series that has bounds of its own; 0 where there are none."""
+    filled = np.diff(windows.offsets) > 0
+    result = np.zeros(len(filled), dtype=terms.dtype)
     if filled.any():
-        largest[filled] = np.maximum.reduceat(magnitudes, offsets[:-1][filled])
-    return largest
+        result[filled] = operation.reduceat(terms, windows.offsets[:-1][filled])
+    return result
+
+
+def _differences(terms: NDArray[_T], windows: Windows) -> NDArray[_T]:
+    """Return the sums of the windows by differences of prefix sums, for terms of which no sum rounds."""
+    if windows.aligned:
+        prefix = np.zeros((len(terms), terms.shape[1] + 1), dtype=terms.dtype)
+        np.cumsum(terms, axis=1, out=prefix[:, 1:])
+        aligned: NDArray[_T] = np.take(prefix, windows.last, axis=1) - np.take(prefix, windows.first, axis=1)
+        return aligned
+    # Before each series the sum of the one before is taken away: what is exact of one is not of another.
+    series = np.arange(len(windows.offsets) - 1)
+    chain = np.zeros(len(terms) + len(series), dtype=terms.dtype)
+    chain[np.arange(len(terms)) + _each(series + 1, windows)] = terms
+    chain[windows.offsets[1:-1] + series[1:]] = np.negative(_over_series(np.add, terms, windows)[:-1])
+    prefix = np.cumsum(chain)
+    sums: NDArray[_T] = prefix[windows.last + series[:, None]] - prefix[windows.first + series[:, None]]
+    return sums
 
 
 def neumaier(values: Floats, first: Ints, last: Ints) -> Floats:
