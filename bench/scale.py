@@ -17,7 +17,8 @@ AGENTS = 2000
 SERIES_AN_AGENT = 500
 STEP_S = 10
 ROUNDS = 30
-SENDERS = 16
+# 2,000 Agents do not wait for each other: few senders would bound how many bodies a commit can have.
+SENDERS = 128
 _NAMES = 500
 _STAND_IN_S = 1_700_000_001  # what bodies have where the time belongs: as many bytes as any time until 2038
 
