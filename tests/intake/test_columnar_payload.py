@@ -88,8 +88,10 @@ def expected(one: Mapping[str, Any]) -> dict[str, Any]:
         "interval": one["interval"],
         "unit": one["unit"],
         "source_type": one["source_type_name"],
-        "tags": one["tags"],
-        "resource_tags": [f"{kind}:{name}" for kind, name in one["resources"] if kind != "host" and name],
+        "sent_tags": [
+            *one["tags"],
+            *(f"{kind}:{name}" for kind, name in one["resources"] if kind != "host" and name),
+        ],
         "times": [time for time, _ in one["points"]],
     }
 
@@ -124,10 +126,10 @@ def test_the_encoder_writes_the_references_body() -> None:
 
 def test_the_references_body_is_read_as_it_says() -> None:
     first, second = rows_of_payload(REFERENCE, 0, "t").series.to_pylist()
-    assert (first["sent_name"], first["host"], first["tags"]) == ("system.load.1", "web-1", ["env:prod"])
+    assert (first["sent_name"], first["host"], first["sent_tags"]) == ("system.load.1", "web-1", ["env:prod"])
     assert (first["type"], first["interval"], first["source_type"]) == ("gauge", 0, "System")
     assert (first["times"], first["values"]) == ([1700000000], [1.5])
-    assert (second["sent_name"], second["host"], second["tags"]) == ("app.hits", "", ["env:prod", "role:web"])
+    assert (second["sent_name"], second["host"], second["sent_tags"]) == ("app.hits", "", ["env:prod", "role:web"])
     assert (second["type"], second["interval"], second["source_type"]) == ("rate", 10, "")
     assert (second["times"], second["values"]) == ([1700000000, 1700000010], [4, 7])
 
@@ -264,7 +266,7 @@ def test_optional_columns_may_be_missing() -> None:
 
 def test_tags_that_are_not_utf_8_are_made_legible() -> None:
     body = changed(lambda data: setattr(data, "dict_tag_str", b"\x03a:\xff\x08role:web"))
-    assert rows_of_payload(body, 0, "t").series["tags"].to_pylist() == [["a:\ufffd"], ["a:\ufffd", "role:web"]]
+    assert rows_of_payload(body, 0, "t").series["sent_tags"].to_pylist() == [["a:\ufffd"], ["a:\ufffd", "role:web"]]
 
 
 def test_sets_of_sets_are_bounded() -> None:
@@ -285,7 +287,7 @@ def test_a_long_chain_of_sets_is_resolved() -> None:
         replace("dict_tagsets", chain)(data)
         replace("tagset_refs", [20_000, 0])(data)
 
-    assert rows_of_payload(changed(chained), 0, "t").series["tags"].to_pylist() == [["env:prod"], ["env:prod"]]
+    assert rows_of_payload(changed(chained), 0, "t").series["sent_tags"].to_pylist() == [["env:prod"], ["env:prod"]]
 
 
 def test_what_a_body_stands_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

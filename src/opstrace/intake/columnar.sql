@@ -8,6 +8,6 @@ SELECT
     assumeNotNull(interval) AS interval,
     assumeNotNull(unit) AS unit,                                       -- translated only
     assumeNotNull(source_type) AS source_type,                         -- translated only
-    arrayConcat(CAST(tags, 'Array(String)'), CAST(resource_tags, 'Array(String)')) AS sent_tags,
+    CAST(sent_tags, 'Array(String)') AS sent_tags,
     arrayZip(times, values) AS points
 FROM Python(rows)

@@ -26,6 +26,7 @@ class ColumnarDecoder(TabularSeries):
     def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
         """Yield the series of bodies whose points are numbers, and stage the others."""
         decoded = dict(_decoded(bodies, findings))
+        findings.done |= {i for i, rows in decoded.items() if not rows.sketches.num_rows}
         if sketches := [rows.sketches for rows in decoded.values() if rows.sketches.num_rows]:
             self._connection.execute(self._sketches, rows=pa.concat_tables(sketches))
         if series := {i: rows.series for i, rows in decoded.items() if rows.series.num_rows}:

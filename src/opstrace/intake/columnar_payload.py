@@ -5,7 +5,7 @@ Columns, references and checks: datadog-intake.md, section 7 (DataDog/agent-payl
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,7 +28,7 @@ from opstrace.intake.columns import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,9 +70,31 @@ class _Ragged:
     entries: "Ints"
     offsets: "Ints"
 
+    @classmethod
+    def of(cls, lists: "Sequence[Sequence[object]]", first: int) -> "_Ragged":
+        """Number what is in lists, from the first number on."""
+        offsets = places(np.array([len(one) for one in lists], dtype=np.int64))
+        return cls(np.arange(first, first + offsets[-1]), offsets)
+
     @property
     def lengths(self) -> "Ints":
         return np.diff(self.offsets)
+
+    def taken(self, which: "Ints") -> "_Ragged":
+        """Return some of the lists, in this order."""
+        lengths = self.lengths[which]
+        return _Ragged(self.entries[runs(self.offsets[which], lengths)], places(lengths))
+
+    def followed_by(self, others: "_Ragged") -> "_Ragged":
+        """Put to the end of each list what another one holds."""
+        if not len(others.entries):
+            return self
+        lengths = self.lengths + others.lengths
+        offsets = places(lengths)
+        entries = np.empty(offsets[-1], dtype=np.int64)
+        entries[runs(offsets[:-1], self.lengths)] = self.entries
+        entries[runs(offsets[:-1] + self.lengths, others.lengths)] = others.entries
+        return _Ragged(entries, offsets)
 
 
 class _MetricData:
@@ -165,7 +187,8 @@ class _Series:
     @classmethod
     def of(cls, data: _MetricData, types: "Ints", body: int, tenant: str) -> "_Series":
         count, names = len(types), data.names()
-        tag_sets = _tag_sets(data)
+        tags = data.strings(_TAGS)
+        tag_sets = _tag_sets(data, len(tags))
         resource_sets = _ResourceSets.of(data)
         units = np.zeros(count, dtype=np.int64)
         flagged = (types & _HAS_UNIT) != 0
@@ -174,7 +197,7 @@ class _Series:
             _UNIT_REFS, int(np.count_nonzero(flagged)), len(dictionaries["unit"]), optional=True
         )
         data.references(_ORIGIN_REFS, count, 1 + len(data.unsigned(_ORIGINS)) // 3, optional=True)
-        tags = data.references(_TAG_SET_REFS, count, len(tag_sets))
+        tag_refs = data.references(_TAG_SET_REFS, count, len(tag_sets.lengths))
         resources = data.references(_RESOURCES_REFS, count, len(resource_sets.hosts))
         columns = {
             "sent_name": (names, data.references(_NAME_REFS, count, len(names))),
@@ -185,16 +208,17 @@ class _Series:
                 dictionaries["source_type"],
                 data.references(_SOURCE_TYPE_REFS, count, len(dictionaries["source_type"]), optional=True),
             ),
-            "tags": (tag_sets, tags),
-            "resource_tags": (pa.array(resource_sets.tags, pa.list_(pa.string())), resources),
         }
-        _check_size(columns.values())
+        more = _Ragged.of(resource_sets.tags, len(tags))
+        words = pa.concat_arrays([tags, pa.array(list(chain(*resource_sets.tags)), pa.string())])
+        _check_size(columns.values(), words, [(tag_sets, tag_refs), (more, resources)])
         return cls(
             {
                 "body": pa.array(np.full(count, body, dtype=np.uint32)),
                 "tenant": pa.array([tenant]).take(pa.array(np.zeros(count, dtype=np.int64))),
                 "place": pa.array(np.arange(count, dtype=np.uint32)),
                 "interval": pa.array(data.unsigned(_INTERVALS, count).astype(np.float64)),
+                "sent_tags": _lists(words, tag_sets.taken(tag_refs).followed_by(more.taken(resources))),
                 **{name: entries.take(pa.array(refs)) for name, (entries, refs) in columns.items()},
             }
         )
@@ -211,42 +235,48 @@ class _Series:
 _DICTIONARIES: Final = {"unit": _UNITS, "source_type": _SOURCE_TYPES}
 
 
-def _check_size(columns: "Iterable[tuple[pa.Array, Ints]]") -> None:
+def _check_size(
+    columns: "Iterable[tuple[pa.Array, Ints]]", words: pa.Array, lists: "Iterable[tuple[_Ragged, Ints]]"
+) -> None:
     """Refuse what would take too much memory once each series has its strings."""
     total = sum(int(_sizes(entries)[refs].sum()) for entries, refs in columns)
+    of_words = _sizes(words)
+    for ragged, refs in lists:
+        total += int(np.diff(places(of_words[ragged.entries])[ragged.offsets])[refs].sum()) + _ENTRY_BYTES * len(refs)
     if total > MAX_EXPANDED_BYTES:
         raise Undecodable(f"the body stands for more than {MAX_EXPANDED_BYTES} bytes of names and tags")
 
 
 def _sizes(entries: pa.Array) -> "Ints":
-    """Return the bytes that each entry of a dictionary of strings, or of lists of them, takes."""
-    if not pa.types.is_list(entries.type):
-        lengths: Ints = pc.binary_length(entries).to_numpy().astype(np.int64)
-        return lengths + _ENTRY_BYTES
-    before = places(_sizes(entries.values))
-    totals: Ints = np.diff(before[entries.offsets.to_numpy()])
-    return totals + _ENTRY_BYTES
+    """Return the bytes that each entry of a dictionary takes."""
+    lengths: Ints = pc.binary_length(entries).to_numpy().astype(np.int64)
+    return lengths + _ENTRY_BYTES
 
 
-def _tag_sets(data: _MetricData) -> pa.ListArray:
+def _lists(words: pa.Array, ragged: _Ragged) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(ragged.offsets, pa.int32()), words.take(pa.array(ragged.entries)))
+
+
+def _tag_sets(data: _MetricData, tags: int) -> _Ragged:
     """Return the tags of each set; the first one is the empty set that reference 0 means."""
-    tags = data.strings(_TAGS)
     sets = _split(data.signed(_TAG_SETS))
     entries = running(sets.entries, sets.lengths)
     numbers = np.repeat(np.arange(1, len(sets.lengths) + 1), sets.lengths)
     # -j stands for all tags of set j, an earlier one.
-    if np.any((entries >= len(tags)) | (entries <= -numbers)):
+    if np.any((entries >= tags) | (entries <= -numbers)):
         raise Undecodable(f"column {_TAG_SETS} refers to a tag or set that is not there")
     sets = _expanded(_Ragged(entries, sets.offsets))
-    return pa.ListArray.from_arrays(
-        pa.array(np.append(0, sets.offsets), pa.int32()), tags.take(pa.array(sets.entries))
-    )
+    return _Ragged(sets.entries, np.append(0, sets.offsets))
 
 
 def _split(values: "Ints") -> _Ragged:
     """Take lists apart that follow each other, each behind its length; a loop over what a dictionary holds."""
-    # Lengths that cannot be are held within the column here, so that the loop ends, and found below.
     total = len(values)
+    first = int(values[0]) if total else 0
+    if 0 <= first < total and total % (first + 1) == 0 and (values[:: first + 1] == first).all():
+        # All are of one length, as those of series with the same keys are.
+        return _Ragged(values.reshape(-1, first + 1)[:, 1:].ravel(), np.arange(0, total + 1, first + 1) // (first + 1) * first)
+    # Lengths that cannot be are held within the column here, so that the loop ends, and found below.
     steps, starts, place = (np.clip(values, 0, total) + 1).tolist(), [], 0
     while place < total:
         starts.append(place)

@@ -8,7 +8,7 @@ SELECT
     assumeNotNull(host),
     assumeNotNull(unit),
     assumeNotNull(source_type),
-    arrayConcat(CAST(tags, 'Array(String)'), CAST(resource_tags, 'Array(String)')),
+    CAST(sent_tags, 'Array(String)'),
     arrayZip(
         times,
         CAST(cnts, 'Array(Int64)'),

@@ -7,11 +7,11 @@ SELECT
     s.host AS host,
     s.unit AS unit,
     s.source_type_name AS source_type,
-    s.tags AS tags,
     arrayConcat(
+        s.tags,
         if(s.device = '', [], [concat('device:', s.device)]),
         if(s.device_name = '', [], [concat('device:', s.device_name)])
-    ) AS resource_tags,
+    ) AS sent_tags,
     arrayMap(point -> point.1, s.points) AS times,
     arrayMap(point -> point.2, s.points) AS samples
 FROM

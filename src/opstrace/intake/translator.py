@@ -187,11 +187,11 @@ class Translator:
 
 
 def _of(families: Collection[Family], bodies: Sequence[Body], findings: Findings) -> Numbered:
-    """Return the bodies of some families that hold something, and in which no decoder found a fault."""
+    """Return the bodies of some families in which there is something to decode, and no fault was found."""
     return {
         i: findings.repaired.get(i, body)
         for i, body in enumerate(bodies)
-        if body.family in families and body.content and i not in findings.faults
+        if body.family in families and body.content and i not in findings.faults and i not in findings.done
     }
 
 
