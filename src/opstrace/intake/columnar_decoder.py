@@ -1,7 +1,6 @@
 """Metrics v3 bodies: each is decoded column by column, all of a commit are looked at together."""
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping
 
 import pyarrow as pa
 
@@ -9,28 +8,35 @@ from opstrace.errors import Undecodable
 from opstrace.intake.columnar_payload import ColumnarRows, rows_of_payload
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.tabular_series import TabularSeries
-from opstrace.store.engine import Connection, statement
+from opstrace.intake.tabular_sketches import TabularSketches
+from opstrace.store.engine import Connection, Parameter
 
-_PACKAGE: Final = "opstrace.intake"
 
-
-class ColumnarDecoder(TabularSeries):
-    """Decodes metrics v3; distributions it stages in `staged_sketches`."""
+class ColumnarDecoder:
+    """Decodes metrics v3."""
 
     families = frozenset({Family.COLUMNAR})
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection, "columnar")
-        self._sketches = statement(_PACKAGE, "decoded_sketches")
+        self._series = TabularSeries(connection, "columnar")
+        self._sketches = TabularSketches(connection)
 
     def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
-        """Yield the series of bodies whose points are numbers, and stage the others."""
+        """Yield the series of bodies."""
         decoded = dict(_decoded(bodies, findings))
-        findings.done |= {i for i, rows in decoded.items() if not rows.sketches.num_rows}
-        if sketches := [rows.sketches for rows in decoded.values() if rows.sketches.num_rows]:
-            self._connection.execute(self._sketches, rows=pa.concat_tables(sketches))
         if series := {i: rows.series for i, rows in decoded.items() if rows.series.num_rows}:
-            yield self.read(series, limits)
+            yield self._series.read(series, limits)
+        if sketches := {i: rows.sketches for i, rows in decoded.items() if rows.sketches.num_rows}:
+            yield self._sketches.read(sketches, limits)
+
+    def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
+        """Translate the series of some of the bodies that were looked at."""
+        return self._series.translate(bodies, parameters) + self._sketches.translate(bodies, parameters)
+
+    def clear(self) -> None:
+        """Forget the tables."""
+        self._series.clear()
+        self._sketches.clear()
 
 
 def _decoded(bodies: Numbered, findings: Findings) -> Iterator[tuple[int, ColumnarRows]]:

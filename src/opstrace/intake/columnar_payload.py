@@ -275,7 +275,9 @@ def _split(values: "Ints") -> _Ragged:
     first = int(values[0]) if total else 0
     if 0 <= first < total and total % (first + 1) == 0 and (values[:: first + 1] == first).all():
         # All are of one length, as those of series with the same keys are.
-        return _Ragged(values.reshape(-1, first + 1)[:, 1:].ravel(), np.arange(0, total + 1, first + 1) // (first + 1) * first)
+        return _Ragged(
+            values.reshape(-1, first + 1)[:, 1:].ravel(), np.arange(0, total + 1, first + 1) // (first + 1) * first
+        )
     # Lengths that cannot be are held within the column here, so that the loop ends, and found below.
     steps, starts, place = (np.clip(values, 0, total) + 1).tolist(), [], 0
     while place < total:

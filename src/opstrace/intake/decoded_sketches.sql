@@ -1,21 +1,14 @@
 -- Distributions whose sketches were decoded, or made, outside of the engine: a row each.
-INSERT INTO staged_sketches
 SELECT
-    assumeNotNull(body),
-    assumeNotNull(tenant),
-    assumeNotNull(place),
-    assumeNotNull(sent_name),
-    assumeNotNull(host),
-    assumeNotNull(unit),
-    assumeNotNull(source_type),
-    CAST(sent_tags, 'Array(String)'),
-    arrayZip(
-        times,
-        CAST(cnts, 'Array(Int64)'),
-        CAST(sums, 'Array(Float64)'),
-        CAST(minima, 'Array(Float64)'),
-        CAST(maxima, 'Array(Float64)'),
-        CAST(keys, 'Array(Array(Int32))'),
-        CAST(counts, 'Array(Array(UInt64))')
-    )
+    assumeNotNull(body) AS body,
+    assumeNotNull(tenant) AS tenant,
+    assumeNotNull(sent_name) AS sent_name,
+    assumeNotNull(host) AS host,
+    'distribution' AS type,
+    toFloat64(0) AS interval,
+    assumeNotNull(unit) AS unit,                                       -- translated only
+    assumeNotNull(source_type) AS source_type,                         -- translated only
+    CAST(sent_tags, 'Array(String)') AS sent_tags,
+    assumeNotNull(row) AS row,                                         -- looked at only
+    arrayZip(times, sums) AS points
 FROM Python(rows)

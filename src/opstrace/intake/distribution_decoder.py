@@ -1,7 +1,7 @@
 """Distributions that come as values: a sketch is made of each point, as an Agent would have made it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from opstrace.intake.columns import places
 from opstrace.intake.json_decoder import repaired_bodies
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.rows import rows_of
+from opstrace.intake.tabular_sketches import TabularSketches
 from opstrace.store.engine import Connection, statement
 from opstrace.store.sketch import sketches_of
 
@@ -20,42 +21,40 @@ _PACKAGE: Final = "opstrace.intake"
 MAX_DISTRIBUTION_VALUES: Final = 4_000_000
 
 
-class DistributionDecoder:
-    """Decodes bodies of values into `staged_sketches`."""
+class DistributionDecoder(TabularSketches):
+    """Decodes bodies of values."""
 
     families = frozenset({Family.DISTRIBUTION_POINTS})
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._values = statement(_PACKAGE, Family.DISTRIBUTION_POINTS.value)
-        self._insert = statement(_PACKAGE, "decoded_sketches")
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the wire has the time)
-        """Decode bodies into `staged_sketches`."""
+    def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
+        """Yield the series of bodies."""
         fitting = {i: body for i, body in bodies.items() if body.content.count(b",") < MAX_DISTRIBUTION_VALUES}
         for i in bodies.keys() - fitting.keys():
             findings.faults[i] = f"the body has more than {MAX_DISTRIBUTION_VALUES} values; send it in parts"
-        found = self._stage(fitting, findings)
-        self._stage(repaired_bodies(fitting, found, findings), findings)
+        found = self._made(fitting, findings)
+        repaired = self._made(repaired_bodies(fitting, found.keys(), findings), findings)
+        if tables := found | repaired:
+            yield self.read(tables, limits)
 
-    def store(self, commit: int, limits: Mapping[str, float]) -> None:
-        """Nothing: what is in `staged_sketches` is everybody's."""
-
-    def clear(self) -> None:
-        """Nothing: what is in `staged_sketches` is everybody's."""
-
-    def _stage(self, bodies: Numbered, findings: Findings) -> set[int]:
-        """Stage what the engine can read of these bodies, and return in which of them it found series."""
+    def _made(self, bodies: Numbered, findings: Findings) -> dict[int, pa.Table]:
+        """Return the sketches of what the engine can read of these bodies, a table each."""
         if not bodies:
-            return set()
+            return {}
         values = self._connection.read(self._values, rows=rows_of(bodies))
         if not values.num_rows:
-            return set()
+            return {}
         sketches, missing = _sketches(values.combine_chunks())
         for i, refused in missing.items():
             findings.refused[i].update(refused)
-        self._connection.execute(self._insert, rows=sketches)
-        return set(values["body"].to_pylist())
+        # The bodies lie one behind the other.
+        numbers, starts = np.unique(sketches["body"].to_numpy(), return_index=True)
+        ends = [*starts[1:].tolist(), sketches.num_rows]
+        spans = zip(numbers.tolist(), starts.tolist(), ends, strict=True)
+        return {i: sketches.slice(start, end - start) for i, start, end in spans}
 
 
 def _sketches(values: pa.Table) -> tuple[pa.Table, defaultdict[int, Counter[str]]]:

@@ -1,5 +1,6 @@
 """What becomes of each point and each series of a commit: stored, or refused for a reason."""
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from opstrace.intake.payload import STORED
+from opstrace.intake.payload import STORED, Body
 from opstrace.intake.sent_series import SentSeries, occurring
+from opstrace.intake.sent_sketches import SentSketches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,6 +121,26 @@ class Judgement:
             }
         )
 
+    def sketches(self, sketches: SentSketches, bodies: Sequence[Body]) -> pa.Table:
+        """Return the sketches that are stored as rows of `sketches`; these are all of the commit, in their order."""
+        sent = self._sent
+        ours = np.flatnonzero(sent.are_sketches[self._owners])
+        stored = self._are_stored()[ours]
+        points = ours[stored]
+        owners = self._owners[points]
+        of_bodies = pa.array(sent.bodies[owners])
+        holding = set(np.unique(sent.bodies[owners]).tolist())
+        payloads = [_digest(body.content) if i in holding else 0 for i, body in enumerate(bodies)]
+        rows = sketches.rows(stored)
+        columns = {
+            "tenant": pa.array([body.tenant for body in bodies]).take(of_bodies),
+            "metric": sent.metrics[owners],
+            "series": sent.series[owners],
+            "timestamp": np.rint(sent.times[points] * 1000).astype(np.int64),
+            "payload": pa.array(payloads, pa.uint64()).take(of_bodies),
+        }
+        return pa.table({**columns, **{name: rows[name] for name in rows.column_names}})
+
     def _are_stored(self) -> "NDArray[np.bool_]":
         stored: NDArray[np.bool_] = self._fates >= _STORED
         return stored
@@ -136,6 +158,11 @@ class Judgement:
         lengths = self._sent.lengths
         starts: NDArray[np.int64] = (np.cumsum(lengths) - lengths)[lengths > 0]
         return starts
+
+
+def _digest(content: bytes) -> int:
+    """Return what a payload that is sent again has in common with the first one."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def _days(times: "NDArray[np.float64]") -> "NDArray[np.float64]":

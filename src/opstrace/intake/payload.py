@@ -74,7 +74,6 @@ class Findings:
     """What decoding found besides what it staged, by body."""
 
     faults: dict[int, str] = field(default_factory=dict)  # broken for ever, and why; later decoders do not see these
-    done: set[int] = field(default_factory=set)  # bodies that later decoders need not see: nothing is left in them
     # Bodies that a decoder made legible, in the place of what was sent: later decoders see these.
     repaired: dict[int, Body] = field(default_factory=dict)
     # Points that no staged row shows: the reason of the refusal → points.

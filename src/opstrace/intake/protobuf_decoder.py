@@ -65,8 +65,18 @@ class ProtobufDecoder:
 class ProtobufSeriesDecoder:
     """Decodes one family of protobuf bodies of series."""
 
-    def __init__(self, connection: Connection, family: Family, message: str) -> None:
-        """Know the family by its statement, and by the name of its message in agent_payload.proto."""
+    def __init__(
+        self,
+        connection: Connection,
+        family: Family,
+        message: str,
+        *,
+        more: Sequence[str] = (),
+    ) -> None:
+        """Know the family by its statement, and by the name of its message in agent_payload.proto.
+
+        `more` are columns of the statement that are passed on.
+        """
         self.families = frozenset({family})
         self._connection = connection
         self._message = message
@@ -74,6 +84,7 @@ class ProtobufSeriesDecoder:
         self._statement = SeriesStatement.of(
             statement(_PACKAGE, family.value),
             settings=f"format_schema = '{schema}:{message}', input_format_parallel_parsing = 0",
+            more=more,
         )
         self._legible: Numbered = {}
 

@@ -1,7 +1,7 @@
 """The series of a commit as columns: what each is known by, and its points."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -44,6 +44,13 @@ class SentSeries:
     def owners(self) -> "NDArray[np.int64]":
         """P: which series a point is of."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def counting(self, numbers: "NDArray[np.float64]", unsound: "NDArray[np.bool_]") -> "SentSeries":
+        """Return the same with the numbers of values of all sketches as the values of their points."""
+        ours = self.are_sketches[self.owners]
+        values, without_value = self.values.copy(), self.without_value.copy()
+        values[ours], without_value[ours] = numbers, unsound
+        return replace(self, values=values, without_value=without_value)
 
     def main_hosts(self) -> dict[int, str]:
         """Return the host that most series of a body are of, where they name one."""

@@ -10,11 +10,11 @@ SELECT
     series_of(name, host, type, interval, tags) AS series,
     points.1 AS times,
     points.2 AS values,
-    seen_key(tenant, toInt32(stored_s / 86400), series) IN seen AS is_known
+    seen_key(tenant, toInt32(stored_s / 86400), series) IN seen AS is_known{more}
 FROM
 (
     SELECT
-        body, tenant, host, type, interval, points,
+        body, tenant, host, type, interval, points{more},
         true_name_of(sent_name) AS name,
         tags_of(sent_tags) AS tags,
         ifNull(points[1].1, 0) AS first_s

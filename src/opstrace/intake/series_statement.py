@@ -1,5 +1,6 @@
 """The SELECT that decodes a family of series, and the two statements around it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,8 +8,9 @@ from opstrace.store.engine import statement
 
 _PACKAGE: Final = "opstrace.intake"
 STAGED: Final = "staged"
-# Ends a line of a SELECT that only translation needs.
+# What ends a line of a SELECT that only one of the two needs.
 _TRANSLATED_ONLY: Final = "-- translated only"
+_LOOKED_AT_ONLY: Final = "-- looked at only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,20 @@ class SeriesStatement:
     translate: str
 
     @classmethod
-    def of(cls, select: str, *, settings: str = "") -> "SeriesStatement":
-        """Build it around a SELECT of the columns body, tenant, sent_name … points, or around `staged`."""
-        needed = "\n".join(line for line in select.splitlines() if not line.endswith(_TRANSLATED_ONLY))
-        more = f", {settings}" if settings else ""
+    def of(cls, select: str, *, settings: str = "", more: Sequence[str] = ()) -> "SeriesStatement":
+        """Build it around a SELECT of the columns body, tenant, sent_name … points, or around `staged`.
+
+        `more` are columns of the SELECT that a look yields as they are.
+        """
         look, translate = (
             statement(_PACKAGE, name)
-            .replace("{sent}", sent if sent == STAGED else f"(\n{sent}\n)")
-            .replace("{settings}", more)
-            for name, sent in (("sent_series", needed), ("translate", select))
+            .replace("{sent}", STAGED if select == STAGED else f"(\n{_without(select, unneeded)}\n)")
+            .replace("{settings}", f", {settings}" if settings else "")
+            .replace("{more}", "".join(f", {column}" for column in more))
+            for name, unneeded in (("sent_series", _TRANSLATED_ONLY), ("translate", _LOOKED_AT_ONLY))
         )
         return cls(look, translate)
+
+
+def _without(select: str, unneeded: str) -> str:
+    return "\n".join(line for line in select.splitlines() if not line.endswith(unneeded))

@@ -1,16 +1,23 @@
 -- POST /api/beta/sketches: protobuf. The bodies follow each other in one file, each after its length, and are told
 -- apart by their row in it. A device is among the tags.
-INSERT INTO staged_sketches
 SELECT
-    {bodies:Array(UInt32)}[message + 1],
-    {tenants:Array(String)}[message + 1],
-    place,
-    s.metric,
-    s.host,
-    '',
-    '',
-    s.tags,
-    arrayMap(d -> (toNullable(toFloat64(d.ts)), d.cnt, d.sum, d.min, d.max, d.k, d.n), s.dogsketches)
+    {bodies:Array(UInt32)}[message + 1] AS body,
+    {tenants:Array(String)}[message + 1] AS tenant,
+    s.metric AS sent_name,
+    s.host AS host,
+    'distribution' AS type,
+    toFloat64(0) AS interval,
+    '' AS unit,                                                        -- translated only
+    '' AS source_type,                                                 -- translated only
+    s.tags AS sent_tags,
+    arrayMap(i -> bitShiftLeft(toUInt64(place), 32) + i, arrayEnumerate(s.dogsketches)) AS places,   -- looked at only
+    tupleElement(s.dogsketches, 'cnt') AS cnts,                        -- looked at only
+    tupleElement(s.dogsketches, 'sum') AS sums,                        -- looked at only
+    tupleElement(s.dogsketches, 'min') AS minima,                      -- looked at only
+    tupleElement(s.dogsketches, 'max') AS maxima,                      -- looked at only
+    tupleElement(s.dogsketches, 'k') AS keys,                          -- looked at only
+    tupleElement(s.dogsketches, 'n') AS counts,                        -- looked at only
+    arrayMap(ts -> (toFloat64(ts), toFloat64(0)), tupleElement(s.dogsketches, 'ts')) AS points
 FROM
 (
     SELECT _row_number AS message, sketches
@@ -19,15 +26,14 @@ FROM
         host        String,
         tags        Array(String),
         dogsketches Array(Tuple(
-            ts  Int64,
-            cnt Int64,
-            min Float64,
-            max Float64,
-            sum Float64,
-            k   Array(Int32),
-            n   Array(UInt64)
+            cnt Int64,                                                 -- looked at only
+            min Float64,                                               -- looked at only
+            max Float64,                                               -- looked at only
+            sum Float64,                                               -- looked at only
+            k   Array(Int32),                                          -- looked at only
+            n   Array(UInt64),                                         -- looked at only
+            ts  Int64
         ))
     ))')
 )
 ARRAY JOIN sketches AS s, arrayEnumerate(sketches) AS place
-SETTINGS format_schema = '{schema}:SketchPayload', input_format_parallel_parsing = 0, max_threads = 1

@@ -13,9 +13,7 @@ class StagedSeries:
     """Reads `staged` as a decoder of series reads bodies; it comes after those that fill it."""
 
     # Of which other decoders leave series in `staged`.
-    families = frozenset(
-        {Family.CHECK_RUN, Family.COLUMNAR, Family.DISTRIBUTION_POINTS, Family.INTAKE, Family.SKETCHES}
-    )
+    families = frozenset({Family.CHECK_RUN, Family.INTAKE})
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

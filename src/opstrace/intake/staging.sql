@@ -32,9 +32,7 @@ CREATE TABLE staged
     unit        LowCardinality(String),
     source_type LowCardinality(String),
     sent_tags   Array(String),                                     -- devices and resources included
-    points      Array(Tuple(Nullable(Float64), Nullable(Float64))), -- s, value; of a distribution the number of its values
-    -- Of a distribution one a point: place in the body, cnt, sum, min, max, keys, counts.
-    sketches    Array(Tuple(UInt64, UInt64, Float64, Float64, Float64, Array(Int16), Array(UInt64))),
+    points      Array(Tuple(Nullable(Float64), Nullable(Float64))), -- s, value
     message     String,                                            -- of a service check
     true_name   String        MATERIALIZED true_name_of(sent_name),
     tags        Array(String) MATERIALIZED tags_of(sent_tags),
@@ -75,30 +73,6 @@ CREATE TABLE staged_logs
         abs(number) < 1e17, toInt64(round(number / 1e3)),
         toInt64(round(number / 1e6))
     )
-)
-ENGINE = Memory;
-
-DROP TABLE IF EXISTS staged_sketches;
--- One row a distribution of a payload, as it was sent; staged_sketches.sql brings it to `staged`.
-CREATE TABLE staged_sketches
-(
-    body        UInt32,
-    tenant      LowCardinality(String),
-    place       UInt32,                                            -- in the body
-    sent_name   String,
-    host        String,
-    unit        LowCardinality(String),
-    source_type LowCardinality(String),
-    sent_tags   Array(String),
-    sketches    Array(Tuple(
-        timestamp Nullable(Float64),                               -- s
-        cnt       Int64,
-        sum       Float64,
-        min       Float64,
-        max       Float64,
-        keys      Array(Int32),
-        counts    Array(UInt64)
-    ))
 )
 ENGINE = Memory;
 

@@ -1,6 +1,6 @@
 """Series that the engine reads from tables: what decoders of JSON and of columns have in common."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -11,13 +11,13 @@ from opstrace.store.engine import Connection, Parameter, statement
 class TabularSeries:
     """The tables that were looked at in a commit, `FROM Python(rows)` of a SELECT, by the number of their body."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
-        """Take the SELECT `name`.sql of this package."""
+    def __init__(self, connection: Connection, name: str, *, more: Sequence[str] = ()) -> None:
+        """Take the SELECT `name`.sql of this package; `more` are columns of it that are passed on."""
         self._connection = connection
-        self._statement = SeriesStatement.of(statement("opstrace.intake", name))
+        self._statement = SeriesStatement.of(statement("opstrace.intake", name), more=more)
         self._tables: dict[int, pa.Table] = {}
 
-    def read(self, tables: Mapping[int, pa.Table], limits: Mapping[str, float]) -> pa.Table:
+    def read(self, tables: Mapping[int, pa.Table], limits: Mapping[str, Parameter]) -> pa.Table:
         """Return the answer of sent_series.sql over tables, and keep them; raises StoreError."""
         self._tables |= tables
         return self._connection.read(self._statement.look, rows=pa.concat_tables(tables.values()), **limits)

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from opstrace.config import Limits, LimitsOf
+from opstrace.intake import sent_sketches
 from opstrace.intake.check_decoder import CheckDecoder
 from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.distribution_decoder import DistributionDecoder
@@ -24,11 +25,11 @@ from opstrace.intake.kept_decoder import KeptDecoder
 from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Numbered, SeriesDecoder, Verdict
-from opstrace.intake.protobuf_decoder import ProtobufDecoder, ProtobufSeriesDecoder
+from opstrace.intake.protobuf_decoder import ProtobufSeriesDecoder
 from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
 from opstrace.intake.sent_series import SentSeries
+from opstrace.intake.sent_sketches import SentSketches
 from opstrace.intake.series_room import SeriesRoom
-from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.intake.staged_series import StagedSeries
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, Parameter, script
@@ -51,6 +52,8 @@ def series_decoders(connection: Connection) -> list[SeriesDecoder]:
         JsonSeriesDecoder(connection, Family.SERIES_V2_JSON),
         ProtobufSeriesDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
         ColumnarDecoder(connection),
+        ProtobufSeriesDecoder(connection, Family.SKETCHES, "SketchPayload", more=sent_sketches.COLUMNS),
+        DistributionDecoder(connection),
     ]
 
 
@@ -64,9 +67,6 @@ def decoders(
 ) -> list[Decoder]:
     """Return a decoder of each other kind; all together they know every family."""
     return [
-        ProtobufDecoder(connection, Family.SKETCHES, "SketchPayload", "staged_sketches"),
-        DistributionDecoder(connection),
-        SketchDecoder(connection),
         DocumentDecoder(connection),
         PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
         CheckDecoder(connection),
@@ -128,8 +128,8 @@ class Translator:
         limits = {"oldest": max(now - self._retention_days() * _DAY_S, 0.0), "newest": now + self._max_future_s}
         findings = Findings()
         try:
-            sent = SentSeries.of(self._looked_at(bodies, now, limits, findings))
-            judged, added = self._stored(sent, bodies, commit, Moments(now=round(now * 1000) / 1000, **limits))
+            looked_at = list(self._looked_at(bodies, now, limits, findings))
+            judged, added = self._stored(looked_at, bodies, commit, Moments(now=round(now * 1000) / 1000, **limits))
             for decoder in self._decoders:
                 decoder.store(commit, limits)
         finally:
@@ -151,15 +151,20 @@ class Translator:
             yield from self._staged_series.look(own, limits, findings)
 
     def _stored(
-        self, sent: SentSeries | None, bodies: Sequence[Body], commit: int, moments: Moments
+        self, looked_at: Sequence[pa.Table], bodies: Sequence[Body], commit: int, moments: Moments
     ) -> tuple[Mapping[int, Judged], int]:
         """Make series durable; return what became of each body, and how many series rows were added."""
+        sent, sketches = SentSeries.of(looked_at), SentSketches.of(looked_at)
         if sent is None:
             return {}, 0
+        if sketches is not None:
+            sent = sent.counting(*sketches.numbers())
         judgement = Judgement(sent, moments)
         untranslated = judgement.untranslated()
         added = self._translate_unseen(judgement, bodies, untranslated, moments) if untranslated else 0
         self._writer.append_samples(judgement.samples([body.tenant for body in bodies]), commit)
+        if sketches is not None:
+            self._writer.append_sketches(judgement.sketches(sketches, bodies), commit)
         return judgement.judged(), added
 
     def _translate_unseen(
@@ -191,7 +196,7 @@ def _of(families: Collection[Family], bodies: Sequence[Body], findings: Findings
     return {
         i: findings.repaired.get(i, body)
         for i, body in enumerate(bodies)
-        if body.family in families and body.content and i not in findings.faults and i not in findings.done
+        if body.family in families and body.content and i not in findings.faults
     }
 
 

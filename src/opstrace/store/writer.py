@@ -34,7 +34,7 @@ class Writer:
         self._append_series = statement("opstrace.store", "append_series")
         self._append_rows = {
             name: statement("opstrace.store", f"append_{name}")
-            for name in ("samples", "started_samples", "histograms")
+            for name in ("samples", "started_samples", "histograms", "sketches")
         }
         self._seen_load = statement("opstrace.store", "seen_load")
         for part in script("opstrace.store", "staging"):
@@ -82,6 +82,10 @@ class Writer:
             oldest = rows.group_by("tenant").aggregate([("timestamp", "min")])
             for row in oldest.to_pylist():
                 self.changes.wrote(row["tenant"], row["timestamp_min"])
+
+    def append_sketches(self, rows: pa.Table, commit: int) -> None:
+        """Make sketches durable: the columns of append_sketches.sql. Their series are registered before."""
+        self._append("sketches", rows, commit)
 
     def append(self, blocks: Sequence[tuple[str, Block]], commit: int) -> int:
         """Make blocks of tenants durable; returns the number of series that were new on a day.

@@ -1,0 +1,141 @@
+"""The sketches of a commit as columns, and the form they are stored in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from opstrace.intake.columns import places
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
+    Floats = NDArray[np.float64]
+
+# Columns of tables of series, lists of one entry a sketch.
+COLUMNS: Final = ("places", "cnts", "sums", "minima", "maxima", "keys", "counts")
+# More values than a double can count is no number of values.
+_MOST: Final = 1 << 53
+# The keys of the infinities; they are counted in the outermost bins (dogstatsd-and-sketches.md, section 11).
+_INFINITE_KEY: Final = 32_767
+
+
+@dataclass(frozen=True, slots=True)
+class SentSketches:
+    """P sketches, in the order they were read."""
+
+    places: "NDArray[np.uint64]"  # P: in the body
+    cnts: "Ints"  # P
+    sums: "Floats"  # P
+    minima: "Floats"  # P
+    maxima: "Floats"  # P
+    key_lengths: "Ints"  # P
+    keys: "NDArray[np.int32]"
+    count_lengths: "Ints"  # P
+    counts: "NDArray[np.uint64]"
+
+    @classmethod
+    def of(cls, tables: Iterable[pa.Table]) -> "SentSketches | None":
+        """Take in those of the tables that have sketches."""
+        parts = [
+            _of_batch(batch)
+            for table in tables
+            if "keys" in table.column_names
+            for batch in table.to_batches()
+            if batch.num_rows
+        ]
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def numbers(self) -> "tuple[Floats, Bools]":
+        """Return P numbers of values, as a point has its value, and which sketches cannot be.
+
+        One with a sum that is not finite has a number that is not.
+        """
+        sound = (self.cnts >= 1) & (self.cnts <= _MOST) & (self.key_lengths == self.count_lengths)
+        sound[_owners((self.keys > _INFINITE_KEY) | (self.keys < -_INFINITE_KEY), self.key_lengths)] = False
+        sound[_owners(self.counts > _MOST, self.count_lengths)] = False
+        finite = np.isfinite(self.sums) & np.isfinite(self.minima) & np.isfinite(self.maxima)
+        return np.where(finite & sound, self.cnts.astype(np.float64), np.nan), ~sound
+
+    def rows(self, wanted: "Bools") -> pa.Table:
+        """Return some of the sketches, sound ones, as they are stored: keys ascending and each once, none empty."""
+        keys, counts, lengths = self.keys, self.counts, self.key_lengths
+        if not wanted.all():
+            keys, counts = keys[np.repeat(wanted, lengths)], counts[np.repeat(wanted, self.count_lengths)]
+            lengths = lengths[wanted]
+        if _is_odd(keys, counts, lengths):
+            keys, counts, lengths = _evened(keys, counts, lengths)
+        offsets = pa.array(places(lengths), pa.int32())
+        return pa.table(
+            {
+                "place": self.places[wanted],
+                "cnt": self.cnts[wanted].astype(np.uint64),
+                "sum": self.sums[wanted],
+                "min": self.minima[wanted],
+                "max": self.maxima[wanted],
+                "keys": pa.ListArray.from_arrays(offsets, pa.array(keys.astype(np.int16))),
+                "counts": pa.ListArray.from_arrays(offsets, pa.array(counts)),
+            }
+        )
+
+
+def _of_batch(batch: pa.RecordBatch) -> SentSketches:
+    columns = {name: batch[name].flatten() for name in COLUMNS}
+    keys, counts = columns.pop("keys"), columns.pop("counts")
+    cnts = columns.pop("cnts").to_numpy(zero_copy_only=False)
+    numbers = {name: column.to_numpy(zero_copy_only=False) for name, column in columns.items()}
+    return SentSketches(
+        cnts=cnts.astype(np.int64),
+        key_lengths=_lengths(keys),
+        keys=keys.flatten().to_numpy(zero_copy_only=False).astype(np.int32, copy=False),
+        count_lengths=_lengths(counts),
+        counts=counts.flatten().to_numpy(zero_copy_only=False).astype(np.uint64, copy=False),
+        **numbers,
+    )
+
+
+def _lengths(lists: pa.Array) -> "Ints":
+    lengths: Ints = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+    return lengths
+
+
+def _owners(odd: "Bools", lengths: "Ints") -> "Ints":
+    """Return which sketches odd bins are of."""
+    found = np.flatnonzero(odd)
+    owners: Ints = np.searchsorted(np.cumsum(lengths), found, side="right")
+    return owners
+
+
+def _is_odd(keys: "NDArray[np.int32]", counts: "NDArray[np.uint64]", lengths: "Ints") -> bool:
+    """Say whether a sketch has keys out of order or twice, an infinite one, or an empty bin."""
+    if not len(keys):
+        return False
+    descends = keys[1:] <= keys[:-1]
+    # From one sketch to the next is no order.
+    ends = np.cumsum(lengths)[:-1]
+    descends[ends[(ends > 0) & (ends < len(keys))] - 1] = False
+    infinite = int(keys.max()) >= _INFINITE_KEY or int(keys.min()) <= -_INFINITE_KEY
+    return infinite or bool(descends.any()) or not counts.all()
+
+
+def _evened(
+    keys: "NDArray[np.int32]", counts: "NDArray[np.uint64]", lengths: "Ints"
+) -> "tuple[NDArray[np.int32], NDArray[np.uint64], Ints]":
+    """Bring keys in order, each once; infinite ones go to the outermost bins, empty bins go."""
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    keys = np.clip(keys, np.int32(1 - _INFINITE_KEY), np.int32(_INFINITE_KEY - 1))
+    order = np.lexsort((keys, owners))
+    owners, keys, counts = owners[order], keys[order], counts[order]
+    leads = np.flatnonzero(np.append(True, (owners[1:] != owners[:-1]) | (keys[1:] != keys[:-1]))[: len(keys)])
+    if not len(leads):
+        return keys, counts, lengths
+    counts = np.add.reduceat(counts, leads)
+    filled = counts > 0
+    leads = leads[filled]
+    return keys[leads], counts[filled], np.bincount(owners[leads], minlength=len(lengths))

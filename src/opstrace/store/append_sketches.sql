@@ -1,0 +1,17 @@
+-- Sketches of known series. One whose payload comes again has the same source.
+INSERT INTO sketches
+SELECT
+    assumeNotNull(tenant),
+    assumeNotNull(metric),
+    assumeNotNull(series),
+    fromUnixTimestamp64Milli(assumeNotNull(timestamp), 'UTC'),
+    sipHash64(assumeNotNull(payload), assumeNotNull(place)),
+    assumeNotNull(cnt),
+    assumeNotNull(sum),
+    assumeNotNull(min),
+    assumeNotNull(max),
+    CAST(keys, 'Array(Int16)'),
+    CAST(counts, 'Array(UInt64)'),
+    {commit:UInt64}
+FROM Python(rows)
+SETTINGS max_partitions_per_insert_block = 0
