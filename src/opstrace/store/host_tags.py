@@ -7,6 +7,7 @@ samples where one version ends and the next begins.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -82,6 +83,10 @@ class TenantTags:
         """Say which versions hold at some moment of a range."""
         return (self._from_ms <= end_ms) & (self._until_ms > start_ms)
 
+    def lasting(self, start_ms: int, end_ms: int) -> "NDArray[np.bool_]":
+        """Say which versions hold throughout a range."""
+        return (self._from_ms <= start_ms) & (self._until_ms > end_ms)
+
     def codes(self, chosen: "NDArray[np.bool_]") -> "NDArray[np.uint64]":
         """Return the hosts of some versions."""
         return np.unique(self._codes[chosen])
@@ -131,10 +136,19 @@ class HostView:
     """The tags of a tenant's hosts in the range of one query, closed at both ends."""
 
     def __init__(self, tags: TenantTags, start_ms: int, end_ms: int) -> None:
-        self._tags = tags
+        self.tags = tags
         self._start_ms, self._end_ms = start_ms, end_ms
         self._valid = tags.valid(start_ms, end_ms)
         self.keys = tags.keys
+
+    @property
+    def standing(self) -> bytes | None:
+        """What stands for the versions of the range, if none begins or ends in it; nothing if one does.
+
+        Views of the same tags that have it in common join alike.
+        """
+        lasting = self.tags.lasting(self._start_ms, self._end_ms)
+        return blake2b(self._valid.tobytes()).digest() if np.array_equal(lasting, self._valid) else None
 
     def on_hosts(self, matchers: Iterable[Matcher]) -> list[Matcher]:
         """Return the matchers of labels that hosts have: those that only a join can judge."""
@@ -149,16 +163,16 @@ class HostView:
         """
         if matcher.name not in self.keys:
             return clause
-        having, matching = (mask & self._valid for mask in self._tags.matching(matcher))
+        having, matching = (mask & self._valid for mask in self.tags.matching(matcher))
         # Hosts whose tag excludes a series without one of its own; only where the absence of the label would match.
         excluding = having & ~matching if matched(matcher, [""])[0] else np.zeros_like(having)
-        never = np.setdiff1d(self._tags.codes(excluding), self._tags.codes(self._valid & ~excluding))
+        never = np.setdiff1d(self.tags.codes(excluding), self.tags.codes(self._valid & ~excluding))
         own = f"labels[{{label_{suffix}:String}}]"
         by_host, both, excluded = (
             _listed(name, codes, suffix, parameters, room, otherwise)
             for name, codes, otherwise in (
-                ("matching", self._tags.codes(matching), "1"),
-                ("having", self._tags.codes(having), "1"),
+                ("matching", self.tags.codes(matching), "1"),
+                ("having", self.tags.codes(having), "1"),
                 ("never", never, "0"),
             )
         )
@@ -188,7 +202,7 @@ class HostView:
         return spell.from_ms <= self._start_ms and spell.until_ms > self._end_ms
 
     def _spells(self, own: Labels) -> list[Spell]:
-        host = self._tags.hosts.get(own.get("instance", ""))
+        host = self.tags.hosts.get(own.get("instance", ""))
         if host is None or own.get("job") != _JOB:
             return [Spell(BEGINNING, END, own)]
         return [
@@ -221,12 +235,8 @@ class Join:
     def __init__(self, own: Sequence[Labels], spells: list[list[Spell]], view: HostView) -> None:
         self._own = own
         self._spells = spells
-        self._view = view
-
-    @property
-    def left(self) -> "NDArray[np.bool_]":
-        """Which series have any labels that match."""
-        return np.array([bool(some) for some in self._spells], dtype=bool)
+        self._plain = _plain(own, spells, view)
+        self.left = np.array([bool(some) for some in spells], dtype=bool)  # which series have any labels that match
 
     def labels(self) -> dict[bytes, Labels]:
         """Return all label sets, each once, by a text that is the same for the same labels."""
@@ -237,20 +247,23 @@ class Join:
 
         Labels are known by their identity. Raises KeyError for others.
         """
+        if self._plain is not None:
+            return replace(block, labels=[self._plain[id(labels)] for labels in block.labels])
         places = {id(labels): spells for labels, spells in zip(self._own, self._spells, strict=True)}
-        spells = [places[id(labels)] for labels in block.labels]
-        if self._is_plain(spells):
-            return replace(block, labels=[some[0].labels for some in spells])
-        return _cut(block, spells)
+        return _cut(block, [places[id(labels)] for labels in block.labels])
 
-    def _is_plain(self, spells: Sequence[Sequence[Spell]]) -> bool:
-        """Say whether each series has one label set throughout, and no two the same one.
 
-        Different series become the same only where a series has a label that some host has too.
-        """
-        return all(len(some) == 1 and self._view.covers(some[0]) for some in spells) and (
-            all(self._view.keys.isdisjoint(labels) for labels in self._own)
-        )
+def _plain(own: Sequence[Labels], spells: Sequence[Sequence[Spell]], view: HostView) -> dict[int, Labels] | None:
+    """Return the joined labels by the identity of the series' own; nothing unless that is all there is to a join.
+
+    It is where each series has one label set throughout, and no two the same one. Different series become the same
+    only where a series has a label that some host has too.
+    """
+    if any(len(some) > 1 or not all(map(view.covers, some)) for some in spells):
+        return None
+    if not all(view.keys.isdisjoint(labels) for labels in own):
+        return None
+    return {id(labels): some[0].labels for labels, some in zip(own, spells, strict=True) if some}
 
 
 def _cut(block: Block, spells: Sequence[Sequence[Spell]]) -> Block:

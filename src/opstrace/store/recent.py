@@ -32,6 +32,21 @@ class _Known:
 
 
 @dataclass(frozen=True, slots=True)
+class _Derived:
+    """What was made of other objects, which live as long."""
+
+    value: _Sized
+    basis: tuple[object, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return self.value.nbytes
+
+    def is_of(self, basis: tuple[object, ...]) -> bool:
+        return all(one is other for one, other in zip(self.basis, basis, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
 class _Stretch:
     """All samples of some series in a range of time, both ends included."""
 
@@ -63,6 +78,15 @@ class RecentReads:
         found = read()
         self._keep(key, _Known(found, position))
         return found
+
+    def derived(self, key: Hashable, basis: tuple[object, ...], make: Callable[[], S]) -> S:
+        """Return what was made before of the very objects of the basis, or what `make` makes of them now."""
+        known = self._get(key)
+        if known is not None and isinstance(known.value, _Derived) and known.value.is_of(basis):
+            return cast("S", known.value.value)
+        made = make()
+        self._keep(key, _Known(_Derived(made, basis), 0))
+        return made
 
     def samples(
         self, tenant: str, key: Hashable, start_ms: int, end_ms: int, read: Callable[[int, int], Samples]

@@ -19,7 +19,7 @@ from opstrace.errors import BadQuery, BudgetExceeded
 from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata, Statistics
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_tags import HostView, Room, Spell
+from opstrace.store.host_tags import HostView, Join, Room, Spell
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 from opstrace.store.recent import RecentReads
 from opstrace.store.samples import Rows, Samples
@@ -139,6 +139,8 @@ class Resolved:
 
     def under(self, wanted: "NDArray[np.bool_]") -> "Resolved":
         """Return those under some of the labels, and these labels."""
+        if wanted.all():
+            return self
         kept, renumbered = wanted[self.rows], np.cumsum(wanted) - 1
         return Resolved(
             series=self.series[kept],
@@ -151,6 +153,19 @@ class Resolved:
     def rows_of(self, series: "NDArray[np.uint64]") -> "NDArray[np.int64]":
         """Return the index into labels of stored series, all of them among these."""
         return self.rows[np.searchsorted(self.series, series)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The series of a selector and their hosts."""
+
+    join: Join
+    left: Resolved  # those that match
+
+    @property
+    def nbytes(self) -> int:
+        """About what this takes in memory."""
+        return self.left.nbytes
 
 
 class StoreQuerier:
@@ -178,8 +193,20 @@ class StoreQuerier:
         resolved = self._resolve(matchers, start_ms, end_ms, view)
         if view is None:
             return self._own_block(resolved, listed, start_ms, end_ms)
-        join = view.join(resolved.labels, matchers)
-        return join.apply(self._own_block(resolved.under(join.left), listed, start_ms, end_ms))
+        joined = self._joined(resolved, matchers, view)
+        return joined.join.apply(self._own_block(joined.left, listed, start_ms, end_ms))
+
+    def _joined(self, resolved: Resolved, matchers: Sequence[Matcher], view: HostView) -> "_Joined":
+        """Return the series with the labels of their hosts; those are the same as before while no tag has changed."""
+
+        def make() -> _Joined:
+            join = view.join(resolved.labels, matchers)
+            return _Joined(join, resolved.under(join.left))
+
+        standing = view.standing
+        if standing is None:
+            return make()
+        return self._recent.derived((id(resolved), tuple(matchers), standing), (resolved, view.tags), make)
 
     def _own_block(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Block:
         """Return the series with their samples, under their own labels: the same objects."""
