@@ -46,7 +46,7 @@ class MemoryQuerier:
     data: dict[Key, dict[int, Sample]]
     budget: Budget
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
         labels: list[Labels] = []
         offsets, timestamps, found = [0], [], []
         for key, samples in sorted(self.data.items()):

@@ -293,9 +293,14 @@ def at_once(at_ms: int) -> Ask:
 
 
 def judged(backend: Backend, data: Data, query: str, window: tuple[int, int, int], ask: Ask) -> None:
+    """Fill a store, ask both and compare."""
+    fill(backend, data)
+    compared(backend, data, query, window, ask)
+
+
+def compared(backend: Backend, data: Data, query: str, window: tuple[int, int, int], ask: Ask) -> None:
     """Ask both and compare; where the one fails the other must fail."""
     tree = parse(query)
-    fill(backend, data)
     budget = Budget()
     querier = backend.querier(TENANT, budget)
     try:
@@ -366,3 +371,21 @@ def test_ranges_of_a_real_store(fresh: FreshTenants, data: Data, query: str, win
 
 def test_the_stale_marker_is_the_one_nan_of_its_bits() -> None:
     assert struct.pack("<d", STALE) != struct.pack("<d", math.nan)
+
+
+MOMENTS = st.sampled_from((0, 45_000, 90_001, 300_000, 450_000))
+
+
+@settings(RANDOM, max_examples=60)
+@given(datas(), st.lists(st.tuples(QUERIES, st.sampled_from(WINDOWS) | MOMENTS), min_size=2, max_size=6))
+def test_what_was_asked_before_changes_nothing(
+    fresh: FreshTenants, data: Data, asked: list[tuple[str, tuple[int, int, int] | int]]
+) -> None:
+    """A real store remembers what it read for one query, and gives another one more than it asked for."""
+    backend = fresh()
+    fill(backend, data)
+    for query, when in asked:
+        if isinstance(when, int):
+            compared(backend, data, query, (when, when, 1), at_once(when))
+        else:
+            compared(backend, data, query, when, in_range(*when))

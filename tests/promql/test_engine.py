@@ -68,21 +68,6 @@ def test_names_are_gone_where_an_operation_took_them_away() -> None:
         ask(kept, '{a="1"} + 1')
 
 
-def test_empty_label_values_are_no_labels() -> None:
-    kept = store(({"__name__": "m", "a": "1"}, [(0, 1.0)]))
-    found = kept.querier("t", Budget())
-    block = found.select([], 0, 0)
-
-    class Padded:
-        def select(self, *_: object) -> Block:
-            return Block(
-                [{**labels, "empty": ""} for labels in block.labels], block.offsets, block.timestamps, block.values
-            )
-
-    result = Engine().instant(Padded(), "sum without (x) (m)", 0, Budget())  # type: ignore[arg-type]
-    assert result.labels == [{"a": "1"}]
-
-
 @pytest.mark.parametrize(("start", "end", "step"), [(0, 10, 0), (0, 10, -1), (10, 0, 1), (0, 11_000, 1)], ids=str)
 def test_impossible_ranges_are_refused(start: int, end: int, step: int) -> None:
     with pytest.raises(BadQuery):

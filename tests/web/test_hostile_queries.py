@@ -158,7 +158,7 @@ class SlowQuerier:
             self.store.stopped.release()
         return ["done"]
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
         raise StoreError("secret detail: /var/lib")
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:

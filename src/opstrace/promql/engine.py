@@ -1,7 +1,7 @@
 """The door to PromQL: a query and a querier in, arrays out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from opstrace.errors import BadQuery
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.evaluation import Evaluation, named
-from opstrace.promql.labelsets import nameless, sort_key
+from opstrace.promql.labelsets import in_order, nameless, sort_key
 from opstrace.promql.parser import parse, type_of
 from opstrace.promql.plan import Bounds, resolve
 from opstrace.promql.tree import Type
@@ -112,11 +112,12 @@ class Engine:
 
 
 def _vector(vector: Vector, bounds: Bounds, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:
-    rows = np.flatnonzero(vector.present.any(axis=1))
+    if not (there := vector.inhabited).all():
+        vector = vector.rows(there)
     if not bounds.instant:
-        rows = np.array(sorted(rows.tolist(), key=lambda row: sort_key(vector.labels[row])), dtype=np.int64)
-    if not np.array_equal(rows, np.arange(vector.series)):
-        vector = vector.rows(rows)
+        order, labels = in_order(vector.labels)
+        if (order[1:] < order[:-1]).any():
+            vector = replace(vector.rows(order), labels=labels)
     kind: Literal["vector", "matrix"] = "vector" if bounds.instant else "matrix"
     return Result(
         kind, vector.labels, grid.times, vector.values, vector.present, "", warnings, infos, vector.histograms

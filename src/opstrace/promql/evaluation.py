@@ -1,6 +1,6 @@
 """One query being evaluated: walks the tree, reads what the leaves need, and hands arrays to the families."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -12,7 +12,7 @@ from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.functions import INSTANT_FUNCTIONS, Site
 from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
-from opstrace.promql.labelsets import grouping, nameless, place_of
+from opstrace.promql.labelsets import all_nameless, grouping, nameless, names_of, place_of
 from opstrace.promql.numbers import spelled_number
 from opstrace.promql.plan import Bounds, invariant
 from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
@@ -102,9 +102,9 @@ class Evaluation:
     # -- leaves
 
     def read(self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Block:
-        """Read the samples in [start, end]; labels without a value are no labels."""
-        block = self.querier.select(matchers, start_ms, end_ms)
-        block = replace(block, labels=[_without_empty(labels) for labels in block.labels])
+        """Read the samples in [start, end]; for a range query there may be more around."""
+        # An instant query may hand out what it reads.
+        block = self.querier.select(matchers, start_ms, end_ms, loosely=not self.bounds.instant)
         return _with_resets(block) if self.finds_resets else block
 
     def selector(self, node: Selector, grid: Grid) -> Vector:
@@ -232,8 +232,7 @@ class Evaluation:
 
     def remark_on_names(self, node: Node, vector: Vector) -> None:
         """Say which metrics do not seem to be counters; a type label would tell more than a name."""
-        names = {labels.get("__name__", "") for labels in vector.labels if "__type__" not in labels}
-        for name in sorted(names):
+        for name in sorted(names_of(vector.labels)):
             if name and not name.endswith(_OF_COUNTERS):
                 self.annotations.info(
                     f'metric might not be a counter, name does not end in {"/".join(_OF_COUNTERS)}: "{name}"', node
@@ -507,10 +506,6 @@ def start_times_of(block: Block) -> Ints:
     return np.zeros_like(block.timestamps) if block.start_times is None else block.start_times
 
 
-def _without_empty(labels: Labels) -> Labels:
-    return {name: value for name, value in labels.items() if value} if "" in labels.values() else labels
-
-
 def _wanted(param: Floats) -> Ints:
     """Return how many series each step wants."""
     if np.isnan(param).any():
@@ -645,8 +640,10 @@ def named(vector: Vector) -> Vector:
     """Return a vector as it is handed out: names that were taken away are gone, and equal series are one."""
     if not vector.unnamed.any():
         return vector
-    labels = [
-        nameless(labels) if gone else labels
-        for labels, gone in zip(vector.labels, vector.unnamed.tolist(), strict=True)
-    ]
+    labels: Sequence[Labels]
+    if vector.unnamed.all():
+        labels = all_nameless(vector.labels)
+    else:
+        pairs = zip(vector.labels, vector.unnamed.tolist(), strict=True)
+        labels = [nameless(labels) if gone else labels for labels, gone in pairs]
     return binary.merged(replace(vector, labels=labels), "vector cannot contain metrics with the same labelset")

@@ -1,13 +1,13 @@
 """Label sets to integers: who is in which group, who matches whom. Asked once a query, never once a step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 
 from opstrace.promql.values import Ints
-from opstrace.store.backend import Labels
+from opstrace.store.backend import Labels, LabelSets
 
 NAME = "__name__"
 # What describes the metric as it was stored, and nothing that is computed from it.
@@ -24,9 +24,13 @@ class Grouping:
 
 def grouping(series: Sequence[Labels], names: Iterable[str], *, without: bool, keep_name: bool = False) -> Grouping:
     """Group series by these labels, or by all others; the metric name is dropped unless it is asked for."""
-    if not without:
-        return _by(series, tuple(dict.fromkeys(names)))
-    return _without(series, {*names} if keep_name else {*names, NAME})
+    wanted = tuple(dict.fromkeys(names))
+    dropped = frozenset(wanted if keep_name else (*wanted, NAME))
+    if not isinstance(series, LabelSets):
+        return _without(series, dropped) if without else _by(series, wanted)
+    if without:
+        return series.remembered(("without", dropped), lambda: _without(series, dropped))
+    return series.remembered(("by", wanted), lambda: _by(series, wanted))
 
 
 def _by(series: Sequence[Labels], names: tuple[str, ...]) -> Grouping:
@@ -36,7 +40,7 @@ def _by(series: Sequence[Labels], names: tuple[str, ...]) -> Grouping:
     return Grouping(np.array(ids, dtype=np.int64), labels)
 
 
-def _without(series: Sequence[Labels], names: set[str]) -> Grouping:
+def _without(series: Sequence[Labels], names: Collection[str]) -> Grouping:
     seen: dict[frozenset[tuple[str, str]], int] = {}
     keys = [frozenset([item for item in one.items() if item[0] not in names]) for one in series]
     ids = [seen.setdefault(key, len(seen)) for key in keys]
@@ -45,6 +49,12 @@ def _without(series: Sequence[Labels], names: set[str]) -> Grouping:
 
 def identities(series: Sequence[Labels]) -> Grouping:
     """Number the distinct label sets, metric name included."""
+    if isinstance(series, LabelSets):
+        return series.remembered("identities", lambda: _identities(series))
+    return _identities(series)
+
+
+def _identities(series: Sequence[Labels]) -> Grouping:
     seen: dict[frozenset[tuple[str, str]], int] = {}
     first: list[Labels] = []
     ids = []
@@ -60,6 +70,38 @@ def identities(series: Sequence[Labels]) -> Grouping:
 def nameless(labels: Labels) -> Labels:
     """Return the labels without the metric name, and without its type and unit where they are labels."""
     return {name: value for name, value in labels.items() if name not in _METADATA}
+
+
+def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
+    """Return `nameless` of each."""
+    if isinstance(series, LabelSets):
+        return series.remembered("nameless", lambda: LabelSets(map(nameless, series)))
+    return list(map(nameless, series))
+
+
+def in_order(series: Sequence[Labels]) -> tuple[Ints, Sequence[Labels]]:
+    """Return label sets sorted by their labels, and which each was."""
+    if isinstance(series, LabelSets):
+        return series.remembered("order", lambda: _in_order(series, LabelSets))
+    return _in_order(series, list)
+
+
+def _in_order(
+    series: Sequence[Labels], made: Callable[[Iterable[Labels]], Sequence[Labels]]
+) -> tuple[Ints, Sequence[Labels]]:
+    order = sorted(range(len(series)), key=lambda row: sort_key(series[row]))
+    return np.array(order, dtype=np.int64), made(series[row] for row in order)
+
+
+def names_of(series: Sequence[Labels]) -> frozenset[str]:
+    """Return the metric names of those that do not tell a type by a label."""
+    if isinstance(series, LabelSets):
+        return series.remembered("names", lambda: _names_of(series))
+    return _names_of(series)
+
+
+def _names_of(series: Sequence[Labels]) -> frozenset[str]:
+    return frozenset(labels.get(NAME, "") for labels in series if "__type__" not in labels)
 
 
 def sort_key(labels: Labels) -> tuple[tuple[str, str], ...]:

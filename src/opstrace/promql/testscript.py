@@ -273,13 +273,13 @@ class _WatchedQuerier:
     withheld: Sequence[Withheld]
     missed: list[Withheld] = field(default_factory=list)
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
         self.missed.extend(
             one
             for one in self.withheld
             if one.first_ms <= end_ms and one.last_ms >= start_ms and _matches(matchers, one.labels)
         )
-        return self.querier.select(matchers, start_ms, end_ms)
+        return self.querier.select(matchers, start_ms, end_ms, loosely=loosely)
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         return self.querier.series(selectors, start_ms, end_ms)

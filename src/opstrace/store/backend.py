@@ -6,18 +6,46 @@ Times are milliseconds since the epoch, ranges closed at both ends.
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opstrace.errors import BudgetExceeded, QueryCanceled, QueryTimeout
 
-# Shared between queries: never change one in place. Holds `__name__`; an empty value means "no such label".
+# Shared between queries: never change one in place. Holds `__name__`. What is read has no label without a value; who
+# writes may have some, which mean "no such label".
 Labels = Mapping[str, str]
+T = TypeVar("T")
+# How many things about the same series are remembered; one more, and all are found out again.
+MAX_FINDINGS = 16
+
+
+class LabelSets(tuple[Labels, ...]):  # noqa: SLOT001 (a tuple has no room for more)
+    """Label sets that one query after another asks for, with what was found out about all of them together."""
+
+    _found: dict[Hashable, Any]
+
+    def __new__(cls, labels: Iterable[Labels]) -> Self:
+        """Take the label sets, in their order."""
+        made = super().__new__(cls, labels)
+        made._found = {}
+        return made
+
+    def remembered(self, subject: Hashable, find: Callable[[], T]) -> T:
+        """Return what was found out about a subject, or find it out."""
+        try:
+            known: T = self._found[subject]
+        except KeyError:
+            known = find()
+            if len(self._found) >= MAX_FINDINGS:
+                self._found.clear()
+            self._found[subject] = known
+        return known
+
 
 # The one NaN that means "the series ended here" (prometheus/prometheus: model/value/value.go).
 STALE_BITS = 0x7FF0000000000002
@@ -180,8 +208,11 @@ class Statistics:
 class Querier(Protocol):
     """Reads the series of one tenant within one query's budget."""
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
-        """Return the series that match all matchers and have samples in the range, with these samples."""
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
+        """Return the series that match all matchers and have samples in the range, with these samples.
+
+        Loosely, there may be more samples around the range, and series that have none inside.
+        """
         ...
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:

@@ -7,7 +7,7 @@ may have changed, is read from the store and put behind it.
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Protocol, TypeVar, cast
 
@@ -53,10 +53,30 @@ class _Stretch:
     samples: Samples
     start_ms: int
     end_ms: int
+    longest_ms: int  # of the ranges that were asked for
 
     @property
     def nbytes(self) -> int:
         return self.samples.nbytes
+
+    def part(self, start_ms: int, end_ms: int, *, loosely: bool) -> Samples:
+        """Return the samples of a shorter range; loosely all of them, where half of them is asked for."""
+        if loosely and self.end_ms - self.start_ms <= 2 * (end_ms - start_ms):
+            return self.samples
+        return self.samples.within(start_ms, end_ms)
+
+    def extended(self, last_ms: int, end_ms: int, read: Callable[[int, int], Samples]) -> "_Stretch":
+        """Return one that goes on to a later end; this one is good up to `last_ms`."""
+        settled = self.samples.within(self.start_ms, last_ms)
+        return replace(self, samples=settled.followed_by(read(last_ms + 1, end_ms)), end_ms=end_ms)
+
+    def trimmed(self, asked_ms: int) -> "_Stretch":
+        """Return one without what nobody asks for any more: not at each step, that would be half of the work."""
+        longest_ms = max(self.longest_ms, asked_ms)
+        if self.end_ms - self.start_ms <= 2 * longest_ms:
+            return replace(self, longest_ms=longest_ms)
+        start_ms = self.end_ms - longest_ms
+        return _Stretch(self.samples.within(start_ms, self.end_ms), start_ms, self.end_ms, asked_ms)
 
 
 class RecentReads:
@@ -89,26 +109,32 @@ class RecentReads:
         return made
 
     def samples(
-        self, tenant: str, key: Hashable, start_ms: int, end_ms: int, read: Callable[[int, int], Samples]
+        self,
+        tenant: str,
+        key: Hashable,
+        start_ms: int,
+        end_ms: int,
+        read: Callable[[int, int], Samples],
+        *,
+        loosely: bool = False,
     ) -> Samples:
-        """Return the samples of some series from start to end; `read` yields those of a shorter range."""
+        """Return the samples of some series from start to end; `read` yields those of a shorter range.
+
+        Loosely, there may be more of them around the range, and of more series.
+        """
         position = self._changes.position
         known = self._get(key)
         if known is not None:
             stretch = cast("_Stretch", known.value)
             last_ms = min(stretch.end_ms, self._changes.oldest_since(tenant, known.position) - 1)
             if end_ms <= last_ms and stretch.start_ms <= start_ms:
-                return stretch.samples.within(start_ms, end_ms)
+                return stretch.part(start_ms, end_ms, loosely=loosely)
             if stretch.start_ms <= start_ms <= last_ms < math.inf:
-                stretch = _extended(stretch, int(last_ms), end_ms, read)
-                found = stretch.samples.within(start_ms, end_ms)
-                # What nobody asks for any more goes, but not at each step.
-                if stretch.nbytes > 2 * found.nbytes:
-                    stretch = _Stretch(found, start_ms, end_ms)
+                stretch = stretch.extended(int(last_ms), end_ms, read).trimmed(end_ms - start_ms)
                 self._keep(key, _Known(stretch, position))
-                return found
+                return stretch.part(start_ms, end_ms, loosely=loosely)
         found = read(start_ms, end_ms)
-        self._keep(key, _Known(_Stretch(found, start_ms, end_ms), position))
+        self._keep(key, _Known(_Stretch(found, start_ms, end_ms, end_ms - start_ms), position))
         return found
 
     def _get(self, key: Hashable) -> _Known | None:
@@ -129,9 +155,3 @@ class RecentReads:
             while self.nbytes > self._max_bytes:
                 _, gone = self._known.popitem(last=False)
                 self.nbytes -= gone.value.nbytes
-
-
-def _extended(stretch: _Stretch, last_ms: int, end_ms: int, read: Callable[[int, int], Samples]) -> _Stretch:
-    """Return a stretch that is good up to `last_ms` made longer."""
-    settled = stretch.samples.within(stretch.start_ms, last_ms)
-    return _Stretch(settled.followed_by(read(last_ms + 1, end_ms)), stretch.start_ms, end_ms)

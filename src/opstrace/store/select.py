@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.errors import BadQuery, BudgetExceeded
-from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.backend import Block, Budget, Labels, LabelSets, Matcher, MatchOp, MetricMetadata, Statistics
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_tags import HostView, Join, Room, Spell
@@ -34,8 +34,8 @@ _LEGAL_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _MS_PER_DAY = 86_400_000
 # A statement may be 256 KiB long; a longer list of series goes in as a table, which costs some 8 ms.
 _MAX_LISTED_SERIES = 2_000
-# A dictionary of some eight labels, whose texts no other shares, and its row.
-_BYTES_A_SERIES = 1_000
+# A dictionary of some eight labels, whose texts no other shares, and what is found out about it.
+_BYTES_A_SERIES = 2_000
 _LAST_DAY = 120_529  # 2299-12-31, the last Date32
 _TEMPLATES: dict[MatchOp, str] = {
     MatchOp.EQUAL: "{label} = {{{value}:String}}",
@@ -119,7 +119,7 @@ class Resolved:
     rows: "NDArray[np.int64]"  # index into labels, one a stored series
     metrics: "NDArray[np.uint64]"  # one a stored series
     aspects: "NDArray[np.int8]"  # one a stored series, of Aspect
-    labels: list[Labels]
+    labels: LabelSets  # in the order of their first series
 
     @property
     def nbytes(self) -> int:
@@ -147,8 +147,12 @@ class Resolved:
             rows=renumbered[self.rows[kept]],
             metrics=self.metrics[kept],
             aspects=self.aspects[kept],
-            labels=[labels for labels, keep in zip(self.labels, wanted.tolist(), strict=True) if keep],
+            labels=LabelSets(labels for labels, keep in zip(self.labels, wanted.tolist(), strict=True) if keep),
         )
+
+    def has_all(self, series: "NDArray[np.uint64]") -> bool:
+        """Say whether stored series are among these."""
+        return np.array_equal(series, self.series) or bool(np.isin(series, self.series).all())
 
     def rows_of(self, series: "NDArray[np.uint64]") -> "NDArray[np.int64]":
         """Return the index into labels of stored series, all of them among these."""
@@ -185,16 +189,18 @@ class StoreQuerier:
         self._budget = budget
         self._host_tags = host_tags
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Block:
-        """Return the matching series that have samples in the range, with these samples."""
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
+        """Return the matching series that have samples in the range, with these samples; loosely with more."""
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
         listed = any(m.name != "__name__" for m in matchers)
         view = self._view(start_ms, end_ms)
         resolved = self._resolve(matchers, start_ms, end_ms, view)
         if view is None:
-            return self._own_block(resolved, listed, start_ms, end_ms)
+            return self._own_block(resolved, listed, start_ms, end_ms, loosely=loosely)
+        # Where tags change in the range, each sample is looked at.
         joined = self._joined(resolved, matchers, view)
-        return joined.join.apply(self._own_block(joined.left, listed, start_ms, end_ms))
+        loosely = loosely and view.standing is not None
+        return joined.join.apply(self._own_block(joined.left, listed, start_ms, end_ms, loosely=loosely))
 
     def _joined(self, resolved: Resolved, matchers: Sequence[Matcher], view: HostView) -> "_Joined":
         """Return the series with the labels of their hosts; those are the same as before while no tag has changed."""
@@ -208,7 +214,7 @@ class StoreQuerier:
             return make()
         return self._recent.derived((id(resolved), tuple(matchers), standing), (resolved, view.tags), make)
 
-    def _own_block(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Block:
+    def _own_block(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, loosely: bool) -> Block:
         """Return the series with their samples, under their own labels: the same objects."""
         if not resolved.labels:
             return EMPTY
@@ -218,9 +224,14 @@ class StoreQuerier:
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
             rows = self._samples(resolved, listed, start_ms, end_ms, final=True)
             return joined([_piece(rows, resolved)], resolved.labels)
-        return _block(self._ordered_samples(resolved, listed, start_ms, end_ms), resolved)
+        samples = self._ordered_samples(resolved, listed, start_ms, end_ms, loosely=loosely)
+        if loosely and not resolved.has_all(samples.series):
+            samples = samples.within(start_ms, end_ms)
+        return _block(samples, resolved)
 
-    def _ordered_samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Samples:
+    def _ordered_samples(
+        self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, loosely: bool
+    ) -> Samples:
         """Return the samples of these series, each once."""
         spent = 0
 
@@ -235,7 +246,7 @@ class StoreQuerier:
 
         series = blake2b(resolved.series.tobytes()).digest() if listed else b""
         key = (self._tenant, np.unique(resolved.metrics).tobytes(), series)
-        samples = self._recent.samples(self._tenant, key, start_ms, end_ms, read)
+        samples = self._recent.samples(self._tenant, key, start_ms, end_ms, read, loosely=loosely)
         self._budget.spend(max(len(samples.values) - spent, 0))
         return samples
 
@@ -363,13 +374,17 @@ class StoreQuerier:
         table = self._read("select_series", where)
         label_sets = table["label_set"].to_numpy()
         _, firsts, rows = np.unique(label_sets, return_index=True, return_inverse=True)
+        # Numbered as their first series come: where each has one, they are in the order of the series.
+        order = np.argsort(firsts)
+        ranks = np.empty(len(order), dtype=np.int64)
+        ranks[order] = np.arange(len(order))
         labels = _labels(table)
         return Resolved(
             series=table["series"].to_numpy(),
-            rows=rows.astype(np.int64),
+            rows=ranks[rows],
             metrics=table["metric"].to_numpy(),
             aspects=table["aspect_code"].to_numpy(),
-            labels=[labels[i] for i in firsts.tolist()],
+            labels=LabelSets(labels[i] for i in firsts[order].tolist()),
         )
 
     def _pieces(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Iterator[Piece]:
@@ -490,10 +505,12 @@ def _labels(table: pa.Table) -> list[Labels]:
 
 
 def _block(samples: Samples, resolved: Resolved) -> Block:
-    """Make the block of samples, each series under its labels."""
-    owners = resolved.rows_of(samples.series)
+    """Make the block of samples, each series under labels of its own."""
+    labels: Sequence[Labels] = resolved.labels
+    if len(samples.series) < len(resolved.series):
+        labels = [labels[owner] for owner in resolved.rows_of(samples.series).tolist()]
     return Block(
-        labels=[resolved.labels[owner] for owner in owners.tolist()],
+        labels=labels,
         offsets=samples.offsets,
         timestamps=samples.times_ms,
         values=samples.values,

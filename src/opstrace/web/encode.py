@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 from opstrace.promql import native
 from opstrace.promql.engine import Result
 from opstrace.promql.values import filled
-from opstrace.store.backend import Block, Labels
+from opstrace.store.backend import Block, Labels, LabelSets
 from opstrace.store.histogram import NativeHistogram
 
 # Samples turned to text at once; bounds the memory one answer takes beside its result.
@@ -162,12 +162,13 @@ def _grid_matrix(result: Result) -> Iterator[bytes]:
     counts = np.count_nonzero(result.present, axis=1)
     there = np.flatnonzero(counts)
     openings = _openings(result.timestamps)
+    metrics = _metrics(result.labels)
     offsets = np.concatenate(([0], np.cumsum(counts[there])))
     for part in _slices(offsets):
         rows = there[part]
         present = result.present[rows]
         yield _separator(part.start) + _series_json(
-            [result.labels[row] for row in rows.tolist()],
+            [metrics(row) for row in rows.tolist()],
             offsets[part.start : part.stop + 1] - offsets[part.start],
             openings.take(pa.array(np.nonzero(present)[1])),
             result.values[rows][present],
@@ -180,7 +181,7 @@ def _raw_matrix(block: Block) -> Iterator[bytes]:
     for part in _slices(block.offsets):
         span = slice(block.offsets[part.start], block.offsets[part.stop])
         yield _separator(part.start) + _series_json(
-            block.labels[part.start : part.stop],
+            [_metric(labels) for labels in block.labels[part.start : part.stop]],
             block.offsets[part.start : part.stop + 1] - block.offsets[part.start],
             _openings(block.timestamps[span]),
             block.values[span],
@@ -212,14 +213,14 @@ def _separator(start: int) -> bytes:
 
 
 def _series_json(
-    labels: Sequence[Labels],
+    metrics: Sequence[bytes],
     offsets: NDArray[np.int64],
     openings: pa.StringArray,
     values: NDArray[np.float64],
     histograms: NDArray[np.object_] | None,
 ) -> bytes:
     """Return some series of a matrix; openings and samples are theirs one after the other, offset by offset."""
-    parts: list[list[bytes | memoryview]] = [[b'{"metric":' + _metric(one)] for one in labels]
+    parts: list[list[bytes | memoryview]] = [[b'{"metric":' + metric] for metric in metrics]
     is_float = np.ones(len(values), dtype=bool) if histograms is None else ~filled(histograms)
     floats = openings if histograms is None else openings.filter(pa.array(is_float))
     for part, points in zip(parts, _points_json(floats, values[is_float], _kept(offsets, is_float)), strict=True):
@@ -293,6 +294,13 @@ def _rule(bucket: native.Bucket, *, custom: bool) -> int:
 
 
 _RULES = {(False, True): 0, (True, False): 1, (False, False): 2, (True, True): 3}
+
+
+def _metrics(labels: Sequence[Labels]) -> Callable[[int], bytes]:
+    """Return what says the labels of a series, by its row."""
+    if isinstance(labels, LabelSets):
+        return labels.remembered("json", lambda: list(map(_metric, labels))).__getitem__
+    return lambda row: _metric(labels[row])
 
 
 def _metric(labels: Labels) -> bytes:
