@@ -138,7 +138,7 @@ NOT_LIMITS = {
     "_LATEST_S": "what a date can be",
 }
 # What the config sets of the limits of queries.
-SET_BY_CONFIG = {"max_samples", "max_series", "timeout_s", "concurrency"}
+SET_BY_CONFIG = {"max_samples", "max_series", "max_memory_bytes", "timeout_s", "concurrency"}
 
 
 def constants() -> Iterator[tuple[tuple[str, str], float]]:

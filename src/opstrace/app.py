@@ -356,6 +356,7 @@ def _query_limits(limits: Limits) -> QueryLimits:
     return QueryLimits(
         max_samples=limits.max_query_samples,
         max_series=limits.max_query_series,
+        max_memory_bytes=limits.max_query_memory_bytes,
         timeout_s=limits.query_timeout_s,
         concurrency=limits.query_concurrency,
     )

@@ -100,6 +100,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_queue_bytes: Count = 256 * MIB
     max_query_samples: Count = 50_000_000
     max_query_series: Count = 500_000
+    max_query_memory_bytes: Count = 2048 * MIB
     query_timeout_s: Seconds = 120.0
     query_concurrency: Count = 4
     max_query_cache_bytes: Count = 256 * MIB

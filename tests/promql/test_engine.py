@@ -88,6 +88,8 @@ def test_budgets_end_a_query() -> None:
         ask(kept, "max_over_time(vector(1)[1y:1s])", 100_000, max_samples=1000)
     with pytest.raises(BudgetExceeded):
         ask(kept, "max_over_time(m[100y:1ms])", 100_000)
+    with pytest.raises(BudgetExceeded, match="memory"):
+        ask(kept, "sum_over_time(m[100s])", 100_000, max_memory_bytes=1000)
     with pytest.raises(QueryTimeout):
         ask(kept, "m", 0, deadline=time.monotonic() - 1)
     with pytest.raises(QueryCanceled):

@@ -34,7 +34,7 @@ class QueryLimits:
     max_points: int = 11_000  # steps of a range query, as in Prometheus
     max_samples: int = 50_000_000  # one query may read or compute
     max_series: int = 500_000  # one query may touch
-    max_memory_bytes: int = 2 << 30  # the engine may use for one query's reading
+    max_memory_bytes: int = 2 << 30  # one query may use, for reading and for its arrays
     max_tenant_samples: int = 100_000_000  # all queries of a tenant that are under way
     max_answer_bytes: int = 1 << 30  # of one answer, before compression
     max_form_bytes: int = 1 << 20  # of a posted form, or of a remote read request
