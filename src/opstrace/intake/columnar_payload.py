@@ -239,8 +239,13 @@ def _check_size(
     columns: "Iterable[tuple[pa.Array, Ints]]", words: pa.Array, lists: "Iterable[tuple[_Ragged, Ints]]"
 ) -> None:
     """Refuse what would take too much memory once each series has its strings."""
-    total = sum(int(_sizes(entries)[refs].sum()) for entries, refs in columns)
     of_words = _sizes(words)
+    columns, lists = list(columns), list(lists)
+    most = sum(int(_sizes(entries).max(initial=0)) * len(refs) for entries, refs in columns)
+    most += sum(int(of_words.max(initial=0)) * (int(ragged.lengths.max()) + 1) * len(refs) for ragged, refs in lists)
+    if most <= MAX_EXPANDED_BYTES:
+        return
+    total = sum(int(_sizes(entries)[refs].sum()) for entries, refs in columns)
     for ragged, refs in lists:
         total += int(np.diff(places(of_words[ragged.entries])[ragged.offsets])[refs].sum()) + _ENTRY_BYTES * len(refs)
     if total > MAX_EXPANDED_BYTES:

@@ -129,7 +129,7 @@ class Lane:
 _LOOK_S = 0.05
 
 
-# What a sample that is read, or a cell that is computed, takes at most while a query is evaluated; measured, 28 to 50.
+# What a sample that is read, or a cell that is computed, takes while a query is evaluated; measured, 28 to 50.
 BYTES_A_SAMPLE = 40
 
 
