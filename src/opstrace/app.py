@@ -72,9 +72,9 @@ SELF_MONITORING_INTERVAL_S: Final = 10.0
 RETENTION_INTERVAL_S: Final = 3600.0
 # Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
 KEEP_ALIVE_S: Final = 75
-# A thread that computes hands the interpreter over after this long; by default it is ten times as long, and a commit
-# beside two heavy queries waits for it at each of its statements.
-SWITCH_INTERVAL_S: Final = 0.0005
+# A thread that computes hands the interpreter over after this long. A statement of the engine asks for it hundreds of
+# times: by default, a hundred times as long, a commit beside a thread of light queries takes seconds.
+SWITCH_INTERVAL_S: Final = 0.00005
 DRAIN_S: Final = 15
 # What DogStatsD sends is what an Agent sends.
 _FAMILIES: Final = {

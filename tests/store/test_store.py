@@ -2,7 +2,9 @@
 
 import math
 import tempfile
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +212,31 @@ def test_a_selector_may_match_more_series_than_a_statement_can_list(store: Store
     store.appender("t").append(block([({"__name__": "m", "i": str(i)}, [(1, float(i))]) for i in range(many)]))
     found = store.querier("t", Budget()).select([matcher("__name__=m"), matcher("i!~.*7")], 0, 10)
     assert sorted(found.values.tolist()) == [float(i) for i in range(many) if i % 10 != 7]
+
+
+def test_who_asks_after_an_acknowledgement_finds_it(store: Store) -> None:
+    """While one writes, others ask: what was there before they asked is in their answers, late samples too."""
+    written, ended = [0], threading.Event()
+    times = [1000 * n for n in range(60)]
+    times = times[1::2] + times[::2]  # every other one comes late
+
+    def write() -> None:
+        for n, at_ms in enumerate(times, 1):
+            store.appender("t").append(block([({"__name__": "m", "i": str(n % 3)}, [(at_ms, float(n))])]))
+            written[0] = n
+        ended.set()
+
+    def ask(selector: str) -> int:
+        asked = 0
+        while not ended.is_set():
+            before = written[0]
+            found = store.querier("t", Budget()).select([matcher(selector)], 0, 60_000)
+            assert len(set(found.values.tolist()) & set(range(1, before + 1))) == before
+            asked += 1
+            ended.wait(0.002)  # else the writer waits for the interpreter most of the time
+        return asked
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask, selector) for selector in ("__name__=m", "i=~.")]
+        pool.submit(write).result()
+        assert all(one.result() > 5 for one in asking)
