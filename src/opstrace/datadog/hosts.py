@@ -92,7 +92,8 @@ def mute_end(host: Host, now_ms: int) -> int | None:
 
 def apps(host: Host) -> list[str]:
     """Return the names of the checks that a host's Agent runs."""
-    named = {check[0] for check in _listed(host.documents.get("agent_checks")) if isinstance(check, list) and check}
+    checks = _listed(host.documents.get("agent_checks"))
+    named = [check[0] for check in checks if isinstance(check, list) and check]
     agent = {"agent"} if "agentVersion" in host.documents else set()
     return sorted({name for name in named if isinstance(name, str)} | agent)
 

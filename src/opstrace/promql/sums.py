@@ -17,30 +17,31 @@ _T = TypeVar("_T", bound=np.generic)
 
 def window_sums(windows: Windows) -> Floats:
     """Return the sum of each window, series × steps; it owes nothing to samples outside it, nor to other series."""
-    values = windows.values
-    finite = np.isfinite(values)
-    clean = values if finite.all() else np.where(finite, values, 0.0)
-    total, exact = _prefix_differences(clean, windows)
+    clean, largest = windows.values, _largest(windows.values, windows)
+    odd = None if np.isfinite(largest).all() else ~np.isfinite(clean)
+    if odd is not None:
+        clean = np.where(odd, 0.0, clean)
+        largest = _largest(clean, windows)
+    total, exact = _prefix_differences(clean, largest, windows)
     doubtful = (windows.counts > 0) & ~exact[:, None]
-    if clean is not values:
-        doubtful |= _differences((~finite).astype(np.int64), windows) > 0
+    if odd is not None:
+        doubtful |= _differences(odd.astype(np.int64), windows) > 0
     if doubtful.any():
         spread = windows.spread
         total[doubtful] = neumaier(spread.values, spread.first[doubtful], spread.last[doubtful])
     return total
 
 
-def _prefix_differences(values: Floats, windows: Windows) -> tuple[Floats, Bools]:
-    """Return the windows' sums by prefix sums, and for which series they are exact.
+def _prefix_differences(values: Floats, largest: Floats, windows: Windows) -> tuple[Floats, Bools]:
+    """Return the windows' sums by prefix sums, and for which series they are exact; `largest` are their magnitudes.
 
     Each value is cut into slices that are multiples of a quantum so large that no prefix sum of slices needs more
     than 53 bits; then prefix sums and their differences carry no error at all. Three slices hold what is
     left of a value 100 binary digits below the largest of its series; a series with more to it is not exact.
     """
-    largest = _largest(np.abs(values), windows)
     digits = np.ceil(np.log2(np.maximum(np.diff(windows.offsets), 1))).astype(np.int64) + 1
     exponent = np.frexp(largest)[1] + digits
-    fits = exponent < 1020
+    exact = fits = exponent < 1020
     rest, slices = values, []
     with np.errstate(over="ignore", invalid="ignore"):
         if not fits.all():
@@ -48,16 +49,19 @@ def _prefix_differences(values: Floats, windows: Windows) -> tuple[Floats, Bools
         for _ in range(3):
             # Adding and taking away this constant rounds to multiples of the quantum, 2**(exponent - 52).
             magic = _each(np.ldexp(1.5, np.minimum(exponent, 1023)), windows)
-            part = (rest + magic) - magic
+            part = rest + magic
+            part -= magic
             slices.append(part)
             rest = rest - part
             if not rest.any():
                 break
             exponent = exponent - 52 + digits
+        else:
+            exact = fits & (_largest(rest, windows) == 0)
     total = _differences(slices.pop(), windows)
     while slices:
         total += _differences(slices.pop(), windows)
-    return total, (_largest(np.abs(rest), windows) == 0) & fits
+    return total, exact
 
 
 def _each(per_series: NDArray[_T], windows: Windows) -> NDArray[_T]:
@@ -65,11 +69,13 @@ def _each(per_series: NDArray[_T], windows: Windows) -> NDArray[_T]:
     return per_series[:, None] if windows.aligned else np.repeat(per_series, np.diff(windows.offsets))
 
 
-def _largest(magnitudes: Floats, windows: Windows) -> Floats:
+def _largest(values: Floats, windows: Windows) -> Floats:
+    """Return the largest magnitude of each series; what is not finite where there is such a value."""
     if windows.aligned:
-        largest: Floats = magnitudes.max(axis=1, initial=0.0)
+        largest: Floats = np.maximum(values.max(axis=1, initial=0.0), -values.min(axis=1, initial=0.0))
         return largest
-    return _over_series(np.maximum, magnitudes, windows)
+    highest, lowest = (_over_series(operation, values, windows) for operation in (np.maximum, np.minimum))
+    return np.maximum(np.abs(highest), np.abs(lowest))
 
 
 def _over_series(operation: np.ufunc, terms: NDArray[_T], windows: Windows) -> NDArray[_T]:

@@ -55,7 +55,7 @@ _CALLERS_FAULT: dict[str, tuple[type[Exception], str]] = {
     _MEMORY_LIMIT_EXCEEDED: (BudgetExceeded, "the query needs more memory than it may use"),
 }
 # Codes that say that an input file is not what its format says.
-_INPUT_FAULT = re.compile(r"Code: (?:25|26|27|32|33|34|72|117|131|444)\.")
+_INPUT_FAULT = re.compile(r"Code: (?:25|26|27|32|33|34|72|117|131|436|444)\.")
 
 
 @cache
