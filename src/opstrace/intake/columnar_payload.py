@@ -28,7 +28,7 @@ from opstrace.intake.columns import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -236,11 +236,10 @@ _DICTIONARIES: Final = {"unit": _UNITS, "source_type": _SOURCE_TYPES}
 
 
 def _check_size(
-    columns: "Iterable[tuple[pa.Array, Ints]]", words: pa.Array, lists: "Iterable[tuple[_Ragged, Ints]]"
+    columns: "Collection[tuple[pa.Array, Ints]]", words: pa.Array, lists: "Collection[tuple[_Ragged, Ints]]"
 ) -> None:
     """Refuse what would take too much memory once each series has its strings."""
     of_words = _sizes(words)
-    columns, lists = list(columns), list(lists)
     most = sum(int(_sizes(entries).max(initial=0)) * len(refs) for entries, refs in columns)
     most += sum(int(of_words.max(initial=0)) * (int(ragged.lengths.max()) + 1) * len(refs) for ragged, refs in lists)
     if most <= MAX_EXPANDED_BYTES:
@@ -280,9 +279,8 @@ def _split(values: "Ints") -> _Ragged:
     first = int(values[0]) if total else 0
     if 0 <= first < total and total % (first + 1) == 0 and (values[:: first + 1] == first).all():
         # All are of one length, as those of series with the same keys are.
-        return _Ragged(
-            values.reshape(-1, first + 1)[:, 1:].ravel(), np.arange(0, total + 1, first + 1) // (first + 1) * first
-        )
+        rows = values.reshape(-1, first + 1)
+        return _Ragged(rows[:, 1:].ravel(), np.arange(len(rows) + 1) * first)
     # Lengths that cannot be are held within the column here, so that the loop ends, and found below.
     steps, starts, place = (np.clip(values, 0, total) + 1).tolist(), [], 0
     while place < total:

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -108,38 +108,33 @@ class Judgement:
 
     def samples(self, tenants: Sequence[str]) -> pa.Table:
         """Return the numbers that are stored as rows of `samples`; `tenants` are those of the bodies."""
-        sent = self._sent
-        numbers = self._are_stored() & ~sent.are_sketches[self._owners]
-        owners = self._owners[numbers]
-        return pa.table(
-            {
-                "tenant": pa.array(tenants).take(pa.array(sent.bodies[owners])),
-                "metric": sent.metrics[owners],
-                "series": sent.series[owners],
-                "timestamp": np.rint(sent.times[numbers] * 1000).astype(np.int64),
-                "value": sent.values[numbers],
-            }
-        )
+        numbers = np.flatnonzero(self._are_stored() & ~self._sent.are_sketches[self._owners])
+        return pa.table({**self._keys(numbers, tenants), "value": self._sent.values[numbers]})
 
     def sketches(self, sketches: SentSketches, bodies: Sequence[Body]) -> pa.Table:
         """Return the sketches that are stored as rows of `sketches`; these are all of the commit, in their order."""
-        sent = self._sent
-        ours = np.flatnonzero(sent.are_sketches[self._owners])
+        ours = np.flatnonzero(self._sent.are_sketches[self._owners])
         stored = self._are_stored()[ours]
         points = ours[stored]
-        owners = self._owners[points]
-        of_bodies = pa.array(sent.bodies[owners])
-        holding = set(np.unique(sent.bodies[owners]).tolist())
+        numbers = self._sent.bodies[self._owners[points]]
+        holding = set(np.unique(numbers).tolist())
         payloads = [_digest(body.content) if i in holding else 0 for i, body in enumerate(bodies)]
+        keys = {
+            **self._keys(points, [body.tenant for body in bodies]),
+            "payload": pa.array(payloads, pa.uint64()).take(pa.array(numbers)),
+        }
         rows = sketches.rows(stored)
-        columns = {
-            "tenant": pa.array([body.tenant for body in bodies]).take(of_bodies),
+        return pa.table({**keys, **{name: rows[name] for name in rows.column_names}})
+
+    def _keys(self, points: "NDArray[np.int64]", tenants: Sequence[str]) -> dict[str, Any]:
+        """Return the columns of points that every table of points begins with."""
+        sent, owners = self._sent, self._owners[points]
+        return {
+            "tenant": pa.array(tenants).take(pa.array(sent.bodies[owners])),
             "metric": sent.metrics[owners],
             "series": sent.series[owners],
             "timestamp": np.rint(sent.times[points] * 1000).astype(np.int64),
-            "payload": pa.array(payloads, pa.uint64()).take(of_bodies),
         }
-        return pa.table({**columns, **{name: rows[name] for name in rows.column_names}})
 
     def _are_stored(self) -> "NDArray[np.bool_]":
         stored: NDArray[np.bool_] = self._fates >= _STORED

@@ -65,14 +65,7 @@ class ProtobufDecoder:
 class ProtobufSeriesDecoder:
     """Decodes one family of protobuf bodies of series."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        family: Family,
-        message: str,
-        *,
-        more: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, connection: Connection, family: Family, message: str, *, more: Sequence[str] = ()) -> None:
         """Know the family by its statement, and by the name of its message in agent_payload.proto.
 
         `more` are columns of the statement that are passed on.

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.intake.columns import places
+from opstrace.store.sketch import INFINITY_KEY, LARGEST_KEY, binned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("places", "cnts", "sums", "minima", "maxima", "keys", "counts")
 # More values than a double can count is no number of values.
 _MOST: Final = 1 << 53
-# The keys of the infinities; they are counted in the outermost bins (dogstatsd-and-sketches.md, section 11).
-_INFINITE_KEY: Final = 32_767
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class SentSketches:
         One with a sum that is not finite has a number that is not.
         """
         sound = (self.cnts >= 1) & (self.cnts <= _MOST) & (self.key_lengths == self.count_lengths)
-        sound[_owners((self.keys > _INFINITE_KEY) | (self.keys < -_INFINITE_KEY), self.key_lengths)] = False
+        sound[_owners((self.keys > INFINITY_KEY) | (self.keys < -INFINITY_KEY), self.key_lengths)] = False
         sound[_owners(self.counts > _MOST, self.count_lengths)] = False
         finite = np.isfinite(self.sums) & np.isfinite(self.minima) & np.isfinite(self.maxima)
         return np.where(finite & sound, self.cnts.astype(np.float64), np.nan), ~sound
@@ -69,8 +68,9 @@ class SentSketches:
         if not wanted.all():
             keys, counts = keys[np.repeat(wanted, lengths)], counts[np.repeat(wanted, self.count_lengths)]
             lengths = lengths[wanted]
+        stored = keys.astype(np.int16)
         if _is_odd(keys, counts, lengths):
-            keys, counts, lengths = _evened(keys, counts, lengths)
+            stored, counts, lengths = _evened(keys, counts, lengths)
         offsets = pa.array(places(lengths), pa.int32())
         return pa.table(
             {
@@ -79,7 +79,7 @@ class SentSketches:
                 "sum": self.sums[wanted],
                 "min": self.minima[wanted],
                 "max": self.maxima[wanted],
-                "keys": pa.ListArray.from_arrays(offsets, pa.array(keys.astype(np.int16))),
+                "keys": pa.ListArray.from_arrays(offsets, pa.array(stored)),
                 "counts": pa.ListArray.from_arrays(offsets, pa.array(counts)),
             }
         )
@@ -120,22 +120,16 @@ def _is_odd(keys: "NDArray[np.int32]", counts: "NDArray[np.uint64]", lengths: "I
     # From one sketch to the next is no order.
     ends = np.cumsum(lengths)[:-1]
     descends[ends[(ends > 0) & (ends < len(keys))] - 1] = False
-    infinite = int(keys.max()) >= _INFINITE_KEY or int(keys.min()) <= -_INFINITE_KEY
+    infinite = int(keys.max()) >= INFINITY_KEY or int(keys.min()) <= -INFINITY_KEY
     return infinite or bool(descends.any()) or not counts.all()
 
 
 def _evened(
     keys: "NDArray[np.int32]", counts: "NDArray[np.uint64]", lengths: "Ints"
-) -> "tuple[NDArray[np.int32], NDArray[np.uint64], Ints]":
+) -> "tuple[NDArray[np.int16], NDArray[np.uint64], Ints]":
     """Bring keys in order, each once; infinite ones go to the outermost bins, empty bins go."""
     owners = np.repeat(np.arange(len(lengths)), lengths)
-    keys = np.clip(keys, np.int32(1 - _INFINITE_KEY), np.int32(_INFINITE_KEY - 1))
-    order = np.lexsort((keys, owners))
-    owners, keys, counts = owners[order], keys[order], counts[order]
-    leads = np.flatnonzero(np.append(True, (owners[1:] != owners[:-1]) | (keys[1:] != keys[:-1]))[: len(keys)])
-    if not len(leads):
-        return keys, counts, lengths
-    counts = np.add.reduceat(counts, leads)
-    filled = counts > 0
-    leads = leads[filled]
-    return keys[leads], counts[filled], np.bincount(owners[leads], minlength=len(lengths))
+    within = np.clip(keys, -LARGEST_KEY, LARGEST_KEY).astype(np.int16)
+    offsets, stored, totals = binned(owners, within, counts, len(lengths))
+    filled = totals > 0
+    return stored[filled], totals[filled], np.diff(np.append(0, np.cumsum(filled))[offsets])

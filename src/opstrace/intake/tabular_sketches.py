@@ -12,7 +12,16 @@ from opstrace.intake.tabular_series import TabularSeries
 from opstrace.store.engine import Connection, Parameter
 
 _OF_SERIES: Final = (
-    *("row", "body", "tenant", "sent_name", "host", "unit", "source_type", "sent_tags", "times", "sums"),
+    "row",
+    "body",
+    "tenant",
+    "sent_name",
+    "host",
+    "unit",
+    "source_type",
+    "sent_tags",
+    "times",
+    "sums",
 )
 
 

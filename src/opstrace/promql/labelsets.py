@@ -1,13 +1,13 @@
 """Label sets to integers: who is in which group, who matches whom. Asked once a query, never once a step."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 
 from opstrace.promql.values import Ints
-from opstrace.store.backend import Labels, LabelSets
+from opstrace.store.backend import Labels, alike, found_out
 
 NAME = "__name__"
 # What describes the metric as it was stored, and nothing that is computed from it.
@@ -26,11 +26,9 @@ def grouping(series: Sequence[Labels], names: Iterable[str], *, without: bool, k
     """Group series by these labels, or by all others; the metric name is dropped unless it is asked for."""
     wanted = tuple(dict.fromkeys(names))
     dropped = frozenset(wanted if keep_name else (*wanted, NAME))
-    if not isinstance(series, LabelSets):
-        return _without(series, dropped) if without else _by(series, wanted)
     if without:
-        return series.remembered(("without", dropped), lambda: _without(series, dropped))
-    return series.remembered(("by", wanted), lambda: _by(series, wanted))
+        return found_out(series, ("without", dropped), lambda: _without(series, dropped))
+    return found_out(series, ("by", wanted), lambda: _by(series, wanted))
 
 
 def _by(series: Sequence[Labels], names: tuple[str, ...]) -> Grouping:
@@ -49,9 +47,7 @@ def _without(series: Sequence[Labels], names: Collection[str]) -> Grouping:
 
 def identities(series: Sequence[Labels]) -> Grouping:
     """Number the distinct label sets, metric name included."""
-    if isinstance(series, LabelSets):
-        return series.remembered("identities", lambda: _identities(series))
-    return _identities(series)
+    return found_out(series, "identities", lambda: _identities(series))
 
 
 def _identities(series: Sequence[Labels]) -> Grouping:
@@ -74,34 +70,26 @@ def nameless(labels: Labels) -> Labels:
 
 def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
     """Return `nameless` of each."""
-    if isinstance(series, LabelSets):
-        return series.remembered("nameless", lambda: LabelSets(map(nameless, series)))
-    return list(map(nameless, series))
+    return found_out(series, "nameless", lambda: alike(series, map(nameless, series)))
 
 
 def in_order(series: Sequence[Labels]) -> tuple[Ints, Sequence[Labels]]:
-    """Return label sets sorted by their labels, and which each was."""
-    if isinstance(series, LabelSets):
-        return series.remembered("order", lambda: _in_order(series, LabelSets))
-    return _in_order(series, list)
+    """Return which label sets come when they are sorted by their labels, and these in that order."""
+    return found_out(series, "order", lambda: _in_order(series))
 
 
-def _in_order(
-    series: Sequence[Labels], made: Callable[[Iterable[Labels]], Sequence[Labels]]
-) -> tuple[Ints, Sequence[Labels]]:
+def _in_order(series: Sequence[Labels]) -> tuple[Ints, Sequence[Labels]]:
     order = sorted(range(len(series)), key=lambda row: sort_key(series[row]))
-    return np.array(order, dtype=np.int64), made(series[row] for row in order)
+    return np.array(order, dtype=np.int64), alike(series, (series[row] for row in order))
 
 
 def names_of(series: Sequence[Labels]) -> frozenset[str]:
     """Return the metric names of those that do not tell a type by a label."""
-    if isinstance(series, LabelSets):
-        return series.remembered("names", lambda: _names_of(series))
-    return _names_of(series)
-
-
-def _names_of(series: Sequence[Labels]) -> frozenset[str]:
-    return frozenset(labels.get(NAME, "") for labels in series if "__type__" not in labels)
+    return found_out(
+        series,
+        "names",
+        lambda: frozenset(labels.get(NAME, "") for labels in series if "__type__" not in labels),
+    )
 
 
 def sort_key(labels: Labels) -> tuple[tuple[str, str], ...]:

@@ -47,6 +47,16 @@ class LabelSets(tuple[Labels, ...]):  # noqa: SLOT001 (a tuple has no room for m
         return known
 
 
+def found_out(labels: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
+    """Return what `find` finds out about a subject of label sets, if they can remember it from the last time on."""
+    return labels.remembered(subject, find) if isinstance(labels, LabelSets) else find()
+
+
+def alike(labels: Sequence[Labels], made: Iterable[Labels]) -> Sequence[Labels]:
+    """Return what was made of label sets as they came: as some that remember, or as a list."""
+    return LabelSets(made) if isinstance(labels, LabelSets) else list(made)
+
+
 # The one NaN that means "the series ended here" (prometheus/prometheus: model/value/value.go).
 STALE_BITS = 0x7FF0000000000002
 STALE = float(np.array(STALE_BITS, dtype=np.uint64).view(np.float64))

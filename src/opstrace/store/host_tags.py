@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opstrace.errors import BadQuery
-from opstrace.store.backend import Block, Labels, LabelSets, Matcher, MatchOp
+from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, found_out
 from opstrace.store.engine import Parameter
 from opstrace.store.host_versions import BEGINNING, END, Version
 
@@ -248,14 +248,11 @@ class Join:
         Labels are known by their identity. Raises KeyError for others.
         """
         if self._plain is not None:
-            return replace(block, labels=self._joined(block.labels, self._plain))
+            own, plain = block.labels, self._plain
+            joined = found_out(own, self, lambda: alike(own, (plain[id(labels)] for labels in own)))
+            return replace(block, labels=joined)
         places = {id(labels): spells for labels, spells in zip(self._own, self._spells, strict=True)}
         return _cut(block, [places[id(labels)] for labels in block.labels])
-
-    def _joined(self, own: Sequence[Labels], plain: Mapping[int, Labels]) -> Sequence[Labels]:
-        if isinstance(own, LabelSets):
-            return own.remembered(self, lambda: LabelSets(plain[id(labels)] for labels in own))
-        return [plain[id(labels)] for labels in own]
 
 
 def _plain(own: Sequence[Labels], spells: Sequence[Sequence[Spell]], view: HostView) -> dict[int, Labels] | None:

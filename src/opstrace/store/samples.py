@@ -33,7 +33,8 @@ class Rows:
     def ordered(self) -> "Rows":
         """Sort row by row."""
         places = np.lexsort((self.times_ms, self.series))
-        return Rows(self.series[places], self.times_ms[places], self.values[places], self.commits)
+        commits = self.commits[places] if len(self.commits) else self.commits
+        return Rows(self.series[places], self.times_ms[places], self.values[places], commits)
 
     def starts_of_runs(self) -> "Ints":
         """Return where a row does not follow on the one before."""
@@ -54,12 +55,12 @@ class Samples:
     @classmethod
     def of(cls, rows: Rows) -> "Samples | None":
         """Put rows in order; None where a series has two samples of one time, as after a payload sent twice."""
-        starts = rows.starts_of_runs()
-        found = cls._of_runs(rows.series[starts], starts, rows.times_ms, rows.values)
-        if found is not None or not len(rows.series):
-            return found
-        # Runs lie over each other: parts hold what came late.
-        rows = rows.ordered()
+        found = cls._of_rows(rows)
+        # Where runs lie over each other, parts hold what came late.
+        return cls._of_rows(rows.ordered()) if found is None else found
+
+    @classmethod
+    def _of_rows(cls, rows: Rows) -> "Samples | None":
         starts = rows.starts_of_runs()
         return cls._of_runs(rows.series[starts], starts, rows.times_ms, rows.values)
 

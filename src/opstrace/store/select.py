@@ -172,6 +172,11 @@ class _Joined:
         return self.left.nbytes
 
 
+def _joined(resolved: Resolved, matchers: Sequence[Matcher], view: HostView) -> _Joined:
+    join = view.join(resolved.labels, matchers)
+    return _Joined(join, resolved.under(join.left))
+
+
 class StoreQuerier:
     """Reads one tenant's series within one query's budget."""
 
@@ -197,22 +202,14 @@ class StoreQuerier:
         resolved = self._resolve(matchers, start_ms, end_ms, view)
         if view is None:
             return self._own_block(resolved, listed, start_ms, end_ms, loosely=loosely)
-        # Where tags change in the range, each sample is looked at.
-        joined = self._joined(resolved, matchers, view)
-        loosely = loosely and view.standing is not None
-        return joined.join.apply(self._own_block(joined.left, listed, start_ms, end_ms, loosely=loosely))
-
-    def _joined(self, resolved: Resolved, matchers: Sequence[Matcher], view: HostView) -> "_Joined":
-        """Return the series with the labels of their hosts; those are the same as before while no tag has changed."""
-
-        def make() -> _Joined:
-            join = view.join(resolved.labels, matchers)
-            return _Joined(join, resolved.under(join.left))
-
         standing = view.standing
         if standing is None:
-            return make()
-        return self._recent.derived((id(resolved), tuple(matchers), standing), (resolved, view.tags), make)
+            # Tags change in the range: each sample is looked at.
+            joined, loosely = _joined(resolved, matchers, view), False
+        else:
+            key = (id(resolved), tuple(matchers), standing)
+            joined = self._recent.derived(key, (resolved, view.tags), lambda: _joined(resolved, matchers, view))
+        return joined.join.apply(self._own_block(joined.left, listed, start_ms, end_ms, loosely=loosely))
 
     def _own_block(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, loosely: bool) -> Block:
         """Return the series with their samples, under their own labels: the same objects."""

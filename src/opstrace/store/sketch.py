@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
+_I = TypeVar("_I", bound=np.generic)
+
 GAMMA: Final = 1.015625  # the ratio of neighbouring bins
 _LN_GAMMA: Final = math.log1p(0.015625)
 _BIAS: Final = 1338
 LARGEST_KEY: Final = 32_766
-_INFINITY_KEY: Final = 32_767  # values above 4.1e211
+INFINITY_KEY: Final = 32_767  # values above 4.1e211
 # Values nearer to zero are zero.
 SMALLEST_VALUE: Final = GAMMA ** (1 - _BIAS)
 
@@ -39,18 +41,18 @@ def keys_of(values: "Floats") -> "NDArray[np.int16]":
     magnitudes = np.abs(values)
     tiny = magnitudes < SMALLEST_VALUE
     logarithms = np.rint(np.log(np.where(tiny, 1.0, magnitudes)) / _LN_GAMMA).astype(np.int64)
-    keys = np.clip(logarithms + _BIAS, 1, _INFINITY_KEY)
+    keys = np.clip(logarithms + _BIAS, 1, INFINITY_KEY)
     return np.where(tiny, 0, np.copysign(keys, values)).astype(np.int16)
 
 
 def values_of(keys: "NDArray[np.int16]") -> "Floats":
     """Return the value in the (geometric) middle of each bin."""
-    return _middles()[keys.astype(np.int64) + _INFINITY_KEY]
+    return _middles()[keys.astype(np.int64) + INFINITY_KEY]
 
 
 @cache
 def _middles() -> "Floats":
-    exponents = np.arange(1 - _BIAS, _INFINITY_KEY - _BIAS, dtype=np.float64)
+    exponents = np.arange(1 - _BIAS, INFINITY_KEY - _BIAS, dtype=np.float64)
     positive = np.append(np.power(GAMMA, exponents), math.inf)
     middles = np.concatenate([-positive[::-1], [0.0], positive])
     middles.setflags(write=False)
@@ -94,7 +96,7 @@ def sketches_of(values: "Floats", offsets: "Ints", weights: "Floats | None" = No
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     weights = np.ones(len(values)) if weights is None else weights
     counts = weights.astype(np.int64)
-    bins = _binned(owners, keys_of(values), counts, len(offsets) - 1)
+    bins = binned(owners, keys_of(values), counts, len(offsets) - 1)
     starts = offsets[:-1]
     with np.errstate(over="ignore"):
         weighted = values * weights
@@ -116,7 +118,7 @@ def merged(sketches: Sketches, groups: "Ints") -> Sketches:
         return sketches
     numbers = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(groups))))
     owners = np.repeat(numbers, np.diff(sketches.offsets))
-    bins = _binned(owners, sketches.keys, sketches.counts, len(starts))
+    bins = binned(owners, sketches.keys, sketches.counts, len(starts))
     return Sketches(
         cnt=_reduced(np.add, sketches.cnt, starts),
         sum=_reduced(np.add, sketches.sum, starts),
@@ -135,9 +137,9 @@ def _reduced(function: np.ufunc, values: "NDArray[Any]", starts: "Ints") -> "NDA
         return function.reduceat(values, starts)
 
 
-def _binned(
-    owners: "Ints", keys: "NDArray[np.int16]", counts: "Ints", sketches: int
-) -> "tuple[Ints, NDArray[np.int16], Ints]":
+def binned(
+    owners: "Ints", keys: "NDArray[np.int16]", counts: "NDArray[_I]", sketches: int
+) -> "tuple[Ints, NDArray[np.int16], NDArray[_I]]":
     """Return offsets, keys and counts of bins, each once, sorted by their sketch and key."""
     bins = owners << 16 | (keys.astype(np.int64) + 32_768)
     order = np.argsort(bins, kind="stable")

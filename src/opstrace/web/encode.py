@@ -221,9 +221,11 @@ def _series_json(
 ) -> bytes:
     """Return some series of a matrix; openings and samples are theirs one after the other, offset by offset."""
     parts: list[list[bytes | memoryview]] = [[b'{"metric":' + metric] for metric in metrics]
-    is_float = np.ones(len(values), dtype=bool) if histograms is None else ~filled(histograms)
-    floats = openings if histograms is None else openings.filter(pa.array(is_float))
-    for part, points in zip(parts, _points_json(floats, values[is_float], _kept(offsets, is_float)), strict=True):
+    of_floats = openings, values, offsets
+    if histograms is not None:
+        is_float = ~filled(histograms)
+        of_floats = openings.filter(pa.array(is_float)), values[is_float], _kept(offsets, is_float)
+    for part, points in zip(parts, _points_json(*of_floats), strict=True):
         if points:
             part += (b',"values":[', points, b"]]")
     if histograms is not None:
