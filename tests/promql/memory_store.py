@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from opstrace.promql import regex
-from opstrace.store.backend import Block, Budget, Labels, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.backend import Block, Labels, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram
 
 Key = tuple[tuple[str, str], ...]

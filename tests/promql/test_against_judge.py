@@ -14,8 +14,10 @@ from opstrace.promql.engine import Engine, Result
 from opstrace.promql.parser import parse
 from opstrace.promql.testscript import FreshTenants
 from opstrace.promql.tree import Aggregate, Node, Paren
-from opstrace.store.backend import STALE, Backend, Block, Budget, Querier
+from opstrace.store.backend import Backend, Block, Querier
+from opstrace.store.budget import Budget
 from opstrace.store.embedded import temporary_store
+from opstrace.store.traits import STALE
 from promql.judge import Data, Key, Unjudgeable, judge, key
 from promql.memory_store import MemoryStore
 

@@ -8,7 +8,8 @@ import pytest
 from opstrace.errors import BadQuery, BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
 from opstrace.promql.engine import Engine
 from opstrace.promql.testscript import run_script
-from opstrace.store.backend import Block, Budget
+from opstrace.store.backend import Block
+from opstrace.store.budget import Budget
 from promql.memory_store import MemoryStore
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.test"))

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -54,6 +55,33 @@ def test_group_sums_are_compensated(groups: list[list[float]]) -> None:
         assert abs(found - math.fsum(group)) <= 4e-16 * abs(math.fsum(group)) + 1e-30 * magnitude
     largest = group_fold(rows, starts, np.fmax)[:, 0].tolist()
     assert largest == [max(group) for group in groups]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(ANY, ANY), min_size=16, max_size=60), st.data())
+def test_sums_of_large_groups_are_those_of_small_ones(rows: list[tuple[float, float]], data: st.DataObject) -> None:
+    """Each step by itself: what is large in one takes nothing from another."""
+    values = np.array(rows)
+    cut = data.draw(st.integers(1, len(rows) - 1))
+    starts = np.array([0, cut]) if len(rows) >= 32 else np.array([0])
+    bounds = [*starts.tolist(), len(rows)]
+    for group, (first, last) in enumerate(pairwise(bounds)):
+        for step in range(2):
+            column = values[first:last, step].tolist()
+            found = group_sums(values, starts)[group, step]
+            if all(map(math.isfinite, column)):
+                exact, magnitude = math.fsum(column), sum(map(abs, column))
+                assert abs(found - exact) <= 4e-16 * abs(exact) + 1e-27 * magnitude
+            else:
+                assert repr(found) == repr(np.float64(sum(column)))
+
+
+def test_large_groups_of_the_largest_numbers() -> None:
+    """There is no power of two beyond them to split them by."""
+    rows = np.array([1e308, 1.0, -1e308] + [0.0] * 20)[:, None]
+    assert group_sums(rows, np.array([0]))[0, 0] == 1.0
+    assert math.isinf(group_sums(np.full((20, 1), 1e308), np.array([0]))[0, 0])
+    assert group_sums(np.full((20, 1), 5e-324), np.array([0]))[0, 0] == 20 * 5e-324
 
 
 def test_what_cancels_in_plain_sums_survives() -> None:

@@ -18,7 +18,7 @@ from opstrace.promql.testlanguage import (
     Point,
     parse_script,
 )
-from opstrace.store.backend import STALE_BITS
+from opstrace.store.traits import STALE_BITS
 
 
 def only(text: str) -> Command:

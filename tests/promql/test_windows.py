@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from opstrace.promql.values import Grid
 from opstrace.promql.windows import pieces, stale, upto, window_bounds, without
-from opstrace.store.backend import STALE, Block
+from opstrace.store.backend import Block
+from opstrace.store.traits import STALE
 
 STAMPS = st.lists(st.integers(-50, 200), unique=True, max_size=25).map(sorted)
 

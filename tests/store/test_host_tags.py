@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from opstrace.errors import BadQuery
 from opstrace.store import host_tags
-from opstrace.store.backend import Budget, Labels, Matcher, MatchOp
+from opstrace.store.backend import Labels, Matcher, MatchOp
+from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable

@@ -1,6 +1,6 @@
 import time
 
-from opstrace.store.backend import Budget
+from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.retention import Retention

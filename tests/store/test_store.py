@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from opstrace.errors import BadQuery, BudgetExceeded
-from opstrace.store.backend import STALE, Block, Budget, Labels, Matcher, MatchOp
+from opstrace.store.backend import Block, Labels, Matcher, MatchOp
+from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
+from opstrace.store.traits import STALE
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore
 

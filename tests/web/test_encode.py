@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.testlanguage import Load, parse_script
 from opstrace.promql.testscript import block_of
-from opstrace.store.backend import Block, Budget
+from opstrace.store.backend import Block
+from opstrace.store.budget import Budget
 from opstrace.web import encode
 from promql.memory_store import MemoryStore
 
@@ -105,8 +106,9 @@ def obvious(result: Result) -> list[dict[str, object]]:
 def test_results_say_each_sample_whatever_the_slices(result: Result, slice_samples: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "SLICE_SAMPLES", slice_samples)
-        data = json.loads(b"".join(encode.result_json(result)))
-    assert data == {"resultType": result.kind, "result": obvious(result)}
+        text = b"".join(encode.result_json(result))
+    assert json.loads(text) == {"resultType": result.kind, "result": obvious(result)}
+    assert len(text) <= encode.bytes_at_most(result)
 
 
 @given(st.lists(st.lists(st.tuples(TIMES_MS, VALUES), min_size=1, max_size=4), max_size=4), st.integers(1, 3))
@@ -122,7 +124,9 @@ def test_raw_samples(series: list[list[tuple[int, float]]], slice_samples: int) 
     result = Result("matrix", [], np.array([0]), empty, empty.astype(bool), raw=block)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "SLICE_SAMPLES", slice_samples)
-        found = json.loads(b"".join(encode.result_json(result)))["result"]
+        text = b"".join(encode.result_json(result))
+    assert len(text) <= encode.bytes_at_most(result)
+    found = json.loads(text)["result"]
     assert [one["metric"]["n"] for one in found] == [str(index) for index in range(len(series))]
     texts = [[[float(encode.format_time(at)), value] for at, value in one] for one in series]
     assert [[at for at, _ in one["values"]] for one in found] == [[at for at, _ in one] for one in texts]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from opstrace.errors import BudgetExceeded, QueryTimeout
-from opstrace.store.backend import Budget, Lane, Share
+from opstrace.store.budget import Budget, Lane, Lanes, Share
 from opstrace.store.embedded import Store
 from opstrace.telemetry import Telemetry
 from opstrace.web.query_pool import QueryLimits, Turns
@@ -111,23 +111,59 @@ def test_a_tenants_queries_share_a_budget() -> None:
 
 def test_heavy_queries_go_one_by_one() -> None:
     """A second heavy query waits for the first one's end; a light one passes; who is not wanted any more gives up."""
-    lane = Lane(1, heavy_from=10)
-    first, second, light = (Budget(lane=lane) for _ in range(3))
-    first.spend(10)
-    light.spend(9)
-    entered = threading.Event()
-    thread = threading.Thread(target=lambda: (second.spend(10), entered.set()))
-    thread.start()
-    assert not entered.wait(0.2)
-    first.release()
+    lanes = Lanes(Lane(1), heavy_from=10)
+    first, second, light, third, fourth = (Budget(lanes=lanes) for _ in range(5))
+    entered, ending = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        with second.computing():
+            second.spend(10)
+            entered.set()
+            assert ending.wait(10)
+
+    thread = threading.Thread(target=compute)
+    with first.computing():
+        first.spend(10)
+        thread.start()
+        with light.computing():
+            light.spend(9)
+        assert not entered.wait(0.2)
     assert entered.wait(10)
-    thread.join()
-    third = Budget(lane=lane, deadline=time.monotonic())
-    with pytest.raises(QueryTimeout):
+    third.deadline = time.monotonic()
+    with pytest.raises(QueryTimeout), third.computing():
         third.spend(10)
-    third.release()
-    second.release()
-    Budget(lane=lane).spend(10)
+    ending.set()
+    thread.join()
+    with fourth.computing():
+        fourth.spend(10)
+
+
+def test_light_queries_compute_one_by_one() -> None:
+    """A second one goes on while the first waits for the engine, or when it has waited for long."""
+    lanes = Lanes(Lane(1), heavy_from=10)
+    first, second = Budget(lanes=lanes), Budget(lanes=lanes)
+    with first.computing():
+        with first.waiting(), second.computing():
+            assert second.has_place
+        with second.computing():
+            assert not second.has_place
+        assert first.has_place
+    with second.computing():
+        assert second.has_place
+
+
+def test_a_query_that_fails_leaves_its_lane() -> None:
+    """Also where it fails in the engine, or waiting for the heavy ones."""
+    lanes = Lanes(Lane(1), heavy_from=10)
+    failing, next_one = Budget(lanes=lanes, max_samples=5), Budget(lanes=lanes)
+    with pytest.raises(BudgetExceeded), failing.computing():
+        failing.spend(6)
+    with pytest.raises(ValueError, match="engine"), failing.computing(), failing.waiting():
+        raise ValueError("engine")
+    with next_one.computing():
+        assert next_one.has_place
+        next_one.spend(10)
+        assert next_one.has_place
 
 
 @pytest.fixture

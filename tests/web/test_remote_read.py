@@ -12,7 +12,8 @@ from google.protobuf import json_format
 
 from end_to_end.remote_write import V1, snappy
 from end_to_end.wire import Messages, message_class
-from opstrace.store.backend import STALE_BITS, Block
+from opstrace.store.backend import Block
+from opstrace.store.traits import STALE_BITS
 from web.serving import Answer, Server
 
 PATH = "/prometheus/api/v1/read"

@@ -167,11 +167,15 @@ def _extreme(groups: Groups, wanted: Ints, sign: float) -> Bools:
         limit = _nth_smallest(values, wanted)
         # Whoever is below the limit stays; of those at the limit, and then of the NaNs, whoever comes first.
         with np.errstate(invalid="ignore"):
-            below, level = values < limit, values == limit
-        below |= np.isnan(limit) & ~np.isnan(values)
-        left = wanted - below.sum(axis=1)
-        chosen = below | (level if (level.sum(axis=1) <= left).all() else _first(level, left))
-        chosen |= _first(present & np.isnan(values), wanted - chosen.sum(axis=1))
+            chosen = values <= limit
+        counts = chosen.sum(axis=1)
+        if (counts > wanted).any():
+            chosen = values < limit
+            chosen |= _first(values == limit, wanted - chosen.sum(axis=1))
+        if (counts < wanted).any():
+            numbers = ~np.isnan(values)
+            chosen |= np.isnan(limit) & numbers
+            chosen |= _first(present & ~numbers, wanted - chosen.sum(axis=1))
         kept[rows] = chosen & (wanted > 0)
     return kept
 

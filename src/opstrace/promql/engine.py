@@ -14,7 +14,8 @@ from opstrace.promql.parser import parse, type_of
 from opstrace.promql.plan import Bounds, resolve
 from opstrace.promql.tree import Type
 from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Objects, Scalar, String, Vector
-from opstrace.store.backend import Block, Budget, Labels, Querier
+from opstrace.store.backend import Block, Labels, Querier
+from opstrace.store.budget import Budget
 
 # Prometheus's default evaluation interval, which a subquery without a step takes.
 _SUBQUERY_STEP_MS = 60_000

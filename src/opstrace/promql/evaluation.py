@@ -33,9 +33,11 @@ from opstrace.promql.values import (
     empty_vector,
     filled,
 )
-from opstrace.promql.windows import Windows, common_times, pieces, stale, upto, windows, without
-from opstrace.store.backend import Block, Budget, Labels, Matcher, Querier
+from opstrace.promql.windows import Windows, pieces, together, unended, upto, windows, without
+from opstrace.store.backend import Block, Labels, Matcher, Querier
+from opstrace.store.budget import Budget
 from opstrace.store.histogram import ResetHint
+from opstrace.store.traits import stale
 
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 # Those that need more than their arguments' values.
@@ -115,7 +117,7 @@ class Evaluation:
         """Return the values at each step, interpolated between samples."""
         ends, reach = _ends(node, grid), Reach(smoothed=True, lookback_ms=self.lookback_ms)
         block = self.read(node.matchers, int(ends[0]) - reach.lookback_ms + 1, int(ends[-1]) + reach.ahead_ms)
-        block = without(block, stale(block.values))
+        block = unended(block)
         matrix = Matrix(block, np.zeros(len(block.labels), dtype=bool), ends, ends, grid.times, reach)
 
         def at_steps(piece: Windows) -> tuple[Floats, Bools]:
@@ -163,7 +165,7 @@ class Evaluation:
         reach = Reach(smoothed, self.lookback_ms) if node.selector.extension else None
         before, ahead = (reach.lookback_ms, reach.ahead_ms) if reach else (0, 0)
         block = self.read(node.selector.matchers, int(starts[0]) - before + 1, int(ends[-1]) + ahead)
-        block = without(block, stale(block.values))
+        block = unended(block)
         block = replace(block, start_times=None) if reach else block
         return Matrix(block, np.zeros(len(block.labels), dtype=bool), starts, ends, grid.times, reach)
 
@@ -543,7 +545,7 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
     timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
-    if (common := common_times(timestamps, offsets)) is not None:
+    if (common := together(block, start, end)) is not None:
         place = upto(common, offsets[:2], Grid(ends))[0] - 1
         fresh = (place >= 0) & (np.take(common, place, mode="clip") > ends - lookback_ms)
         last, found = offsets[:-1, None] + np.maximum(place, 0), np.broadcast_to(fresh, (end - start, len(ends)))
@@ -553,6 +555,8 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
         last[~found] = 0
         if len(values):
             found &= timestamps[last] > ends - lookback_ms
+    if block.traits is not None and not block.traits.ended:
+        return last + begin, found
     marked = stale(values)
     return last + begin, found & ~marked[last] if marked.any() else found
 

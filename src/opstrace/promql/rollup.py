@@ -110,7 +110,7 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
 
 def lost_to_resets(windows: Windows) -> Floats:
     """Return the sum of the values a counter had just before each of its resets in the window."""
-    if windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any():
+    if windows.rising or (windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any()):
         return np.zeros(len(windows.ends))
     windows = windows.spread
     fell = _resets(windows)
@@ -244,13 +244,14 @@ def _extremes(windows: Windows, fold: Callable[[Floats, Floats], Floats]) -> Flo
     # Every window is covered by two runs whose length is a power of two; runs are folded by doubling.
     counts = windows.counts
     result = windows.at(windows.first)
-    runs, length = windows.values, 1
-    while length < int(counts.max(initial=0)):
+    runs, length, longest = windows.values, 1, int(counts.max(initial=0))
+    while length < longest:
         chosen = (counts > length) & (counts <= 2 * length)
         if chosen.any():
             first, last = windows.first[chosen], windows.last[chosen] - length
             result[..., chosen] = fold(np.take(runs, first, axis=-1), np.take(runs, last, axis=-1))
-        runs = fold(runs[..., : max(runs.shape[-1] - length, 0)], runs[..., length:])
+        if 2 * length < longest:
+            runs = fold(runs[..., : max(runs.shape[-1] - length, 0)], runs[..., length:])
         length *= 2
     return result
 

@@ -18,7 +18,8 @@ from itertools import repeat
 
 from opstrace.errors import BadQuery
 from opstrace.promql.duration import parse_duration
-from opstrace.store.backend import STALE, Labels
+from opstrace.store.backend import Labels
+from opstrace.store.traits import STALE
 
 # ---------------------------------------------------------------------------------------------------------------
 # What a script consists of

@@ -39,7 +39,6 @@ from opstrace.store.backend import (
     Appender,
     Backend,
     Block,
-    Budget,
     Labels,
     Matcher,
     MatchOp,
@@ -47,6 +46,7 @@ from opstrace.store.backend import (
     Querier,
     Statistics,
 )
+from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram
 
 TENANT = "script"

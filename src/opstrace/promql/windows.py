@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from opstrace.promql.values import Bools, Floats, Grid, Ints
-from opstrace.store.backend import STALE_BITS, Block
+from opstrace.store.backend import Block
+from opstrace.store.traits import common_times, stale
 
 # Series are worked through in pieces of about this many cells or samples, which stay in the processor's cache.
 _PIECE = 1 << 18
@@ -32,6 +33,7 @@ class Windows:
     starts: Ints  # ms, one a step
     ends: Ints  # ms, one a step
     start_times: Ints | None = None  # ms, one a sample: when its counting began; 0 where nobody said
+    rising: bool = False  # whether it is known that no series has a value below the one before
 
     @property
     def aligned(self) -> bool:
@@ -88,10 +90,11 @@ def _times_at(times: Ints, index: Ints) -> Ints:
     return found
 
 
-def stale(values: Floats) -> Bools:
-    """Mark the stale markers; NaNs of other bits are values."""
-    marked: Bools = values.view(np.uint64) == STALE_BITS
-    return marked
+def unended(block: Block) -> Block:
+    """Return a block without its stale markers."""
+    if block.traits is not None and not block.traits.ended:
+        return block
+    return without(block, stale(block.values))
 
 
 def without(block: Block, unwanted: Bools) -> Block:
@@ -150,15 +153,12 @@ def window_bounds(timestamps: Ints, offsets: Ints, starts: Ints, ends: Ints) -> 
     return upto(timestamps, offsets, Grid(starts)), upto(timestamps, offsets, grid)
 
 
-def common_times(timestamps: Ints, offsets: Ints) -> Ints | None:
-    """Return the moments at which each series was sampled, if they are the same for all."""
-    series, samples = len(offsets) - 1, int(offsets[1] - offsets[0]) if len(offsets) > 1 else 0
-    if not samples or len(timestamps) != series * samples or (np.diff(offsets) != samples).any():
-        return None
-    rows = timestamps.reshape(series, samples)
-    # Most that are not the same differ in their first samples.
-    same = (rows[:, 0] == rows[0, 0]).all() and (rows == rows[0]).all()
-    return rows[0] if same else None
+def together(block: Block, start: int, end: int) -> Ints | None:
+    """Return the moments at which the series `start` to `end` were sampled, if they are the same for all."""
+    if block.traits is not None and block.traits.together is not None:
+        return block.traits.together
+    begin, stop = int(block.offsets[start]), int(block.offsets[end])
+    return common_times(block.timestamps[begin:stop], block.offsets[start : end + 1] - begin)
 
 
 def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Windows:
@@ -166,9 +166,10 @@ def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Win
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
     timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
-    if block.start_times is None and (common := common_times(timestamps, offsets)) is not None:
+    if block.start_times is None and (common := together(block, start, end)) is not None:
         first, last = window_bounds(common, offsets[:2], starts, ends)
-        return Windows(common, values.reshape(end - start, -1), offsets, first[0], last[0], starts, ends)
+        rows, rising = values.reshape(end - start, -1), block.traits is not None and block.traits.rising
+        return Windows(common, rows, offsets, first[0], last[0], starts, ends, rising=rising)
     first, last = window_bounds(timestamps, offsets, starts, ends)
     start_times = None if block.start_times is None else block.start_times[begin:stop]
     return Windows(timestamps, values, offsets, first, last, starts, ends, start_times)

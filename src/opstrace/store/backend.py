@@ -4,17 +4,16 @@ A querier and an appender are made *for a tenant*: no call below takes a tenant,
 Times are milliseconds since the epoch, ranges closed at both ends.
 """
 
-import threading
-import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opstrace.errors import BudgetExceeded, QueryCanceled, QueryTimeout
+from opstrace.store.budget import Budget
+from opstrace.store.traits import Traits
 
 # Shared between queries: never change one in place. Holds `__name__`. What is read has no label without a value; who
 # writes may have some, which mean "no such label".
@@ -57,11 +56,6 @@ def alike(labels: Sequence[Labels], made: Iterable[Labels]) -> Sequence[Labels]:
     return LabelSets(made) if isinstance(labels, LabelSets) else list(made)
 
 
-# The one NaN that means "the series ended here" (prometheus/prometheus: model/value/value.go).
-STALE_BITS = 0x7FF0000000000002
-STALE = float(np.array(STALE_BITS, dtype=np.uint64).view(np.float64))
-
-
 class MatchOp(Enum):
     """How a matcher compares; regular expressions are RE2's and anchored at both ends."""
 
@@ -93,109 +87,7 @@ class Block:
     values: NDArray[np.float64]  # one a sample
     histograms: NDArray[np.object_] | None = None  # one a sample: a NativeHistogram, or None where the value counts
     start_times: NDArray[np.int64] | None = None  # ms, one a sample: when its counting began; 0 where nobody said
-
-
-class Share:
-    """What all queries of a tenant that are under way may use together; for many threads at once."""
-
-    def __init__(self, max_samples: int) -> None:
-        self._max_samples = max_samples
-        self._samples = 0
-        self._lock = threading.Lock()
-
-    def take(self, samples: int) -> None:
-        """Account for samples of one of the queries, or with a negative number for its end."""
-        with self._lock:
-            self._samples += samples
-
-    def check(self) -> None:
-        """Raise BudgetExceeded where the queries together are beyond the limit."""
-        if self._samples > self._max_samples:
-            raise BudgetExceeded(
-                "this tenant's queries that are under way would load too many samples into memory: "
-                f"more than {self._max_samples}",
-                "tenant_samples",
-            )
-
-
-class Lane:
-    """The way on for heavy queries, a few at a time: they leave a core to whoever writes, and to light ones."""
-
-    def __init__(self, width: int, heavy_from: int) -> None:
-        self.heavy_from = heavy_from  # samples
-        self._places = threading.Semaphore(width)
-
-    def enter(self, waiting: "Budget") -> None:
-        """Wait for a place; raises what the budget's check raises meanwhile."""
-        while not self._places.acquire(timeout=_LOOK_S):
-            waiting.check()
-
-    def leave(self) -> None:
-        """Give the place to the next."""
-        self._places.release()
-
-
-# How often a query that waits looks whether it is still wanted.
-_LOOK_S = 0.05
-
-
-# What a sample that is read, or a cell that is computed, takes while a query is evaluated; measured, 28 to 50.
-BYTES_A_SAMPLE = 40
-
-
-@dataclass(slots=True)
-class Budget:
-    """What one query may use; `spend` and `check` raise when it is over."""
-
-    max_samples: int = 50_000_000
-    max_series: int = 500_000
-    deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
-    canceled: bool = False
-    samples: int = 0
-    max_memory_bytes: int = 2 << 30  # of reading from the store, and of the arrays that are computed with
-    share: Share | None = None
-    lane: Lane | None = None
-    in_lane: bool = False
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the query may still take; never below a millisecond, which the engine reads as no limit."""
-        return max(self.deadline - time.monotonic(), 0.001)
-
-    def check(self) -> None:
-        """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
-        if self.canceled:
-            raise QueryCanceled("query was canceled")
-        if time.monotonic() > self.deadline:
-            raise QueryTimeout("query timed out")
-
-    def spend(self, samples: int) -> None:
-        """Account for samples read or computed; raise BudgetExceeded beyond the limit."""
-        self.samples += samples
-        if self.share is not None:
-            self.share.take(samples)
-            self.share.check()
-        if self.samples > self.max_samples:
-            raise BudgetExceeded(
-                f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
-            )
-        if self.samples * BYTES_A_SAMPLE > self.max_memory_bytes:
-            raise BudgetExceeded(
-                f"the query needs more memory than it may use: more than {self.max_memory_bytes} bytes", "memory"
-            )
-        self.check()
-        if self.lane is not None and not self.in_lane and self.samples >= self.lane.heavy_from:
-            self.lane.enter(self)
-            self.in_lane = True
-
-    def release(self) -> None:
-        """Give back what the query held of its tenant's share, and its place among the heavy ones; on its end."""
-        if self.lane is not None and self.in_lane:
-            self.lane.leave()
-            self.lane = None
-        if self.share is not None:
-            self.share.take(-self.samples)
-            self.share = None
+    traits: Traits | None = None  # of exactly these samples, where somebody remembers them
 
 
 @dataclass(frozen=True, slots=True)

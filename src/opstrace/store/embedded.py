@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from opstrace.store.backend import Block, Budget
+from opstrace.store.backend import Block
+from opstrace.store.budget import Budget
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.recent import RecentReads

@@ -4,10 +4,13 @@ A run is what one part has of one series. Runs are copied whole, as texts of Arr
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from opstrace.store.traits import Traits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +46,7 @@ class Rows:
         return np.append(0, np.flatnonzero(breaks) + 1)[: len(self.series)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Samples:
     """Samples by series, ragged: those of series i are `offsets[i]:offsets[i + 1]`, their times ascend strictly."""
 
@@ -82,6 +85,11 @@ class Samples:
             return cls(heads[leads], offsets, times_ms, values)
         times_ms, values = (slices(column, starts, ends, order) for column in (times_ms, values))
         return cls(heads[leads], offsets, times_ms, values)
+
+    @cached_property
+    def traits(self) -> Traits:
+        """What holds of all of them together."""
+        return Traits(self.offsets, self.times_ms, self.values)
 
     @property
     def nbytes(self) -> int:

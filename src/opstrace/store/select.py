@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.errors import BadQuery, BudgetExceeded
-from opstrace.store.backend import Block, Budget, Labels, LabelSets, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.backend import Block, Labels, LabelSets, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.budget import Budget
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_tags import HostView, Join, Room, Spell
@@ -463,7 +464,7 @@ class StoreQuerier:
 
     def _run(self, sql: str, parameters: dict[str, Parameter], rows: pa.Table | None = None) -> pa.Table:
         self._budget.check()
-        with self._engine.reader() as connection:
+        with self._budget.waiting(), self._engine.reader() as connection:
             table = connection.read(
                 f"{sql}, max_execution_time = {self._budget.seconds_left:.3f},"
                 f" max_memory_usage = {self._budget.max_memory_bytes}",
@@ -511,6 +512,7 @@ def _block(samples: Samples, resolved: Resolved) -> Block:
         offsets=samples.offsets,
         timestamps=samples.times_ms,
         values=samples.values,
+        traits=samples.traits,
     )
 
 

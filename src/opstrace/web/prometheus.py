@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from opstrace import __version__
@@ -38,10 +38,12 @@ from opstrace.promql.engine import Engine, Result
 from opstrace.promql.parser import parse, parse_selector
 from opstrace.promql.printer import printed
 from opstrace.promql.tree import Node
-from opstrace.store.backend import Backend, Block, Budget, Labels, Matcher, MetricMetadata, Querier
+from opstrace.store.backend import Backend, Block, Labels, Matcher, MetricMetadata, Querier
+from opstrace.store.budget import Budget
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
 from opstrace.web import encode, remote_read
+from opstrace.web.answer import Answer, Body, Message, accepts_gzip, response
 from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, Parameters, invalid
 from opstrace.web.query_pool import QueryLimits, QueryPool
 
@@ -51,23 +53,6 @@ PREFIX = "/prometheus/api/v1"
 PROMETHEUS_VERSION = "3.5.0"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an endpoint found: the JSON of `data` piece by piece, and remarks."""
-
-    data: Iterable[bytes]
-    warnings: tuple[str, ...] = ()
-    infos: tuple[str, ...] = ()
-    stats: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What an endpoint found, where it is no JSON: a body in Snappy."""
-
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +163,9 @@ class _Api:
             self.about(),
             body,
         )
-        work = partial(_pieces, endpoint, question, _accepts_gzip(request))
-        return _response(*await self.pool.run(request, tenant, budget, work))
+        work = partial(_body, endpoint, question, may_zip=accepts_gzip(request))
+        made = await self.pool.run(request, tenant, budget, work)
+        return response(made, partial(self.pool.piece_by_piece, tenant, budget.samples))
 
 
 _FORM = "application/x-www-form-urlencoded"
@@ -198,52 +184,9 @@ async def _parameters(request: Request, max_form_bytes: int) -> tuple[Parameters
     return Parameters.read(request.url.query, form), b"" if kind == _FORM else body
 
 
-def _pieces(endpoint: Endpoint, question: Question, may_zip: bool) -> tuple[list[bytes], str]:
-    """Evaluate and encode, on a thread of the pool; tell by what the answer is compressed."""
-    answer = endpoint(question)
-    if isinstance(answer, Message):
-        return list(_within([answer.body], question)), "snappy"
-    body = _within(encode.success(answer.data, answer.warnings, answer.infos, answer.stats), question)
-    pieces, zipped = encode.gzipped(body) if may_zip else (list(body), False)
-    return pieces, "gzip" if zipped else ""
-
-
-def _within(pieces: Iterable[bytes], question: Question) -> Iterator[bytes]:
-    total = 0
-    for piece in pieces:
-        total += len(piece)
-        if total > question.limits.max_answer_bytes:
-            raise BudgetExceeded(f"the answer is larger than {question.limits.max_answer_bytes} bytes", "answer")
-        question.budget.check()
-        yield piece
-
-
-def _accepts_gzip(request: Request) -> bool:
-    """Tell whether `Accept-Encoding` names gzip with a weight that is not zero (RFC 9110, section 12.5.3)."""
-    for item in request.headers.get("accept-encoding", "").lower().split(","):
-        coding, _, weight = item.partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return weight.replace(" ", "").rstrip("0.") != "q="
-    return False
-
-
-def _response(pieces: list[bytes], encoding: str) -> Response:
-    size = sum(map(len, pieces))
-    headers = {"vary": "Accept-Encoding"}
-    if encoding:
-        headers["content-encoding"] = encoding
-    media_type = remote_read.MEDIA_TYPE if encoding == "snappy" else "application/json"
-    if size < 1 << 20:
-        return Response(b"".join(pieces), media_type=media_type, headers=headers)
-    headers["content-length"] = str(size)
-    return StreamingResponse(_one_by_one(pieces), media_type=media_type, headers=headers)
-
-
-async def _one_by_one(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    """Hand over pieces without keeping those already sent."""
-    pieces.reverse()
-    while pieces:
-        yield pieces.pop()
+def _body(endpoint: Endpoint, question: Question, *, may_zip: bool) -> Body:
+    """Evaluate, and begin the answer, on a thread of the pool."""
+    return Body.of(endpoint(question), question.budget, question.limits.max_answer_bytes, may_zip=may_zip)
 
 
 # What Python raises for a query too large for it, and what that is to the client.
@@ -349,7 +292,8 @@ _TRUNCATED = "results truncated due to limit"
 def _result_answer(question: Question, result: Result, limit: int) -> Answer:
     shown = _first(result, limit)
     warnings = result.warnings if shown is result else (*result.warnings, _TRUNCATED)
-    return Answer(encode.result_json(shown), warnings, result.infos, _stats(question))
+    at_most = partial(encode.bytes_at_most, shown)
+    return Answer(encode.result_json(shown), warnings, result.infos, _stats(question), at_most)
 
 
 def _first(result: Result, limit: int) -> Result:

@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from opstrace.errors import QueryCanceled, QueryTimeout, TooManyQueries
-from opstrace.store.backend import Budget, Lane, Share
+from opstrace.store.budget import Budget, Lane, Lanes, Share
 
 T = TypeVar("T")
 
@@ -45,11 +45,11 @@ class QueryLimits:
     heavy_from_samples: int = 1_000_000  # a query that reads or computes so many is heavy
     max_heavy: int = 0  # heavy queries evaluated at once; 0: one fewer than there are cores, and one at least
 
-    def lane(self) -> Lane:
-        """Return the lane that heavy queries share."""
-        return Lane(self.max_heavy or max((os.cpu_count() or 1) - 1, 1), self.heavy_from_samples)
+    def lanes(self) -> Lanes:
+        """Return the lanes that queries share."""
+        return Lanes(Lane(self.max_heavy or max((os.cpu_count() or 1) - 1, 1)), self.heavy_from_samples)
 
-    def budget(self, timeout_ms: int, share: Share | None = None, lane: Lane | None = None) -> Budget:
+    def budget(self, timeout_ms: int, share: Share | None = None, lanes: Lanes | None = None) -> Budget:
         """Return a fresh budget; a timeout of 0 stands for the longest allowed."""
         timeout_s = min(timeout_ms / 1000, self.timeout_s) if timeout_ms > 0 else self.timeout_s
         return Budget(
@@ -58,7 +58,7 @@ class QueryLimits:
             time.monotonic() + timeout_s,
             max_memory_bytes=self.max_memory_bytes,
             share=share,
-            lane=lane,
+            lanes=lanes,
         )
 
 
@@ -107,14 +107,18 @@ class QueryPool:
         self.limits = limits
         self.limits_of = limits_of or (lambda _tenant: limits)
         self._threads = ThreadPoolExecutor(limits.concurrency, thread_name_prefix="query")
+        # Large answers are turned to text on one thread, a piece of each after the other: none waits for a query.
+        self._answers = ThreadPoolExecutor(1, thread_name_prefix="answer")
         self._turns = Turns(limits.concurrency)
         self._shares: dict[str, Share] = {}
-        self._lane = limits.lane()
+        self._lanes = limits.lanes()
 
     def budget(self, tenant: str, timeout_ms: int) -> Budget:
         """Return a fresh budget of a tenant's query; a timeout of 0 stands for the longest allowed."""
-        share = self._shares.setdefault(tenant, Share(self.limits.max_tenant_samples))
-        return self.limits_of(tenant).budget(timeout_ms, share, self._lane)
+        return self.limits_of(tenant).budget(timeout_ms, self._share(tenant), self._lanes)
+
+    def _share(self, tenant: str) -> Share:
+        return self._shares.setdefault(tenant, Share(self.limits.max_tenant_samples))
 
     async def run(self, request: Request, tenant: str, budget: Budget, work: Callable[[], T]) -> T:
         """Return what `work` returns; raise what it raises, QueryTimeout, or QueryCanceled if the client left.
@@ -140,6 +144,25 @@ class QueryPool:
             future.cancel()
             await _ended(departure)
 
+    async def piece_by_piece(self, tenant: str, samples: int, pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+        """Yield the pieces of an answer, the next being made while one is sent.
+
+        The samples it is made of count towards the tenant's share until then.
+        """
+        share = self._share(tenant)
+        share.take(samples)
+        coming = self._coming(pieces)
+        try:
+            while (piece := await coming) is not None:
+                coming = self._coming(pieces)
+                yield piece
+        finally:
+            coming.cancel()
+            share.take(-samples)
+
+    def _coming(self, pieces: Iterator[bytes]) -> "asyncio.Future[bytes | None]":
+        return asyncio.get_running_loop().run_in_executor(self._answers, next, pieces, None)
+
     def _line_up(self, tenant: str) -> "asyncio.Future[None]":
         limits, turns = self.limits, self._turns
         full = turns.waiting() >= limits.max_waiting or turns.waiting(tenant) >= limits.max_tenant_waiting
@@ -159,7 +182,8 @@ class QueryPool:
 
     def close(self) -> None:
         """Let the running queries end, then refuse."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._threads, self._answers):
+            threads.shutdown(wait=True, cancel_futures=True)
 
 
 async def _first(wanted: "asyncio.Future[T]", departure: "asyncio.Task[None]", until: float) -> None:
@@ -177,8 +201,9 @@ async def _ended(departure: "asyncio.Task[None]") -> None:
 
 def _if_wanted(budget: Budget, work: Callable[[], T]) -> T:
     """Work, unless the wait took all the time or the client left meanwhile."""
-    budget.check()
-    return work()
+    with budget.computing():
+        budget.check()
+        return work()
 
 
 async def _departure(request: Request) -> None:

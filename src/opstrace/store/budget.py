@@ -1,0 +1,170 @@
+"""What a query may use, alone and beside others."""
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from opstrace.errors import BudgetExceeded, QueryCanceled, QueryTimeout
+
+
+class Share:
+    """What all queries of a tenant that are under way may use together; for many threads at once."""
+
+    def __init__(self, max_samples: int) -> None:
+        self._max_samples = max_samples
+        self._samples = 0
+        self._lock = threading.Lock()
+
+    def take(self, samples: int) -> None:
+        """Account for samples of one of the queries, or with a negative number for its end."""
+        with self._lock:
+            self._samples += samples
+
+    def check(self) -> None:
+        """Raise BudgetExceeded where the queries together are beyond the limit."""
+        if self._samples > self._max_samples:
+            raise BudgetExceeded(
+                "this tenant's queries that are under way would load too many samples into memory: "
+                f"more than {self._max_samples}",
+                "tenant_samples",
+            )
+
+
+# How often a query that waits looks whether it is still wanted.
+_LOOK_S = 0.05
+# How long a light query waits for others to compute. One may be light and slow: nobody else has to suffer from that.
+LIGHT_PATIENCE_S = 0.1
+
+
+class Lane:
+    """The way on for queries of one kind, a few at a time."""
+
+    def __init__(self, width: int, patience_s: float = math.inf) -> None:
+        """Nobody waits longer than the patience says: whoever has waited so long goes on beside the others."""
+        self._patience_s = patience_s
+        # A token a place: a semaphore of Python's takes twice as long to change hands.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(width):
+            self._places.put(None)
+
+    def enter(self, waiting: "Budget") -> bool:
+        """Wait for a place, and say whether there was one; raises what the budget's check raises meanwhile."""
+        until = time.monotonic() + self._patience_s
+        while True:
+            with suppress(Empty):
+                self._places.get(timeout=max(min(_LOOK_S, until - time.monotonic()), 0))
+                return True
+            waiting.check()
+            if time.monotonic() >= until:
+                return False
+
+    def leave(self) -> None:
+        """Give the place to the next."""
+        self._places.put(None)
+
+
+# What a sample that is read, or a cell that is computed, takes while a query is evaluated; measured, 28 to 50.
+BYTES_A_SAMPLE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Where queries compute. Heavy ones leave a core to whoever writes, and to light ones.
+
+    Light ones go one by one: side by side they would but take the interpreter from each other, a fifth more time for
+    all of them together.
+    """
+
+    heavy: Lane
+    heavy_from: int  # samples
+    light: Lane = field(default_factory=lambda: Lane(1, LIGHT_PATIENCE_S))
+
+    def of(self, samples: int) -> Lane:
+        """Return the lane of a query that read or computed so many samples."""
+        return self.heavy if samples >= self.heavy_from else self.light
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one query may use; `spend` and `check` raise when it is over."""
+
+    max_samples: int = 50_000_000
+    max_series: int = 500_000
+    deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
+    canceled: bool = False
+    samples: int = 0
+    max_memory_bytes: int = 2 << 30  # of reading from the store, and of the arrays that are computed with
+    share: Share | None = None
+    lanes: Lanes | None = None
+    lane: Lane | None = None  # in which it computes now
+    has_place: bool = False  # in that lane
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the query may still take; never below a millisecond, which the engine reads as no limit."""
+        return max(self.deadline - time.monotonic(), 0.001)
+
+    def check(self) -> None:
+        """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
+        if self.canceled:
+            raise QueryCanceled("query was canceled")
+        if time.monotonic() > self.deadline:
+            raise QueryTimeout("query timed out")
+
+    def spend(self, samples: int) -> None:
+        """Account for samples read or computed; raise BudgetExceeded beyond the limit."""
+        self.samples += samples
+        if self.share is not None:
+            self.share.take(samples)
+            self.share.check()
+        if self.samples > self.max_samples:
+            raise BudgetExceeded(
+                f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
+            )
+        if self.samples * BYTES_A_SAMPLE > self.max_memory_bytes:
+            raise BudgetExceeded(
+                f"the query needs more memory than it may use: more than {self.max_memory_bytes} bytes", "memory"
+            )
+        self.check()
+        if self.lanes is not None and self.lane is not None and self.lane is not self.lanes.of(self.samples):
+            self._leave()
+            self._enter()
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute inside, when it is the query's turn."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let other queries compute while inside; an error goes on at once."""
+        computes = self.lane is not None
+        self._leave()
+        yield
+        if computes:
+            self._enter()
+
+    def _enter(self) -> None:
+        if self.lanes is not None:
+            lane = self.lanes.of(self.samples)
+            self.has_place = lane.enter(self)
+            self.lane = lane
+
+    def _leave(self) -> None:
+        if self.lane is not None and self.has_place:
+            self.lane.leave()
+        self.lane = None
+
+    def release(self) -> None:
+        """Give back what the query held of its tenant's share; on its end."""
+        if self.share is not None:
+            self.share.take(-self.samples)
+            self.share = None
