@@ -38,6 +38,15 @@ class Server:
         resident = (Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in _family(self.pid))
         return sum(int(pages) * _PAGE_BYTES for pages in resident)
 
+    def forget_peak(self) -> None:
+        """Begin anew to look for the most memory (proc_pid_clear_refs(5))."""
+        for pid in _family(self.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that the process and all below it occupied since, each by itself."""
+        return sum(int(_status(pid)["VmHWM"].split()[0]) * 1024 for pid in _family(self.pid))
+
     def settle(self) -> None:
         """Wait until merges and other work put off are done, so that they are counted."""
         deadline = time.monotonic() + _SETTLED_WITHIN_S
@@ -98,6 +107,11 @@ def _family(pid: int) -> list[int]:
     """Return the process and all its living descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def _burnt_s(pid: int) -> float:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ SERIES_A_BODY = 2000
 OFF_GRID_S = 3  # no sample lies on a window's edge, which Prometheus 2 counts in and Prometheus 3 does not
 REPEATS = 5
 TOLERANCE = 1e-9
+SAMPLE_BYTES = 16  # a timestamp and a value
 LIGHT_MS = 20.0
 DASHBOARD = 20
 DELAY_MS = 100.0  # by which heavy queries may put an acknowledgement off
@@ -129,6 +130,31 @@ def queries(directory: Path, span: Span) -> list[Row]:
         for name, of_products in spent.items()
         for unit_of in ("wall", "CPU")
     ]
+
+
+def query_memory(directory: Path) -> list[Row]:
+    """Return the rows on the memory of one query beyond what was there, of what it reads; ours alone."""
+    start_s = (int(time.time()) - HOUR.length_s - 3600) // 3600 * 3600
+    files = _written(directory / "bodies", HOUR, start_s)
+    read = SERIES * HOUR.points * SAMPLE_BYTES
+    with PRODUCTS[OPSTRACE](directory) as server:
+        _load(server, files)
+        # What a first query leaves behind (code, caches of the engine) is no other query's.
+        others = [replace(one, metric="bench_others") for one in next(dataset(HOUR, start_s, 0))]
+        post_all(server, API[OPSTRACE], WRITE, [remote_write(others)], 1)
+        _range_of(server, "bench_others", HOUR, start_s)
+        grown = [_grown(server, text.format(window="300s", twice="600s"), start_s) for text in HEAVY.values()]
+    return [
+        Row(f"memory of a query, samples {where}", "x", Better.LOWER, {OPSTRACE: bytes_ / read}, 2.0)
+        for where, bytes_ in (("from the store", grown[0]), ("in memory already, at most", max(grown[1:])))
+    ]
+
+
+def _grown(server: Server, expression: str, start_s: int) -> int:
+    before = server.rss_bytes()
+    server.forget_peak()
+    _range_of(server, expression, HOUR, start_s)
+    return server.peak_bytes() - before
 
 
 def beside_queries(directory: Path) -> list[Row]:

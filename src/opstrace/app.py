@@ -342,7 +342,7 @@ class Server:
         return Block(
             labels=[{"__name__": name, **own, **labels} for name, labels, _ in samples],
             offsets=np.arange(len(samples) + 1, dtype=np.int64),
-            timestamps=np.full(len(samples), time.time_ns() // 1_000_000, dtype=np.int64),
+            times_ms=np.full(len(samples), time.time_ns() // 1_000_000, dtype=np.int64),
             values=np.array([value for _, _, value in samples], dtype=np.float64),
         )
 

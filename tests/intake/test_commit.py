@@ -12,7 +12,7 @@ from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
 
-BLOCK = Block(labels=[{"__name__": "m"}], offsets=np.array([0, 1]), timestamps=np.array([1]), values=np.array([1.0]))
+BLOCK = Block(labels=[{"__name__": "m"}], offsets=np.array([0, 1]), times_ms=np.array([1]), values=np.array([1.0]))
 
 
 def body(content: bytes = b"x") -> Body:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from opstrace.errors import BadQuery, StoreError
+from opstrace.errors import BadQuery, QueryTimeout, StoreError
 from opstrace.store.engine import Engine, script, statement
 
 
@@ -56,6 +56,34 @@ def test_a_result_outlives_the_query_that_follows(engine: Engine) -> None:
     for _ in range(5):
         engine.writer.read("SELECT number + 7 AS n FROM numbers(100000)")
     assert first["number"].to_pylist() == list(range(100_000))
+
+
+def numbers_of(engine: Engine, sql: str, **parameters: int) -> list[int]:
+    batches = list(engine.writer.batches(sql, **parameters))
+    assert len(batches) != 1
+    return [number for batch in batches for number in batch["number"].to_pylist()]
+
+
+def test_a_result_comes_batch_by_batch(engine: Engine) -> None:
+    found = numbers_of(engine, "SELECT number FROM numbers({total:UInt64}) SETTINGS max_threads = 1", total=200_000)
+    assert found == list(range(200_000))
+    assert numbers_of(engine, "SELECT number FROM numbers(0)") == []
+    rows = pa.table({"n": list(range(5))})
+    batches = list(engine.writer.batches("SELECT assumeNotNull(n) AS n FROM Python(rows)", rows))
+    assert [number for batch in batches for number in batch["n"].to_pylist()] == list(range(5))
+
+
+def test_batches_that_fail_or_that_nobody_wants_leave_a_connection_that_works(engine: Engine) -> None:
+    for broken in ("SELECT throwIf(number = 200000) FROM numbers(1000000)", "SELECT nothing FROM nowhere", "no SQL"):
+        with pytest.raises(StoreError):
+            list(engine.writer.batches(broken))
+        assert engine.writer.read("SELECT number FROM numbers(3)")["number"].to_pylist() == [0, 1, 2]
+    with pytest.raises(QueryTimeout):
+        list(engine.writer.batches("SELECT sum(number) FROM numbers(1e12) SETTINGS max_execution_time = 0.1"))
+    unwanted = engine.writer.batches("SELECT number FROM numbers(10000000)")
+    next(unwanted)
+    unwanted.close()
+    assert numbers_of(engine, "SELECT number FROM numbers(200000) SETTINGS max_threads = 1") == list(range(200_000))
 
 
 def test_a_directory_is_one_process_at_a_time(engine: Engine, tmp_path: Path) -> None:

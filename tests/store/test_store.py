@@ -35,7 +35,7 @@ def block(series: Sequence[tuple[Labels, Sequence[tuple[int, Sample]]]]) -> Bloc
     return Block(
         labels=[labels for labels, _ in series],
         offsets=np.cumsum([0, *lengths]),
-        timestamps=np.array([time_ms for time_ms, _ in flat], dtype=np.int64),
+        times_ms=np.array([time_ms for time_ms, _ in flat], dtype=np.int64),
         values=np.array([math.nan if isinstance(value, NativeHistogram) else value for _, value in flat]),
         histograms=histograms([value for _, value in flat]),
     )

@@ -117,7 +117,7 @@ def test_raw_samples(series: list[list[tuple[int, float]]], slice_samples: int) 
     block = Block(
         labels=[{"n": str(index)} for index in range(len(series))],
         offsets=np.cumsum([0, *map(len, series)], dtype=np.int64),
-        timestamps=np.array([at for at, _ in samples], dtype=np.int64),
+        times_ms=np.array([at for at, _ in samples], dtype=np.int64),
         values=np.array([value for _, value in samples], dtype=np.float64),
     )
     empty = np.empty((0, 1))

@@ -1,7 +1,7 @@
 """The door to PromQL: a query and a querier in, arrays out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -27,7 +27,8 @@ class Result:
 
     `values`, `present` and `histograms` are series × steps, `timestamps` are the steps in milliseconds. A scalar is
     one series without labels. An instant query of a range selector has its samples in `raw` instead. The series of an
-    instant vector are in the order its expression gives them, all others are sorted by their labels.
+    instant vector are in the order its expression gives them; all others are sorted by their labels, by `order`
+    if there is one.
     """
 
     kind: Literal["vector", "matrix", "scalar", "string"]
@@ -40,6 +41,12 @@ class Result:
     infos: tuple[str, ...] = ()
     histograms: Objects | None = None
     raw: Block | None = None
+    order: Ints | None = None
+
+    @property
+    def rows(self) -> Ints:
+        """The series one after the other, as they are handed out; with those that have no sample."""
+        return np.arange(len(self.labels)) if self.order is None else self.order
 
 
 class Engine:
@@ -115,14 +122,11 @@ class Engine:
 def _vector(vector: Vector, bounds: Bounds, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:
     if not (there := vector.inhabited).all():
         vector = vector.rows(there)
-    if not bounds.instant:
-        order, labels = in_order(vector.labels)
-        if (order[1:] < order[:-1]).any():
-            vector = replace(vector.rows(order), labels=labels)
     kind: Literal["vector", "matrix"] = "vector" if bounds.instant else "matrix"
-    return Result(
-        kind, vector.labels, grid.times, vector.values, vector.present, "", warnings, infos, vector.histograms
-    )
+    # To put the samples themselves in order would need room for them once more.
+    order = None if bounds.instant else in_order(vector.labels)
+    found = vector.labels, grid.times, vector.values, vector.present
+    return Result(kind, *found, "", warnings, infos, vector.histograms, order=order)
 
 
 def _scalar(scalar: Scalar, bounds: Bounds, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:

@@ -505,7 +505,7 @@ def bare(node: Node) -> Node:
 
 def start_times_of(block: Block) -> Ints:
     """Return when the counting of a block's samples began, ms; 0 where nobody said."""
-    return np.zeros_like(block.timestamps) if block.start_times is None else block.start_times
+    return np.zeros(len(block.values), dtype=np.int64) if block.start_times is None else block.start_times
 
 
 def _wanted(param: Floats) -> Ints:
@@ -544,12 +544,13 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
     """Return for some series × steps the place of the latest sample, and whether it counts."""
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
-    timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
+    values = block.values[begin:stop]
     if (common := together(block, start, end)) is not None:
         place = upto(common, offsets[:2], Grid(ends))[0] - 1
         fresh = (place >= 0) & (np.take(common, place, mode="clip") > ends - lookback_ms)
         last, found = offsets[:-1, None] + np.maximum(place, 0), np.broadcast_to(fresh, (end - start, len(ends)))
     else:
+        timestamps = block.timestamps[begin:stop]
         last = upto(timestamps, offsets, Grid(ends)) - 1
         found = last >= offsets[:-1, None]
         last[~found] = 0

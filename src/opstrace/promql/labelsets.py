@@ -73,14 +73,13 @@ def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
     return found_out(series, "nameless", lambda: alike(series, map(nameless, series)))
 
 
-def in_order(series: Sequence[Labels]) -> tuple[Ints, Sequence[Labels]]:
-    """Return which label sets come when they are sorted by their labels, and these in that order."""
+def in_order(series: Sequence[Labels]) -> Ints:
+    """Return which label sets come one after the other when they are sorted by their labels."""
     return found_out(series, "order", lambda: _in_order(series))
 
 
-def _in_order(series: Sequence[Labels]) -> tuple[Ints, Sequence[Labels]]:
-    order = sorted(range(len(series)), key=lambda row: sort_key(series[row]))
-    return np.array(order, dtype=np.int64), alike(series, (series[row] for row in order))
+def _in_order(series: Sequence[Labels]) -> Ints:
+    return np.array(sorted(range(len(series)), key=lambda row: sort_key(series[row])), dtype=np.int64)
 
 
 def names_of(series: Sequence[Labels]) -> frozenset[str]:

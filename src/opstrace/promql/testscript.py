@@ -239,7 +239,7 @@ def _block(series: Sequence[_Series]) -> Block:
     return Block(
         labels=[one.labels for one in series],
         offsets=np.cumsum([0, *(len(one.samples) for one in series)], dtype=np.int64),
-        timestamps=np.array([at for one in series for at in one.samples], dtype=np.int64),
+        times_ms=np.array([at for one in series for at in one.samples], dtype=np.int64),
         values=np.array([sample if isinstance(sample, float) else math.nan for sample in samples], dtype=np.float64),
         histograms=histograms if any(isinstance(sample, NativeHistogram) for sample in samples) else None,
         start_times=starts_ms if starts_ms.any() else None,

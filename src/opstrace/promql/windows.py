@@ -165,11 +165,12 @@ def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Win
     """Return the windows of the series `start` to `end` of a block."""
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
-    timestamps, values = block.timestamps[begin:stop], block.values[begin:stop]
+    values = block.values[begin:stop]
     if block.start_times is None and (common := together(block, start, end)) is not None:
         first, last = window_bounds(common, offsets[:2], starts, ends)
         rows, rising = values.reshape(end - start, -1), block.traits is not None and block.traits.rising
         return Windows(common, rows, offsets, first[0], last[0], starts, ends, rising=rising)
+    timestamps = block.timestamps[begin:stop]
     first, last = window_bounds(timestamps, offsets, starts, ends)
     start_times = None if block.start_times is None else block.start_times[begin:stop]
     return Windows(timestamps, values, offsets, first, last, starts, ends, start_times)

@@ -7,6 +7,7 @@ Times are milliseconds since the epoch, ranges closed at both ends.
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -74,20 +75,26 @@ class Matcher:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """Series with their samples, ragged: those of series i are `offsets[i]:offsets[i + 1]`.
 
-    Within a series timestamps ascend strictly. Stale markers are among the values, as they were written.
+    Within a series times ascend strictly. Stale markers are among the values, as they were written.
     """
 
     labels: Sequence[Labels]  # one a series, no two alike
     offsets: NDArray[np.int64]  # series + 1
-    timestamps: NDArray[np.int64]  # ms, one a sample
+    times_ms: NDArray[np.int64]  # one a sample; or those of one series, where all share them
     values: NDArray[np.float64]  # one a sample
     histograms: NDArray[np.object_] | None = None  # one a sample: a NativeHistogram, or None where the value counts
     start_times: NDArray[np.int64] | None = None  # ms, one a sample: when its counting began; 0 where nobody said
     traits: Traits | None = None  # of exactly these samples, where somebody remembers them
+
+    @cached_property
+    def timestamps(self) -> NDArray[np.int64]:
+        """ms, one a sample."""
+        shared = len(self.times_ms) < len(self.values)
+        return np.tile(self.times_ms, len(self.offsets) - 1) if shared else self.times_ms
 
 
 @dataclass(frozen=True, slots=True)

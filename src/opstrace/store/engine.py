@@ -22,7 +22,7 @@ from opstrace import atomic_file
 from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 Parameter: TypeAlias = str | int | float | Sequence[int] | Sequence[str]
 
@@ -92,6 +92,22 @@ class Connection:
         result = self._run(sql, "ArrowStream", rows, parameters)
         return pa.ipc.open_stream(_buffer(result)).read_all()
 
+    def batches(self, sql: str, rows: pa.Table | None = None, **parameters: Parameter) -> "Generator[pa.RecordBatch]":
+        """Run a query and yield its result as the engine finds it; to close the generator ends the query."""
+        ended = False
+        try:
+            stream = self._connection.send_query(sql, "ArrowStream", params=_literals(parameters))
+            for part in stream:
+                with pa.ipc.open_stream(_buffer(part)) as batches:
+                    yield from batches
+            ended = True
+        except RuntimeError as error:
+            raise _translated(error) from error
+        finally:
+            del rows  # the engine finds it by this name in this frame
+            if not ended:
+                self._reconnect()
+
     def close(self) -> None:
         """Give the connection back to the engine."""
         self._connection.close()
@@ -104,7 +120,7 @@ class Connection:
         parameters: Mapping[str, Parameter],
     ) -> Any:
         try:
-            return self._connection.query(sql, output, params={k: _literal(v) for k, v in parameters.items()})
+            return self._connection.query(sql, output, params=_literals(parameters))
         except Exception as error:
             self._reconnect()
             raise _translated(error) from error
@@ -119,6 +135,10 @@ def _buffer(result: Any) -> pa.Buffer:
     """Return the bytes of a result without a copy; the buffer keeps the result alive."""
     view = np.frombuffer(result.get_memview().view(), dtype=np.uint8)
     return pa.foreign_buffer(view.ctypes.data, view.nbytes, base=result)
+
+
+def _literals(parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    return {name: _literal(value) for name, value in parameters.items()}
 
 
 def _literal(value: Parameter) -> str:

@@ -309,7 +309,7 @@ def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int
     return Block(
         labels=labels,
         offsets=np.searchsorted(rows, np.arange(len(labels) + 1)),
-        timestamps=times[last],
+        times_ms=times[last],
         values=block.values[index],
         histograms=None if block.histograms is None else block.histograms[index],
         start_times=None if block.start_times is None else block.start_times[index],

@@ -165,7 +165,7 @@ def joined(pieces: Iterable[Piece], labels: Sequence[Labels]) -> Block:
     return Block(
         labels=[labels[row] for row in rows[starts].tolist()],
         offsets=np.append(starts, len(rows)),
-        timestamps=times[last],
+        times_ms=times[last],
         values=values[order],
         histograms=_objects(found, order),
         start_times=_start_times(found, order),

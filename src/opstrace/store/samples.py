@@ -1,10 +1,12 @@
 """Samples of stored series, put in order without looking at each: a part of the store has its own in order already.
 
 A run is what one part has of one series. Runs are copied whole, as texts of Arrow's: numpy would gather row by row.
+Beside the samples themselves there is never more in memory than one more copy of one column.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,58 +22,108 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of `samples`, as they came or in the order of series and time; those of a tenant."""
+    """Rows of `samples` with the commits they are of."""
 
     series: "NDArray[np.uint64]"
     times_ms: "Ints"
     values: "NDArray[np.float64]"
-    commits: "NDArray[np.uint64]"  # empty unless each row is there once
+    commits: "NDArray[np.uint64]"
 
     @classmethod
     def of(cls, table: pa.Table) -> "Rows":
         """Take the columns of a query's result; several chunks become one array here, once."""
-        commits = table["commit"].to_numpy() if "commit" in table.column_names else np.zeros(0, dtype=np.uint64)
-        return cls(table["series"].to_numpy(), table["time_ms"].to_numpy(), table["value"].to_numpy(), commits)
-
-    def ordered(self) -> "Rows":
-        """Sort row by row."""
-        places = np.lexsort((self.times_ms, self.series))
-        commits = self.commits[places] if len(self.commits) else self.commits
-        return Rows(self.series[places], self.times_ms[places], self.values[places], commits)
-
-    def starts_of_runs(self) -> "Ints":
-        """Return where a row does not follow on the one before."""
-        breaks = self.series[1:] != self.series[:-1]
-        breaks |= self.times_ms[1:] <= self.times_ms[:-1]
-        return np.append(0, np.flatnonzero(breaks) + 1)[: len(self.series)]
+        return cls(*(table[name].to_numpy() for name in ("series", "time_ms", "value", "commit")))
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples by series, ragged: those of series i are `offsets[i]:offsets[i + 1]`, their times ascend strictly."""
+class _Column:
+    """An array that grows; pages of it that hold nothing yet cost nothing."""
+
+    def __init__(self, dtype: "np.dtype[Any]") -> None:
+        self._room: NDArray[Any] = np.empty(_FIRST_ROOM, dtype)
+        self._length = 0
+
+    def extend(self, values: "NDArray[Any]") -> None:
+        length = self._length + len(values)
+        if length > len(self._room):
+            # Copying is there twice, but of a column only, and of a quarter of the room.
+            room = np.empty(max(4 * len(self._room), length), self._room.dtype)
+            room[: self._length] = self._room[: self._length]
+            self._room = room
+        self._room[self._length : length] = values
+        self._length = length
+
+    def taken(self) -> "NDArray[Any]":
+        """Return the array, which is no longer here then."""
+        room, length = self._room, self._length
+        self._room, self._length = np.empty(0, room.dtype), 0
+        return room[:length]
+
+
+_FIRST_ROOM = 1 << 16  # rows
+_ROWS_AT_ONCE = 1 << 18  # that are looked at, so that what is found out about them stays in the processor's cache
+
+
+class Runs:
+    """Rows of `samples` as they come, in runs: of one series, in the order of time."""
+
+    def __init__(self) -> None:
+        self._times, self._values = _Column(np.dtype(np.int64)), _Column(np.dtype(np.float64))
+        self._heads: list[NDArray[np.uint64]] = []
+        self._starts: list[Ints] = []
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take rows of a query's result."""
+        if not batch.num_rows:
+            return
+        series, times_ms, values = (batch[name].to_numpy() for name in ("series", "time_ms", "value"))
+        breaks = series[1:] != series[:-1]
+        breaks |= times_ms[1:] <= times_ms[:-1]
+        # No run goes on in the next batch: that may be of another part, and the rest of the run come after it.
+        starts = np.append(0, np.flatnonzero(breaks) + 1)
+        self._heads.append(series[starts])
+        self._starts.append(starts + self.rows)
+        self._times.extend(times_ms)
+        self._values.extend(values)
+        self.rows += batch.num_rows
+
+    def samples(self) -> "Samples | None":
+        """Put them in order; None where a series has two samples of one time, as after a payload sent twice.
+
+        They are no longer here then.
+        """
+        heads = np.concatenate([np.zeros(0, dtype=np.uint64), *self._heads])
+        starts = np.concatenate([np.zeros(0, dtype=np.int64), *self._starts])
+        times_ms, values = self._times.taken(), self._values.taken()
+        placed = _Placed.of(heads, starts, times_ms)
+        if placed is None:
+            # Where runs lie over each other, parts hold what came late: sort row by row, into runs that do not.
+            series = np.repeat(heads, np.diff(np.append(starts, len(times_ms))))
+            order = np.lexsort((times_ms, series))
+            series, times_ms, values = series[order], times_ms[order], values[order]
+            starts = np.append(0, np.flatnonzero(series[1:] != series[:-1]) + 1)
+            if (np.diff(times_ms)[series[1:] == series[:-1]] <= 0).any():
+                return None
+            placed = _Placed.of(series[starts], starts, times_ms)
+            assert placed is not None
+        common = placed.common(times_ms)
+        times_ms = placed.column(times_ms) if common is None else common
+        return Samples(placed.series, placed.offsets, times_ms, placed.column(values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where runs belong, those of a series one behind the other."""
 
     series: "NDArray[np.uint64]"  # ascending
     offsets: "Ints"  # series + 1
-    times_ms: "Ints"
-    values: "NDArray[np.float64]"
+    starts: "Ints"  # one a run
+    ends: "Ints"  # one a run
+    order: "Ints | None"  # of the runs; none where they are in place
 
     @classmethod
-    def of(cls, rows: Rows) -> "Samples | None":
-        """Put rows in order; None where a series has two samples of one time, as after a payload sent twice."""
-        found = cls._of_rows(rows)
-        # Where runs lie over each other, parts hold what came late.
-        return cls._of_rows(rows.ordered()) if found is None else found
-
-    @classmethod
-    def _of_rows(cls, rows: Rows) -> "Samples | None":
-        starts = rows.starts_of_runs()
-        return cls._of_runs(rows.series[starts], starts, rows.times_ms, rows.values)
-
-    @classmethod
-    def _of_runs(
-        cls, heads: "NDArray[np.uint64]", starts: "Ints", times_ms: "Ints", values: "NDArray[np.float64]"
-    ) -> "Samples | None":
-        """Put runs in order; None where two of a series lie over each other."""
+    def of(cls, heads: "NDArray[np.uint64]", starts: "Ints", times_ms: "Ints") -> "_Placed | None":
+        """Place runs by their series and when they begin; None where two of a series lie over each other."""
         ends = np.append(starts[1:], len(times_ms))[: len(starts)]
         order = np.lexsort((times_ms[starts], heads))
         heads, firsts, lasts = heads[order], times_ms[starts][order], times_ms[ends - 1][order]
@@ -81,10 +133,53 @@ class Samples:
         begins = np.append(0, np.cumsum((ends - starts)[order]))
         leads = np.append(True, changes)[: len(heads)]
         offsets = np.append(begins[:-1][leads], begins[-1])
-        if (order[1:] > order[:-1]).all():
-            return cls(heads[leads], offsets, times_ms, values)
-        times_ms, values = (slices(column, starts, ends, order) for column in (times_ms, values))
-        return cls(heads[leads], offsets, times_ms, values)
+        in_place = bool((order[1:] > order[:-1]).all())
+        return cls(heads[leads], offsets, starts, ends, None if in_place else order)
+
+    def common(self, times_ms: "Ints") -> "Ints | None":
+        """Return the times of each series if they are the same for all, and these are several."""
+        each = int(self.offsets[1]) if len(self.series) > 1 else 0
+        if not each or (np.diff(self.offsets) != each).any():
+            return None
+        # Where in its series each run begins, in the order of the rows; the first series has the times.
+        order = np.arange(len(self.starts)) if self.order is None else self.order
+        lengths = self.ends - self.starts
+        begins = np.empty_like(lengths)
+        begins[order] = (np.cumsum(lengths[order]) - lengths[order]) % each
+        first = order[: int(np.searchsorted(np.cumsum(lengths[order]), each)) + 1]
+        common = slices(times_ms, self.starts, self.ends, first)
+        shifts = self.starts - begins
+        for rows in range(0, len(times_ms), _ROWS_AT_ONCE):
+            stop = min(rows + _ROWS_AT_ONCE, len(times_ms))
+            runs = slice(int(np.searchsorted(self.ends, rows, side="right")), int(np.searchsorted(self.starts, stop)))
+            parts = np.minimum(self.ends[runs], stop) - np.maximum(self.starts[runs], rows)
+            if (common[np.arange(rows, stop) - np.repeat(shifts[runs], parts)] != times_ms[rows:stop]).any():
+                return None
+        return common
+
+    def column(self, column: "NDArray[Any]") -> "NDArray[Any]":
+        """Return a column with the runs in their places."""
+        return column.copy() if self.order is None else slices(column, self.starts, self.ends, self.order)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples by series, ragged: those of series i are `offsets[i]:offsets[i + 1]`, their times ascend strictly."""
+
+    series: "NDArray[np.uint64]"  # ascending
+    offsets: "Ints"  # series + 1
+    times_ms: "Ints"  # one a sample; or those of one series, where all share them
+    values: "NDArray[np.float64]"
+
+    @property
+    def share_times(self) -> bool:
+        """Whether all series were sampled at the same moments, and these are there once."""
+        return len(self.times_ms) < len(self.values)
+
+    @property
+    def each_time_ms(self) -> "Ints":
+        """The time of each sample."""
+        return np.tile(self.times_ms, len(self.series)) if self.share_times else self.times_ms
 
     @cached_property
     def traits(self) -> Traits:
@@ -100,6 +195,9 @@ class Samples:
         """Return the samples from start to end, both included, and the series that have some."""
         if not len(self.series):
             return self
+        if self.share_times:
+            first, last = np.searchsorted(self.times_ms, (start_ms, end_ms + 1)).tolist()
+            return self._columns(first, last)
         starts, ends = self.offsets[:-1], self.offsets[1:]
         if (self.times_ms[starts] >= start_ms).all() and (self.times_ms[ends - 1] <= end_ms).all():
             return self
@@ -109,6 +207,15 @@ class Samples:
         order = np.arange(len(starts))
         times_ms, values = (slices(column, starts, ends, order) for column in (self.times_ms, self.values))
         return Samples(self.series[kept], np.append(0, np.cumsum(ends - starts)), times_ms, values)
+
+    def _columns(self, first: int, last: int) -> "Samples":
+        """Return the samples from one to another of each series, where they share their times."""
+        times_ms = self.times_ms[first:last]
+        if len(times_ms) == len(self.times_ms):
+            return self
+        series = self.series if len(times_ms) else self.series[:0]
+        values = np.ascontiguousarray(self.values.reshape(len(self.series), -1)[:, first:last]).ravel()
+        return Samples(series, np.arange(len(series) + 1) * len(times_ms), times_ms.copy(), values)
 
     def _places(self, moment_ms: int) -> "Ints":
         """Return for each series where its first sample at or after a moment is: a binary search in all at once."""
@@ -125,25 +232,47 @@ class Samples:
         """Return these and later ones; all of these are before all of the later ones."""
         if not len(later.series):
             return self
-        found = Samples._of_runs(
-            np.concatenate([self.series, later.series]),
-            np.concatenate([self.offsets[:-1], later.offsets[:-1] + self.offsets[-1]]),
-            np.concatenate([self.times_ms, later.times_ms]),
-            np.concatenate([self.values, later.values]),
-        )
-        if found is None:
+        if self.share_times and later.share_times and np.array_equal(self.series, later.series):
+            return self._widened(later)
+        heads = np.concatenate([self.series, later.series])
+        starts = np.concatenate([self.offsets[:-1], later.offsets[:-1] + self.offsets[-1]])
+        times_ms = np.concatenate([one.each_time_ms for one in (self, later)])
+        placed = _Placed.of(heads, starts, times_ms)
+        if placed is None:
             raise ValueError("the later samples are not later")
-        return found
+        times_ms = placed.column(times_ms)
+        values = placed.column(np.concatenate([self.values, later.values]))
+        return Samples(placed.series, placed.offsets, times_ms, values)
+
+    def _widened(self, later: "Samples") -> "Samples":
+        """Return these and later ones of the same series, all of which share their times."""
+        if later.times_ms[0] <= self.times_ms[-1]:
+            raise ValueError("the later samples are not later")
+        rows = [one.values.reshape(len(self.series), -1) for one in (self, later)]
+        times_ms = np.concatenate([self.times_ms, later.times_ms])
+        offsets = np.arange(len(self.series) + 1) * len(times_ms)
+        return Samples(self.series, offsets, times_ms, np.concatenate(rows, axis=1).ravel())
+
+
+# Bytes of slices that are copied at once: what copies them takes up to four times as many for a moment.
+_COPIED_BYTES = 1 << 21
 
 
 def slices(column: "NDArray[Any]", starts: "Ints", ends: "Ints", order: "Ints") -> "NDArray[Any]":
     """Return slices of a column one behind the other, in some order; their bounds ascend."""
-    if not len(starts):
-        return column[:0]
+    lengths = (ends - starts)[order]
+    copied = np.empty(int(lengths.sum()), column.dtype)
+    if not len(copied):
+        return copied
     # Every other text of the array is a slice, those between are what is left out.
     bounds = np.stack([starts, ends], axis=1).ravel() * column.itemsize
     texts = pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(column)]
     )
-    copied: NDArray[Any] = np.frombuffer(texts.take(pa.array(2 * order)).buffers()[2], column.dtype)
-    return copied[: int((ends - starts).sum())]
+    begins = np.append(0, np.cumsum(lengths))
+    cuts = np.searchsorted(begins, np.arange(0, len(copied), _COPIED_BYTES // column.itemsize))
+    for first, last in pairwise([*np.unique(cuts[cuts < len(order)]).tolist(), len(order)]):
+        part = texts.take(pa.array(2 * order[first:last])).buffers()[2]
+        begin, end = int(begins[first]), int(begins[last])
+        copied[begin:end] = np.frombuffer(part, column.dtype, end - begin)
+    return copied

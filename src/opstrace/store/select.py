@@ -6,6 +6,7 @@ a day, so series, label names and label values answer for whole days (UTC).
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
@@ -23,7 +24,7 @@ from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_tags import HostView, Join, Room, Spell
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 from opstrace.store.recent import RecentReads
-from opstrace.store.samples import Rows, Samples
+from opstrace.store.samples import Rows, Runs, Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -220,7 +221,7 @@ class StoreQuerier:
             return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
         if len(resolved.labels) < len(resolved.series):
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
-            rows = self._samples(resolved, listed, start_ms, end_ms, final=True)
+            rows = self._rows(resolved, listed, start_ms, end_ms)
             return joined([_piece(rows, resolved)], resolved.labels)
         samples = self._ordered_samples(resolved, listed, start_ms, end_ms, loosely=loosely)
         if loosely and not resolved.has_all(samples.series):
@@ -235,9 +236,9 @@ class StoreQuerier:
 
         def read(start_ms: int, end_ms: int) -> Samples:
             nonlocal spent
-            samples = Samples.of(self._samples(resolved, listed, start_ms, end_ms, final=False))
+            samples = self._runs("select_samples", resolved, listed, start_ms, end_ms).samples()
             if samples is None:
-                samples = Samples.of(self._samples(resolved, listed, start_ms, end_ms, final=True))
+                samples = self._runs("select_samples_final", resolved, listed, start_ms, end_ms).samples()
                 assert samples is not None  # the engine leaves none twice
             spent = len(samples.values)
             return samples
@@ -388,7 +389,7 @@ class StoreQuerier:
     def _pieces(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Iterator[Piece]:
         """Yield what the tables hold of these series, where not all of it are rows of `samples`."""
         if len((floats := resolved.of([Aspect.SAMPLES])).series):
-            rows = self._samples(floats, listed, start_ms, end_ms, final=True)
+            rows = self._rows(floats, listed, start_ms, end_ms)
             yield _piece(rows, floats)
         if len((started := resolved.of([Aspect.STARTED])).series):
             table = self._stored("select_started_samples", started, listed, start_ms, end_ms)
@@ -422,16 +423,34 @@ class StoreQuerier:
         self._budget.spend(table.num_rows)
         return StoredSketches.of_table(table)
 
-    def _samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, final: bool) -> Rows:
-        name = "select_samples_final" if final else "select_samples"
-        rows = Rows.of(self._stored(name, resolved, listed, start_ms, end_ms))
+    def _rows(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Rows:
+        rows = Rows.of(self._stored("select_samples_final", resolved, listed, start_ms, end_ms))
         self._budget.spend(len(rows.values))
         return rows
+
+    def _runs(self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Runs:
+        """Read rows while the engine finds them, each accounted for before the next are there."""
+        sql, parameters, rows = self._statement(name, resolved, listed, start_ms, end_ms)
+        runs = Runs()
+        with (
+            self._budget.waiting(),
+            self._engine.reader() as connection,
+            closing(connection.batches(self._limited(sql), rows, **parameters)) as batches,
+        ):
+            for batch in batches:
+                self._budget.spend(batch.num_rows)
+                runs.add(batch)
+        return runs
 
     def _stored(
         self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, **clauses: str
     ) -> pa.Table:
-        """Read the rows that a statement finds of these series, or with `listed` false of all of their metrics."""
+        return self._run(*self._statement(name, resolved, listed, start_ms, end_ms, **clauses))
+
+    def _statement(
+        self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, **clauses: str
+    ) -> tuple[str, dict[str, Parameter], pa.Table | None]:
+        """Return what reads the rows of these series, or with `listed` false of all of their metrics."""
         parameters: dict[str, Parameter] = {
             "tenant": self._tenant,
             "metrics": np.unique(resolved.metrics).tolist(),
@@ -450,7 +469,7 @@ class StoreQuerier:
         sql = statement("opstrace.store", name)
         for place, text in {"wanted": clause, **clauses}.items():
             sql = sql.replace(f"{{{place}}}", text)
-        return self._run(sql, parameters, rows)
+        return sql, parameters, rows
 
     def _column(self, name: str, where: Condition) -> list[str]:
         column: list[str] = self._read(name, where).column(0).to_pylist()
@@ -465,14 +484,13 @@ class StoreQuerier:
     def _run(self, sql: str, parameters: dict[str, Parameter], rows: pa.Table | None = None) -> pa.Table:
         self._budget.check()
         with self._budget.waiting(), self._engine.reader() as connection:
-            table = connection.read(
-                f"{sql}, max_execution_time = {self._budget.seconds_left:.3f},"
-                f" max_memory_usage = {self._budget.max_memory_bytes}",
-                rows,
-                **parameters,
-            )
+            table = connection.read(self._limited(sql), rows, **parameters)
         self._budget.check()
         return table
+
+    def _limited(self, sql: str) -> str:
+        budget = self._budget
+        return f"{sql}, max_execution_time = {budget.seconds_left:.3f}, max_memory_usage = {budget.max_memory_bytes}"
 
 
 def _metric_of(matchers: Sequence[Matcher]) -> str | None:
@@ -493,7 +511,7 @@ def _told_metadata(*, name: str, type: str, help: str, unit: str) -> MetricMetad
 EMPTY = Block(
     labels=(),
     offsets=np.zeros(1, dtype=np.int64),
-    timestamps=np.zeros(0, dtype=np.int64),
+    times_ms=np.zeros(0, dtype=np.int64),
     values=np.zeros(0, dtype=np.float64),
 )
 
@@ -510,7 +528,7 @@ def _block(samples: Samples, resolved: Resolved) -> Block:
     return Block(
         labels=labels,
         offsets=samples.offsets,
-        timestamps=samples.times_ms,
+        times_ms=samples.times_ms,
         values=samples.values,
         traits=samples.traits,
     )

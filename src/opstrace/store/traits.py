@@ -35,15 +35,18 @@ def common_times(timestamps: "Ints", offsets: "Ints") -> "Ints | None":
 class Traits:
     """What holds of ragged samples: those of series i are `offsets[i]:offsets[i + 1]`."""
 
-    def __init__(self, offsets: "Ints", timestamps: "Ints", values: "NDArray[np.float64]") -> None:
+    def __init__(self, offsets: "Ints", times_ms: "Ints", values: "NDArray[np.float64]") -> None:
+        """Take the samples; `times_ms` are those of each sample, or of one series where all share them."""
         self._offsets = offsets
-        self._timestamps = timestamps
+        self._times_ms = times_ms
         self._values = values
 
     @cached_property
     def together(self) -> "Ints | None":
         """The moments at which each series was sampled, if they are the same for all."""
-        return common_times(self._timestamps, self._offsets)
+        if len(self._times_ms) < len(self._values):
+            return self._times_ms
+        return common_times(self._times_ms, self._offsets)
 
     @cached_property
     def ended(self) -> bool:

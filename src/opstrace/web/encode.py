@@ -183,7 +183,7 @@ def _matrix(result: Result) -> Iterator[bytes]:
 
 def _grid_matrix(result: Result) -> Iterator[bytes]:
     counts = np.count_nonzero(result.present, axis=1)
-    there = np.flatnonzero(counts)
+    there = result.rows[counts[result.rows] > 0]
     openings = _openings(result.timestamps)
     metrics = _metrics(result.labels)
     offsets = np.concatenate(([0], np.cumsum(counts[there])))

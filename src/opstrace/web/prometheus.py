@@ -304,7 +304,7 @@ def _first(result: Result, limit: int) -> Result:
         return result if len(result.raw.labels) <= limit else replace(result, raw=_first_raw(result.raw, limit))
     if result.kind not in ("vector", "matrix"):
         return result
-    there = np.flatnonzero(result.present.any(axis=1))
+    there = result.rows[np.count_nonzero(result.present, axis=1)[result.rows] > 0]
     if len(there) <= limit:
         return result
     kept = there[:limit]
@@ -314,6 +314,7 @@ def _first(result: Result, limit: int) -> Result:
         values=result.values[kept],
         present=result.present[kept],
         histograms=None if result.histograms is None else result.histograms[kept],
+        order=None,
     )
 
 
@@ -323,7 +324,7 @@ def _first_raw(block: Block, limit: int) -> Block:
         block,
         labels=block.labels[:limit],
         offsets=block.offsets[: limit + 1],
-        timestamps=block.timestamps[:end],
+        times_ms=block.timestamps[:end],
         values=block.values[:end],
         histograms=None if block.histograms is None else block.histograms[:end],
     )
