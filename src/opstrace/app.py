@@ -35,9 +35,11 @@ from opstrace.intake.bookkeeper import Bookkeeper
 from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
+from opstrace.intake.otlp.route import Otlp
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.remote_write.route import RemoteWrite
+from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
@@ -141,7 +143,9 @@ class Server:
         self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
-        self.remote_write = RemoteWrite(self.access, self.commit, self.telemetry, limits, ledger, rates)
+        writes = Writes(self.commit, self.telemetry, ledger, rates)
+        self.remote_write = RemoteWrite(self.access, writes, self.telemetry, limits)
+        self.otlp = Otlp(self.access, writes, self.telemetry, limits)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
         self.administration = Administration(
             instance, self._adopt, self.commit, self.bookkeeper, Removal(self.engine), self._forget
@@ -154,6 +158,7 @@ class Server:
             Route("/trust-anchor.pem", self._trust_anchor),
             Route("/metrics", self._metrics),
             *self.remote_write.routes(),
+            *self.otlp.routes(),
             *prometheus.routes(
                 self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about
             ),

@@ -14,7 +14,7 @@ from opstrace.intake.logs_decoder import DEFAULTS, LOGPLEX
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
-from opstrace.intake.senders import host_of, version_of
+from opstrace.intake.senders import sender_of
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
 
@@ -45,7 +45,7 @@ class Parcel:
     @property
     def sender(self) -> Sender:
         """Who sent it, as far as its headers tell."""
-        return Sender(self.tenant, host_of(self.headers), version_of(self.headers))
+        return sender_of(self.headers, self.tenant)
 
 
 class Acceptance:
@@ -82,7 +82,7 @@ class Acceptance:
 
     def refuse(self, tenant: str, headers: Mapping[str, str], size_bytes: int, reason: str) -> None:
         """Book a request that was refused; who has no key has no name either."""
-        sender = Sender(tenant, host_of(headers), version_of(headers)) if tenant else Sender("")
+        sender = sender_of(headers, tenant)
         self._ledger.refuse(sender, size_bytes, reason)
 
     async def inflated(self, raw: bytes, headers: Mapping[str, str]) -> bytes:

@@ -51,6 +51,11 @@ async def read(request: Request, limits: Limits) -> bytes:
     return bytes(request.state.raw)
 
 
+def raw_of(request: Request) -> bytes:
+    """Return the body as it was sent, as far as it was read: all of it or nothing."""
+    return bytes(getattr(request.state, "raw", b""))
+
+
 async def inflated(body: bytes, encoding: str, max_bytes: int, undo: Inflate) -> bytes:
     """Return what `inflate` or `inflate_write` returns, without keeping the event loop from others."""
     if len(body) > _LARGE_BYTES:

@@ -17,9 +17,9 @@ from starlette.requests import Request
 
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, PayloadTooLarge
-from opstrace.intake.ledger import Ledger, Sender
+from opstrace.intake.ledger import Ledger
 from opstrace.intake.payload import Verdict
-from opstrace.intake.senders import host_of, version_of
+from opstrace.intake.senders import sender_of
 from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Flares:
                 await asyncio.to_thread(self._make_room, tenant)
         finally:
             temporary.unlink(missing_ok=True)
-        sender = Sender(tenant, host_of(request.headers), version_of(request.headers))
+        sender = sender_of(request.headers, tenant)
         self._ledger.settle(sender, size, Verdict(), repeated=False)
 
     async def _receive(self, request: Request, path: Path) -> int:

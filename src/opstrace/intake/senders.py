@@ -4,12 +4,19 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from opstrace.intake.ledger import Sender
+
 _VERSION_HEADERS: Final = ("dd-agent-version", "dd-evp-origin-version", "x-dd-processagentversion")
 _HOST_HEADER: Final = "x-dd-hostname"
 # `datadog-agent/7.75.3`, `Datadog Trace Agent/7.75.3/<commit>`, `Datadog Agent/5.32.9` are versions of Agents;
 # another sender is known by the first word of its User-Agent, `datadogpy/0.53.0` say.
 _AGENT: Final = re.compile(r"datadog[- ](?:trace[- ])?agent/([^/\s]+)", re.IGNORECASE)
 _LONGEST: Final = 64
+
+
+def sender_of(headers: Mapping[str, str], tenant: str) -> Sender:
+    """Return who sent a request; nobody is named without the tenant whose key it came with."""
+    return Sender(tenant, host_of(headers), version_of(headers)) if tenant else Sender("")
 
 
 def version_of(headers: Mapping[str, str]) -> str:

@@ -7,7 +7,6 @@ rest said by 400.
 
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,13 +17,10 @@ from starlette.routing import Route
 from opstrace.access import Access
 from opstrace.config import Limits
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
-from opstrace.intake.body import inflate_write, inflated, read
-from opstrace.intake.commit import Commit
-from opstrace.intake.ledger import Ledger, Sender
+from opstrace.intake.body import inflate_write, inflated, raw_of, read
 from opstrace.intake.payload import STORED, Body, Family, Verdict
-from opstrace.intake.rates import Rates
-from opstrace.intake.repeats import Repeats
-from opstrace.intake.senders import host_of, version_of
+from opstrace.intake.remote_write.writes import Writes, refused, shown
+from opstrace.intake.senders import sender_of
 from opstrace.telemetry import Telemetry
 
 # `proto` of the Content-Type, which may be missing, to the version.
@@ -41,7 +37,6 @@ _HEADERS: Final = {
     "exemplars": "X-Prometheus-Remote-Write-Exemplars-Written",
 }
 _ERROR_TYPES: Final = {400: "bad_data", 403: "unauthorized", 413: "bad_data", 415: "bad_data"}
-_SHOWN_REASONS: Final = 5
 
 
 class Unsupported(Undecodable):
@@ -53,16 +48,11 @@ class Unsupported(Undecodable):
 class RemoteWrite:
     """Answers remote writes of one server."""
 
-    def __init__(
-        self, access: Access, commit: Commit, telemetry: Telemetry, limits: Limits, ledger: Ledger, rates: Rates
-    ) -> None:
+    def __init__(self, access: Access, writes: Writes, telemetry: Telemetry, limits: Limits) -> None:
         self._access = access
-        self._commit = commit
+        self._writes = writes
         self._telemetry = telemetry
         self._limits = limits
-        self._ledger = ledger
-        self._rates = rates
-        self._repeats = Repeats()
 
     def routes(self) -> list[Route]:
         """Return the route; mount it before those of queries."""
@@ -77,10 +67,10 @@ class RemoteWrite:
             response = await self._accept(request, tenant)
         except IntakeError as error:
             response = self._refuse(error)
-            self._book_refusal(request, tenant, error.reason)
+            self._writes.refuse(sender_of(request.headers, tenant), raw_of(request), error.reason)
         except ClientDisconnect:
             response = Response(status_code=499)
-            self._book_refusal(request, tenant, "disconnected")
+            self._writes.refuse(sender_of(request.headers, tenant), raw_of(request), "disconnected")
         self._telemetry.write_duration.labels(str(response.status_code), tenant).observe(
             time.perf_counter() - started
         )
@@ -89,30 +79,12 @@ class RemoteWrite:
     async def _accept(self, request: Request, tenant: str) -> Response:
         family = family_of(request.headers.get("content-type", ""))
         encoding = _encoding_of(request.headers.get("content-encoding", ""))
-        self._rates.admit(tenant)
+        self._writes.admit(tenant)
         raw = await read(request, self._limits)
         content = await inflated(raw, encoding, self._limits.max_inflated_bytes, inflate_write)
-        body = Body(family, tenant, content)
-        verdict = await self._commit.submit(body)
-        if verdict.fault:
-            raise Undecodable(verdict.fault)
-        self._settle(body, raw, verdict, Sender(tenant, host_of(request.headers), version_of(request.headers)))
-        return _answer(verdict)
-
-    def _settle(self, body: Body, raw: bytes, verdict: Verdict, sender: Sender) -> None:
-        self._rates.spend(body.tenant, sum(verdict.points.values()))
-        repeated = bool(body.content) and self._repeats.note(body.tenant, body.family, raw)
-        if not repeated:
-            self._count(body.tenant, verdict)
-        self._ledger.settle(sender, len(raw), verdict, repeated=repeated)
-
-    def _count(self, tenant: str, verdict: Verdict) -> None:
-        for kind in _HEADERS:
-            for fate, number in verdict.written.get(kind, {}).items():
-                if fate == STORED:
-                    self._telemetry.written.labels(tenant, kind).inc(number)
-                else:
-                    self._telemetry.unwritten.labels(tenant, kind, fate).inc(number)
+        return _answer(
+            await self._writes.store(Body(family, tenant, content), raw, sender_of(request.headers, tenant))
+        )
 
     def _refuse(self, error: IntakeError) -> Response:
         status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
@@ -123,12 +95,6 @@ class RemoteWrite:
             # The rest of the body is not read: the connection cannot be used again.
             response.headers["connection"] = "close"
         return response
-
-    def _book_refusal(self, request: Request, tenant: str, reason: str) -> None:
-        self._telemetry.refused_writes.labels(tenant, reason).inc()
-        headers = request.headers if tenant else {}
-        sender = Sender(tenant, host_of(headers), version_of(headers))
-        self._ledger.refuse(sender, len(getattr(request.state, "raw", b"")), reason)
 
 
 def family_of(content_type: str) -> Family:
@@ -153,15 +119,10 @@ def _encoding_of(sent: str) -> str:
 def _answer(verdict: Verdict) -> Response:
     """Return 204, or 400 where something was not stored; and how much was."""
     headers = {header: str(verdict.written.get(kind, {}).get(STORED, 0)) for kind, header in _HEADERS.items()}
-    refused: Counter[str] = Counter()
-    for kind in ("samples", "histograms", "series"):
-        fates = verdict.written.get(kind, {})
-        if kind != "series" or not refused:
-            refused.update({reason: n for reason, n in fates.items() if reason not in (STORED, "no_points")})
-    if not refused:
+    reasons = refused(verdict)
+    if not reasons:
         return Response(status_code=204, headers=headers)
-    shown = ", ".join(f"{number} {reason}" for reason, number in refused.most_common(_SHOWN_REASONS))
-    return _error(400, f"some of it was not stored, the rest is: {shown}", headers)
+    return _error(400, f"some of it was not stored, the rest is: {shown(reasons)}", headers)
 
 
 def _error(status: int, message: str, headers: Mapping[str, str]) -> Response:

@@ -1,0 +1,134 @@
+"""Series in Prometheus's protobuf messages; an answer to a remote read and a remote write hold them alike.
+
+Samples are written as one array, whatever their number. Field numbers are those of prometheus/prometheus:
+prompb/types.proto.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from opstrace.store.backend import Block, Labels
+from opstrace.store.histogram import NativeHistogram, ResetHint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_VARINT, _FIXED64, _BYTES = 0, 1, 2
+_HINTS: Final = (ResetHint.UNKNOWN, ResetHint.RESET, ResetHint.NOT_RESET, ResetHint.GAUGE)
+# Times from 1971 to 2109 in ms take six bytes, and a sample then eighteen.
+_SIX_BYTES: Final = (1 << 35, 1 << 42)
+_SAMPLE_HEAD: Final = bytes((0x12, 16, 0x09))
+
+
+def series_fields(block: Block) -> Iterator[bytes]:
+    """Yield the field of each series, in the order of their labels."""
+    rows = sorted(range(len(block.labels)), key=lambda row: sorted(block.labels[row].items()))
+    for row in rows:
+        part = slice(int(block.offsets[row]), int(block.offsets[row + 1]))
+        yield series(block.labels[row], _points(block, part))
+
+
+def series(labels: Labels, points: bytes) -> bytes:
+    """Return the field that is one series; its points are of `sample` and `histogram`."""
+    return field(1, _labels(labels) + points)
+
+
+def sample(at_ms: int, value: float) -> bytes:
+    """Return the field that is one sample of a series."""
+    return field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at_ms))
+
+
+def histogram(at_ms: int, one: NativeHistogram) -> bytes:
+    """Return the field that is one native histogram of a series."""
+    return field(4, _histogram(at_ms, one))
+
+
+def _labels(labels: Labels) -> bytes:
+    return b"".join(
+        field(1, field(1, name.encode()) + field(2, value.encode())) for name, value in sorted(labels.items())
+    )
+
+
+def _points(block: Block, part: slice) -> bytes:
+    times, values = block.timestamps[part], block.values[part]
+    if block.histograms is None:
+        return _samples(times, values)
+    histograms = block.histograms[part]
+    floats = np.array([one is None for one in histograms], dtype=bool)
+    found = zip(times[~floats].tolist(), histograms[~floats], strict=True)
+    return _samples(times[floats], values[floats]) + b"".join(histogram(at_ms, one) for at_ms, one in found)
+
+
+def _samples(times: "NDArray[np.int64]", values: "NDArray[np.float64]") -> bytes:
+    """Write samples: tag, length, value, time; all of one length but those of other centuries."""
+    if len(times) and not (times.min() >= _SIX_BYTES[0] and times.max() < _SIX_BYTES[1]):
+        return b"".join(map(sample, times.tolist(), values.tolist()))
+    rows = np.empty((len(times), 18), dtype=np.uint8)
+    rows[:, :3] = np.frombuffer(_SAMPLE_HEAD, dtype=np.uint8)
+    rows[:, 3:11] = np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8)
+    rows[:, 11] = 0x10
+    shifts = np.arange(0, 42, 7)
+    rows[:, 12:] = (times[:, None] >> shifts & 0x7F) | np.where(shifts < 35, 0x80, 0)
+    return rows.tobytes()
+
+
+def _histogram(at_ms: int, one: NativeHistogram) -> bytes:
+    """Write a histogram as one of floats, which can say all there is."""
+    return b"".join(
+        (
+            _double(2, one.count),
+            _double(3, one.sum),
+            b"\x20" + varint(_zigzag(one.schema)),
+            _double(5, one.zero_threshold),
+            _double(7, one.zero_count),
+            _buckets(8, 10, one.negative),
+            _buckets(11, 13, one.positive),
+            b"\x70" + varint(_HINTS.index(one.hint)),
+            b"\x78" + varint(at_ms),
+            _doubles(16, one.custom_bounds),
+        )
+    )
+
+
+def _buckets(spans: int, counts: int, buckets: Mapping[int, float]) -> bytes:
+    """Write buckets as spans of neighbours and their counts."""
+    found: list[list[int]] = []
+    end = 0
+    for index in sorted(buckets):
+        if found and index == end:
+            found[-1][1] += 1
+        else:
+            found.append([index - end, 1])
+        end = index + 1
+    parts = (field(spans, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length)) for offset, length in found)
+    return b"".join(parts) + _doubles(counts, [buckets[index] for index in sorted(buckets)])
+
+
+def field(number: int, content: bytes) -> bytes:
+    """Return a field of bytes, text or a message."""
+    return varint(number << 3 | _BYTES) + varint(len(content)) + content
+
+
+def _double(number: int, value: float) -> bytes:
+    return varint(number << 3 | _FIXED64) + struct.pack("<d", value)
+
+
+def _doubles(number: int, values: Iterable[float]) -> bytes:
+    packed = b"".join(struct.pack("<d", value) for value in values)
+    return field(number, packed) if packed else b""
+
+
+def _zigzag(number: int) -> int:
+    return number << 1 ^ number >> 63
+
+
+def varint(number: int) -> bytes:
+    """Return a number in septets, the lowest first; a negative one as 64 bits."""
+    number &= (1 << 64) - 1
+    septets = [number & 0x7F]
+    while number := number >> 7:
+        septets.append(number & 0x7F)
+    return bytes([septet | 0x80 for septet in septets[:-1]] + septets[-1:])
