@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from opstrace import ports
+from opstrace import allocator, ports
 from opstrace.access import Access
 from opstrace.administration import Administration
 from opstrace.config import SYSTEM_TENANT, Limits
@@ -388,6 +388,7 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    allocator.keep_freed()
     ports.check_free(instance.config)
     server = Server(instance)
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from opstrace.promql.evaluation import Evaluation, named
 from opstrace.promql.labelsets import in_order, nameless, sort_key
 from opstrace.promql.parser import parse, type_of
 from opstrace.promql.plan import Bounds, resolve
-from opstrace.promql.tree import Type
+from opstrace.promql.tree import Node, Type
 from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Objects, Scalar, String, Vector
 from opstrace.store.backend import Block, Labels, Querier
 from opstrace.store.budget import Budget
@@ -93,7 +94,7 @@ class Engine:
     ) -> Result:
         if len(query.encode("utf-8", "surrogatepass")) > self.max_query_bytes:
             raise BadQuery(f"the query is longer than {self.max_query_bytes} bytes")
-        tree = parse(query)
+        tree = _known_tree(query) if len(query) <= _MAX_KNOWN_CHARACTERS else parse(query)
         kind = type_of(tree)
         if not bounds.instant and kind not in (Type.SCALAR, Type.VECTOR):
             raise BadQuery(
@@ -117,6 +118,16 @@ class Engine:
                 return Result("string", [], grid.times, empty, empty.astype(bool), value.text, *notes)
             case Matrix():
                 return _samples(value, grid, *notes)
+
+
+# Texts of queries whose trees are remembered, and how long these may be: a dashboard asks the same again and again.
+MAX_KNOWN_TREES = 1_000
+_MAX_KNOWN_CHARACTERS = 2_000
+
+
+@lru_cache(MAX_KNOWN_TREES)
+def _known_tree(query: str) -> Node:
+    return parse(query)
 
 
 def _vector(vector: Vector, bounds: Bounds, grid: Grid, warnings: tuple[str, ...], infos: tuple[str, ...]) -> Result:

@@ -97,14 +97,17 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
     sampled_s = last_s - first_s
     distance_s = sampled_s / (windows.counts - 1)
     to_start_s = _within_reach(first_s - (windows.starts - origin) / 1000.0, distance_s)
-    if initial is not None:
-        # A counter is not extrapolated below zero.
-        to_zero_s = sampled_s * (initial / growth)
-        limited = (to_zero_s < to_start_s) & (growth > 0) & (initial >= 0)
-        if limited.any():
-            to_start_s = np.where(limited, to_zero_s, to_start_s)
     to_end_s = _within_reach((windows.ends - origin) / 1000.0 - last_s, distance_s)
     seconds: Floats = sampled_s + to_start_s + to_end_s
+    if initial is None:
+        return seconds
+    # A counter is not extrapolated below zero. What did not grow is on no line that reaches it.
+    limited = (initial * sampled_s < growth * to_start_s) & (initial >= 0)
+    if not limited.any():
+        return seconds
+    seconds = np.broadcast_to(seconds, growth.shape).copy()
+    sampled_s, to_end_s = (np.broadcast_to(one, growth.shape)[limited] for one in (sampled_s, to_end_s))
+    seconds[limited] = sampled_s + sampled_s * (initial[limited] / growth[limited]) + to_end_s
     return seconds
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain, groupby, pairwise
 from operator import itemgetter
 
@@ -184,7 +185,7 @@ def _matrix(result: Result) -> Iterator[bytes]:
 def _grid_matrix(result: Result) -> Iterator[bytes]:
     counts = np.count_nonzero(result.present, axis=1)
     there = result.rows[counts[result.rows] > 0]
-    openings = _openings(result.timestamps)
+    openings = _grid_openings(result.timestamps.tobytes())
     metrics = _metrics(result.labels)
     offsets = np.concatenate(([0], np.cumsum(counts[there])))
     for part in _slices(offsets):
@@ -261,6 +262,15 @@ def _kept(offsets: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int
     """Return the offsets of series after the samples that are not kept are gone."""
     before: NDArray[np.int64] = np.concatenate(([0], np.cumsum(kept)))
     return before[offsets]
+
+
+# Grids whose openings are remembered: the panels of a dashboard share one.
+_MAX_KNOWN_GRIDS = 16
+
+
+@lru_cache(_MAX_KNOWN_GRIDS)
+def _grid_openings(times_ms: bytes) -> pa.StringArray:
+    return _openings(np.frombuffer(times_ms, np.int64))
 
 
 def _openings(times_ms: NDArray[np.int64]) -> pa.StringArray:
