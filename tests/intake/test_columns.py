@@ -9,7 +9,7 @@ from end_to_end import wire
 from end_to_end.columnar import Strings, differences, varint
 from opstrace.errors import Undecodable
 from opstrace.intake import columns
-from opstrace.intake.columns import fields, fixed, places, running, runs, signed, strings, varints
+from opstrace.intake.columns import fields, fixed, packed, places, running, runs, signed, strings, varints
 
 COLUMNS = wire.message_class(
     {
@@ -46,6 +46,25 @@ def test_columns_are_read_as_the_library_wrote_them(
     assert signed(varints(parts.get(2, nothing))).tolist() == zigzag
     assert fixed(parts.get(3, nothing), "<f4").tolist() == single
     assert fixed(parts.get(4, nothing), "<f8").tolist() == double
+
+
+@given(st.lists(st.lists(st.integers(0, 20_000) | st.integers(0, 127) | UINT64, max_size=4), max_size=5))
+def test_many_packed_columns_are_read_at_once(lists: list[list[int]]) -> None:
+    contents = [b"".join(map(varint, numbers)) for numbers in lists]
+    bounds = np.cumsum([0, *map(len, contents)])
+    numbers, lengths = packed(column(b"".join(contents)), bounds)
+    assert numbers.tolist() == [number for one in lists for number in one]
+    assert lengths.tolist() == [len(one) for one in lists]
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=20))
+def test_short_numbers(whole: list[int]) -> None:
+    assert varints(column(b"".join(map(varint, whole)))).tolist() == whole
+
+
+def test_a_column_does_not_end_in_the_next_one() -> None:
+    with pytest.raises(Undecodable, match="does not end"):
+        packed(column(b"\x01\x80\x01"), np.array([0, 2, 3]))
 
 
 @given(st.lists(st.binary(max_size=300).filter(bool), unique=True))

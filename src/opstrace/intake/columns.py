@@ -69,21 +69,50 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
 
 def varints(column: "Bytes") -> "Unsigned":
     """Return the numbers of a packed column; raise Undecodable where the last one does not end."""
+    ends = np.flatnonzero(column < 0x80)
+    if len(ends) > MAX_COLUMN_VALUES:
+        raise Undecodable(f"a column has more than {MAX_COLUMN_VALUES} values")
+    return _numbers(column, ends)
+
+
+def packed(content: "Bytes", bounds: "Ints") -> "tuple[Unsigned, Ints]":
+    """Return the numbers of many packed columns one behind the other, and how many each has.
+
+    Column i is `content[bounds[i]:bounds[i + 1]]`. Raises Undecodable where the last number of one does not end.
+    """
+    filled = bounds[1:] > bounds[:-1]
+    if (content[bounds[1:][filled] - 1] >= 0x80).any():
+        raise Undecodable("the last number of a column does not end")
+    ends = np.flatnonzero(content < 0x80)
+    return _numbers(content, ends), np.diff(np.searchsorted(ends, bounds))
+
+
+def _numbers(column: "Bytes", ends: "Ints") -> "Unsigned":
+    """Return the numbers that end at these places, one behind the other."""
     if not len(column):
         return np.zeros(0, dtype=np.uint64)
-    final = column < 0x80
-    if not final[-1]:
+    if not len(ends) or ends[-1] != len(column) - 1:
         raise Undecodable("the last number of a column does not end")
-    if np.count_nonzero(final) > MAX_COLUMN_VALUES:
-        raise Undecodable(f"a column has more than {MAX_COLUMN_VALUES} values")
-    ends = np.flatnonzero(final)
     if len(ends) == len(column):
         return column.astype(np.uint64)
+    if (short := _of_two(column, ends)) is not None:
+        return short
     starts = np.append(0, ends[:-1] + 1)
     lengths = ends - starts + 1
     if lengths.max() > _LONGEST_VARINT:
         raise Undecodable("a number of a column is longer than ten bytes")
     return _assembled(column, starts, lengths)
+
+
+def _of_two(column: "Bytes", ends: "Ints") -> "Unsigned | None":
+    """Return numbers of a byte or two, as most are; nothing where one is longer."""
+    before = column[ends - 1]
+    before[0] = column[0] if ends[0] else 0
+    is_two = before >= 0x80
+    if len(column) != len(ends) + np.count_nonzero(is_two):
+        return None
+    high = column[ends].astype(np.uint16)
+    return np.where(is_two, (high << 7) | (before & 0x7F), high).astype(np.uint64)
 
 
 def _assembled(column: "Bytes", starts: "Ints", lengths: "Ints") -> "Unsigned":

@@ -48,7 +48,7 @@ class ProtobufDecoder:
 
     def _insert(self, bodies: Numbered) -> None:
         if bodies:
-            with _lent(bodies) as parameters:
+            with lent(bodies) as parameters:
                 self._connection.execute(self._decode, **parameters)
 
     def _clear(self, bodies: Sequence[int] | Numbered) -> None:
@@ -58,27 +58,19 @@ class ProtobufDecoder:
 
     def _read(self, bodies: Numbered) -> None:
         query = self._decode[self._decode.index("SELECT") :]
-        with _lent(bodies) as parameters:
+        with lent(bodies) as parameters:
             self._connection.read(query, **parameters)
 
 
 class ProtobufSeriesDecoder:
     """Decodes one family of protobuf bodies of series."""
 
-    def __init__(self, connection: Connection, family: Family, message: str, *, more: Sequence[str] = ()) -> None:
-        """Know the family by its statement, and by the name of its message in agent_payload.proto.
-
-        `more` are columns of the statement that are passed on.
-        """
+    def __init__(self, connection: Connection, family: Family, message: str) -> None:
+        """Know the family by its statement, and by the name of its message in agent_payload.proto."""
         self.families = frozenset({family})
         self._connection = connection
         self._message = message
-        schema = _quoted(str(files(_PACKAGE) / "agent_payload.proto"))
-        self._statement = SeriesStatement.of(
-            statement(_PACKAGE, family.value),
-            settings=f"format_schema = '{schema}:{message}', input_format_parallel_parsing = 0",
-            more=more,
-        )
+        self._statement = series_statement(statement(_PACKAGE, family.value), message)
         self._legible: Numbered = {}
 
     def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
@@ -97,8 +89,8 @@ class ProtobufSeriesDecoder:
     def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
         """Translate the series of some of the bodies that were looked at."""
         if own := {i: body for i, body in self._legible.items() if i in bodies}:
-            with _lent(own) as lent:
-                return self._connection.execute(self._statement.translate, **lent, **parameters)
+            with lent(own) as borrowed:
+                return self._connection.execute(self._statement.translate, **borrowed, **parameters)
         return 0
 
     def clear(self) -> None:
@@ -106,12 +98,25 @@ class ProtobufSeriesDecoder:
         self._legible = {}
 
     def _read(self, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
-        with _lent(bodies) as parameters:
-            return self._connection.read(self._statement.look, **parameters, **limits)
+        return self._look(self._statement, bodies, limits)
+
+    def _look(self, of: SeriesStatement, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
+        with lent(bodies) as parameters:
+            return self._connection.read(of.look, **parameters, **limits)
+
+
+def series_statement(select: str, message: str, *, more: Sequence[str] = ()) -> SeriesStatement:
+    """Return the statements around a SELECT that reads a message of agent_payload.proto.
+
+    `more` are columns of the SELECT that are passed on.
+    """
+    schema = _quoted(str(files(_PACKAGE) / "agent_payload.proto"))
+    settings = f"format_schema = '{schema}:{message}', input_format_parallel_parsing = 0"
+    return SeriesStatement.of(select, settings=settings, more=more)
 
 
 @contextmanager
-def _lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
+def lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
     """Lend the parameters of a statement that reads bodies."""
     with file_of(body.content for body in bodies.values()) as path:
         yield {"path": path, "bodies": list(bodies), "tenants": [body.tenant for body in bodies.values()]}

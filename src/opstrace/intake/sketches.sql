@@ -30,8 +30,8 @@ FROM
             min Float64,                                               -- looked at only
             max Float64,                                               -- looked at only
             sum Float64,                                               -- looked at only
-            k   Array(Int32),                                          -- looked at only
-            n   Array(UInt64),                                         -- looked at only
+            k   Array({key}),                                          -- looked at only
+            n   Array({count}),                                        -- looked at only
             ts  Int64
         ))
     ))')

@@ -12,7 +12,6 @@ from typing import Final
 import pyarrow as pa
 
 from opstrace.config import Limits, LimitsOf
-from opstrace.intake import sent_sketches
 from opstrace.intake.check_decoder import CheckDecoder
 from opstrace.intake.columnar_decoder import ColumnarDecoder
 from opstrace.intake.distribution_decoder import DistributionDecoder
@@ -30,6 +29,7 @@ from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
 from opstrace.intake.sent_series import SentSeries
 from opstrace.intake.sent_sketches import SentSketches
 from opstrace.intake.series_room import SeriesRoom
+from opstrace.intake.sketch_decoder import SketchDecoder
 from opstrace.intake.staged_series import StagedSeries
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, Parameter, script
@@ -52,7 +52,7 @@ def series_decoders(connection: Connection) -> list[SeriesDecoder]:
         JsonSeriesDecoder(connection, Family.SERIES_V2_JSON),
         ProtobufSeriesDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
         ColumnarDecoder(connection),
-        ProtobufSeriesDecoder(connection, Family.SKETCHES, "SketchPayload", more=sent_sketches.COLUMNS),
+        SketchDecoder(connection),
         DistributionDecoder(connection),
     ]
 

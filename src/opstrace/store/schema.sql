@@ -99,7 +99,7 @@ CREATE TABLE IF NOT EXISTS sketches
     min       Float64              CODEC(ZSTD(1)),
     max       Float64              CODEC(ZSTD(1)),
     keys      Array(Int16)         CODEC(Delta(2), ZSTD(1)),       -- of bins, ascending, each once
-    counts    Array(UInt64)        CODEC(ZSTD(1)),
+    counts    Array(UInt64)        CODEC(T64, ZSTD(1)),
     commit    UInt64               CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(commit)
