@@ -335,13 +335,24 @@ def stacked(vectors: Sequence[Vector]) -> Vector:
 
 
 def merged(vector: Vector, complaint: str) -> Vector:
-    """Join series with equal labels into one; raise ExecutionError if two are present at the same step."""
+    """Join series with equal labels into one; raise ExecutionError if two are present at the same step.
+
+    One whose name is to go is equal only to others of that kind: without it, it is another series.
+    """
     groups = identities(vector.labels)
+    if len(groups.labels) < vector.series and vector.unnamed.any() and not vector.unnamed.all():
+        groups = _by_names_end(groups, vector.unnamed)
     if len(groups.labels) == vector.series:
         return vector
     if _clash(vector.present, groups.ids):
         raise ExecutionError(complaint)
     return _collapsed(vector, groups)
+
+
+def _by_names_end(groups: Grouping, unnamed: Bools) -> Grouping:
+    """Part the series of each group whose names are to go from the others."""
+    kinds, ids = np.unique(2 * groups.ids + unnamed, return_inverse=True)
+    return Grouping(ids, [groups.labels[kind // 2] for kind in kinds.tolist()])
 
 
 def _collapsed(vector: Vector, groups: Grouping) -> Vector:

@@ -352,7 +352,10 @@ class Evaluation:
         floats = grouped(vector.values, countable, groups)
         values = FOLDS[node.op](floats, *([] if param is None else [param]))
         unnamed = np.zeros(len(groups.labels), dtype=bool)
-        np.logical_or.at(unnamed, groups.ids, vector.unnamed)
+        gone = vector.unnamed
+        if gone.any() and not gone.all():
+            gone = gone & vector.inhabited
+        np.logical_or.at(unnamed, groups.ids, gone)
         result = Vector(groups.labels, values, floats.counts > 0, unnamed)
         telling = mixed.Telling(self.annotations, node.expr)
         return mixed.aggregated(node.op, result, vector, groups.ids.tolist(), telling)
@@ -651,4 +654,5 @@ def named(vector: Vector) -> Vector:
     else:
         pairs = zip(vector.labels, vector.unnamed.tolist(), strict=True)
         labels = [nameless(labels) if gone else labels for labels, gone in pairs]
-    return binary.merged(replace(vector, labels=labels), "vector cannot contain metrics with the same labelset")
+    settled = replace(vector, labels=labels, unnamed=np.zeros_like(vector.unnamed))
+    return binary.merged(settled, "vector cannot contain metrics with the same labelset")
