@@ -7,82 +7,56 @@ and 503.
 
 import asyncio
 import json
-import time
 from collections import Counter
 from functools import cache
 from typing import Any, Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from opstrace.access import Access
-from opstrace.config import Limits
-from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
-from opstrace.intake.body import inflate, inflated, raw_of, read
+from opstrace.errors import Undecodable
+from opstrace.intake.body import inflate, inflated, read
 from opstrace.intake.otlp.translation import Translated, translated
 from opstrace.intake.payload import Body, Family
-from opstrace.intake.remote_write.writes import Writes, refused, shown
+from opstrace.intake.remote_write.door import Door, Unsupported
+from opstrace.intake.remote_write.writes import refused, shown
 from opstrace.intake.senders import sender_of
 from opstrace.store.series_message import field, varint
-from opstrace.telemetry import Telemetry
 
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 # google.rpc.Code, by status.
-_CODES: Final = {400: 3, 403: 7, 413: 3, 415: 3, 429: 8, 499: 1, 503: 14}
+_CODES: Final = {400: 3, 403: 7, 413: 3, 415: 3, 429: 8, 503: 14}
 
 
-class Unsupported(Undecodable):
-    """A form of body that OTLP over HTTP has not."""
-
-    reason = "unsupported"
-
-
-class Otlp:
+class Otlp(Door):
     """Answers exports of metrics to one server."""
-
-    def __init__(self, access: Access, writes: Writes, telemetry: Telemetry, limits: Limits) -> None:
-        self._access = access
-        self._writes = writes
-        self._telemetry = telemetry
-        self._limits = limits
 
     def routes(self) -> list[Route]:
         """Return the route; mount it before those of queries."""
         return [Route("/prometheus/api/v1/otlp/v1/metrics", self.answer, methods=["POST"])]
 
-    async def answer(self, request: Request) -> Response:
-        """Answer one export, and measure how long that took."""
-        started = time.perf_counter()
-        tenant = ""
-        try:
-            tenant = self._access.tenant(request, Forbidden).name
-            response = await self._accept(request, tenant)
-        except IntakeError as error:
-            response = _refusal(error, _media_type(request))
-            self._writes.refuse(sender_of(request.headers, tenant), raw_of(request), error.reason)
-        except ClientDisconnect:
-            response = Response(status_code=499)
-            self._writes.refuse(sender_of(request.headers, tenant), raw_of(request), "disconnected")
-        self._telemetry.write_duration.labels(str(response.status_code), tenant).observe(
-            time.perf_counter() - started
-        )
-        return response
-
-    async def _accept(self, request: Request, tenant: str) -> Response:
+    async def accept(self, request: Request, tenant: str) -> Response:
+        """Store one export."""
         media_type = _media_type(request)
         if media_type not in (_PROTOBUF, _JSON):
             raise Unsupported(f"Content-Type {media_type[:100]!r} is neither {_PROTOBUF} nor {_JSON}")
-        self._writes.admit(tenant)
-        raw = await read(request, self._limits)
+        self.writes.admit(tenant)
+        raw = await read(request, self.limits)
         encoding = request.headers.get("content-encoding", "")
-        content = await inflated(raw, encoding, self._limits.max_inflated_bytes, inflate)
-        found = await asyncio.to_thread(_translated, content, media_type, self._limits.max_inflated_bytes)
+        content = await inflated(raw, encoding, self.limits.max_inflated_bytes, inflate)
+        found = await asyncio.to_thread(_translated, content, media_type, self.limits.max_inflated_bytes)
         body = Body(Family.REMOTE_WRITE_V1, tenant, found.message)
-        sender = sender_of(request.headers, tenant)
-        verdict = await self._writes.store(body, raw, sender, found.dropped)
+        verdict = await self.writes.store(body, raw, sender_of(request.headers, tenant), found.dropped)
         return _answer(refused(verdict), found.points, media_type)
+
+    def refusal(self, request: Request, status: int, message: str) -> Response:
+        """Return a google.rpc.Status, in the form of the request."""
+        code = _CODES[status]
+        if _media_type(request) == _JSON:
+            return Response(json.dumps({"code": code, "message": message}), status, media_type=_JSON)
+        return Response(b"\x08" + varint(code) + field(2, message.encode()), status, media_type=_PROTOBUF)
 
 
 def _media_type(request: Request) -> str:
@@ -123,19 +97,3 @@ def _answer(reasons: Counter[str], points: int, media_type: str) -> Response:
         answer.partial_success.error_message = f"some of it was not stored, the rest is: {shown(reasons)}"
     content = json_format.MessageToJson(answer) if media_type == _JSON else answer.SerializeToString()
     return Response(content, media_type=media_type)
-
-
-def _refusal(error: IntakeError, media_type: str) -> Response:
-    """Return a refusal with a google.rpc.Status, in the form of the request."""
-    status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
-    code, message = _CODES[status], str(error)
-    if media_type == _JSON:
-        response = Response(json.dumps({"code": code, "message": message}), status, media_type=_JSON)
-    else:
-        response = Response(b"\x08" + varint(code) + field(2, message.encode()), status, media_type=_PROTOBUF)
-    if isinstance(error, Overloaded):
-        response.headers["retry-after"] = str(error.retry_after_s)
-    if isinstance(error, PayloadTooLarge | Overloaded):
-        # The rest of the body is not read: the connection cannot be used again.
-        response.headers["connection"] = "close"
-    return response

@@ -6,22 +6,18 @@ rest said by 400.
 """
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from opstrace.access import Access
-from opstrace.config import Limits
-from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
-from opstrace.intake.body import inflate_write, inflated, raw_of, read
+from opstrace.intake.body import inflate_write, inflated, read
 from opstrace.intake.payload import STORED, Body, Family, Verdict
-from opstrace.intake.remote_write.writes import Writes, refused, shown
+from opstrace.intake.remote_write.door import Door, Unsupported
+from opstrace.intake.remote_write.writes import refused, shown
 from opstrace.intake.senders import sender_of
-from opstrace.telemetry import Telemetry
 
 # `proto` of the Content-Type, which may be missing, to the version.
 _VERSIONS: Final = {
@@ -39,62 +35,26 @@ _HEADERS: Final = {
 _ERROR_TYPES: Final = {400: "bad_data", 403: "unauthorized", 413: "bad_data", 415: "bad_data"}
 
 
-class Unsupported(Undecodable):
-    """A form of body that is not remote write's."""
-
-    reason = "unsupported"
-
-
-class RemoteWrite:
+class RemoteWrite(Door):
     """Answers remote writes of one server."""
-
-    def __init__(self, access: Access, writes: Writes, telemetry: Telemetry, limits: Limits) -> None:
-        self._access = access
-        self._writes = writes
-        self._telemetry = telemetry
-        self._limits = limits
 
     def routes(self) -> list[Route]:
         """Return the route; mount it before those of queries."""
         return [Route("/prometheus/api/v1/write", self.answer, methods=["POST"])]
 
-    async def answer(self, request: Request) -> Response:
-        """Answer one request, and measure how long that took."""
-        started = time.perf_counter()
-        tenant = ""
-        try:
-            tenant = self._access.tenant(request, Forbidden).name
-            response = await self._accept(request, tenant)
-        except IntakeError as error:
-            response = self._refuse(error)
-            self._writes.refuse(sender_of(request.headers, tenant), raw_of(request), error.reason)
-        except ClientDisconnect:
-            response = Response(status_code=499)
-            self._writes.refuse(sender_of(request.headers, tenant), raw_of(request), "disconnected")
-        self._telemetry.write_duration.labels(str(response.status_code), tenant).observe(
-            time.perf_counter() - started
-        )
-        return response
-
-    async def _accept(self, request: Request, tenant: str) -> Response:
+    async def accept(self, request: Request, tenant: str) -> Response:
+        """Store one remote write."""
         family = family_of(request.headers.get("content-type", ""))
         encoding = _encoding_of(request.headers.get("content-encoding", ""))
-        self._writes.admit(tenant)
-        raw = await read(request, self._limits)
-        content = await inflated(raw, encoding, self._limits.max_inflated_bytes, inflate_write)
-        return _answer(
-            await self._writes.store(Body(family, tenant, content), raw, sender_of(request.headers, tenant))
-        )
+        self.writes.admit(tenant)
+        raw = await read(request, self.limits)
+        content = await inflated(raw, encoding, self.limits.max_inflated_bytes, inflate_write)
+        sender = sender_of(request.headers, tenant)
+        return _answer(await self.writes.store(Body(family, tenant, content), raw, sender))
 
-    def _refuse(self, error: IntakeError) -> Response:
-        status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
-        response = _error(status, str(error), {})
-        if isinstance(error, Overloaded):
-            response.headers["retry-after"] = str(error.retry_after_s)
-        if isinstance(error, PayloadTooLarge | Overloaded):
-            # The rest of the body is not read: the connection cannot be used again.
-            response.headers["connection"] = "close"
-        return response
+    def refusal(self, request: Request, status: int, message: str) -> Response:  # noqa: ARG002 (all have one form)
+        """Return an error as Prometheus's API has them."""
+        return _error(status, message, {})
 
 
 def family_of(content_type: str) -> Family:
