@@ -97,18 +97,36 @@ class Runs:
         times_ms, values = self._times.taken(), self._values.taken()
         placed = _Placed.of(heads, starts, times_ms)
         if placed is None:
-            # Where runs lie over each other, parts hold what came late: sort row by row, into runs that do not.
-            series = np.repeat(heads, np.diff(np.append(starts, len(times_ms))))
-            order = np.lexsort((times_ms, series))
-            series, times_ms, values = series[order], times_ms[order], values[order]
-            starts = np.append(0, np.flatnonzero(series[1:] != series[:-1]) + 1)
-            if (np.diff(times_ms)[series[1:] == series[:-1]] <= 0).any():
+            heads, starts = _disentangled(heads, starts, times_ms, values)
+            placed = _Placed.of(heads, starts, times_ms)
+            if placed is None:
                 return None
-            placed = _Placed.of(series[starts], starts, times_ms)
-            assert placed is not None
         common = placed.common(times_ms)
         times_ms = placed.column(times_ms) if common is None else common
         return Samples(placed.series, placed.offsets, times_ms, placed.column(values))
+
+
+def _disentangled(
+    heads: "NDArray[np.uint64]", starts: "Ints", times_ms: "Ints", values: "NDArray[np.float64]"
+) -> "tuple[NDArray[np.uint64], Ints]":
+    """Sort series whose runs lie over each other, as where samples came late, in their rows; return the runs then.
+
+    Two samples of one time are left in runs of their own.
+    """
+    lengths = np.diff(np.append(starts, len(times_ms)))
+    order = np.lexsort((times_ms[starts], heads))
+    ordered, lasts = heads[order], times_ms[starts + lengths - 1][order]
+    over = (ordered[1:] == ordered[:-1]) & (times_ms[starts][order][1:] <= lasts[:-1])
+    late = np.isin(heads, ordered[1:][over])
+    rows = np.flatnonzero(np.repeat(late, lengths))
+    series = np.repeat(heads[late], lengths[late])
+    sorting = np.lexsort((times_ms[rows], series))
+    series, times_ms[rows], values[rows] = series[sorting], times_ms[rows][sorting], values[rows][sorting]
+    apart = (series[1:] != series[:-1]) | (rows[1:] != rows[:-1] + 1) | (np.diff(times_ms[rows]) <= 0)
+    begins = np.append(0, np.flatnonzero(apart) + 1)
+    heads, starts = np.append(heads[~late], series[begins]), np.append(starts[~late], rows[begins])
+    in_place = np.argsort(starts)
+    return heads[in_place], starts[in_place]
 
 
 @dataclass(frozen=True, slots=True)
