@@ -226,7 +226,9 @@ class _Series:
     def rows(self, wanted: "NDArray[np.bool_]", points: dict[str, pa.Array]) -> pa.Table:
         """Return some of the series with what is known of their points."""
         columns = self.columns
-        if not wanted.all():
+        if not wanted.any():
+            columns = {name: column[:0] for name, column in columns.items()}
+        elif not wanted.all():
             mask = pa.array(wanted)
             columns = {name: column.filter(mask) for name, column in columns.items()}
         return pa.table({**columns, **points})
@@ -265,11 +267,15 @@ def _tag_sets(data: _MetricData, tags: int) -> _Ragged:
     """Return the tags of each set; the first one is the empty set that reference 0 means."""
     sets = _split(data.signed(_TAG_SETS))
     entries = running(sets.entries, sets.lengths)
-    numbers = np.repeat(np.arange(1, len(sets.lengths) + 1), sets.lengths)
-    # -j stands for all tags of set j, an earlier one.
-    if np.any((entries >= tags) | (entries <= -numbers)):
-        raise Undecodable(f"column {_TAG_SETS} refers to a tag or set that is not there")
-    sets = _expanded(_Ragged(entries, sets.offsets))
+    if int(entries.max(initial=-1)) >= tags:
+        raise Undecodable(f"column {_TAG_SETS} refers to a tag that is not there")
+    sets = _Ragged(entries, sets.offsets)
+    if int(entries.min(initial=0)) < 0:
+        # -j stands for all tags of set j, an earlier one.
+        numbers = np.repeat(np.arange(1, len(sets.lengths) + 1), sets.lengths)
+        if np.any(entries <= -numbers):
+            raise Undecodable(f"column {_TAG_SETS} refers to a set that is not there")
+        sets = _expanded(sets)
     return _Ragged(sets.entries, np.append(0, sets.offsets))
 
 

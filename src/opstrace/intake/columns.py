@@ -165,17 +165,18 @@ def strings(table: bytes) -> pa.BinaryArray:
 def _without_lengths(table: bytes, bounds: "Ints") -> pa.BinaryArray:
     """Return the strings between bounds, without the lengths they begin with, after an empty one."""
     content = np.frombuffer(table, dtype=np.uint8)
-    heads, ends = bounds[:-1], bounds[1:]
+    heads = bounds[:-1]
     starts, more = heads + 1, np.flatnonzero(content[heads] >= 0x80)
     while len(more):
         starts[more] += 1
         more = more[content[starts[more] - 1] >= 0x80]
-    kept = np.ones(len(table), dtype=bool)
-    kept[runs(heads, starts - heads)] = False
-    offsets = np.append([0, 0], np.cumsum(ends - starts)).astype(np.int32)
-    return pa.Array.from_buffers(
-        pa.binary(), len(heads) + 1, [None, pa.py_buffer(offsets.data), pa.py_buffer(content[kept].data)]
-    )
+    # Lengths and strings take turns; every other one is copied.
+    turns = np.append(np.stack([heads, starts], axis=1).ravel(), bounds[-1]).astype(np.int32)
+    both = pa.Array.from_buffers(pa.binary(), len(turns) - 1, [None, pa.py_buffer(turns), pa.py_buffer(content)])
+    entries = both.take(pa.array(np.arange(1, len(turns), 2)))
+    _, ends, texts = entries.buffers()
+    offsets = np.append(0, np.frombuffer(ends, np.int32, len(entries) + 1)).astype(np.int32)
+    return pa.Array.from_buffers(pa.binary(), len(heads) + 1, [None, pa.py_buffer(offsets), texts])
 
 
 def legible(entries: pa.BinaryArray) -> pa.StringArray:
