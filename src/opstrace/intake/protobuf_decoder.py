@@ -48,7 +48,7 @@ class ProtobufDecoder:
 
     def _insert(self, bodies: Numbered) -> None:
         if bodies:
-            with lent(bodies) as parameters:
+            with _lent(bodies) as parameters:
                 self._connection.execute(self._decode, **parameters)
 
     def _clear(self, bodies: Sequence[int] | Numbered) -> None:
@@ -58,19 +58,24 @@ class ProtobufDecoder:
 
     def _read(self, bodies: Numbered) -> None:
         query = self._decode[self._decode.index("SELECT") :]
-        with lent(bodies) as parameters:
+        with _lent(bodies) as parameters:
             self._connection.read(query, **parameters)
 
 
 class ProtobufSeriesDecoder:
     """Decodes one family of protobuf bodies of series."""
 
-    def __init__(self, connection: Connection, family: Family, message: str) -> None:
-        """Know the family by its statement, and by the name of its message in agent_payload.proto."""
+    def __init__(
+        self, connection: Connection, family: Family, message: str, of_family: SeriesStatement | None = None
+    ) -> None:
+        """Know the family by its statements, `of_family` or those around its SELECT, and its message.
+
+        The message is known by its name in agent_payload.proto.
+        """
         self.families = frozenset({family})
         self._connection = connection
         self._message = message
-        self._statement = series_statement(statement(_PACKAGE, family.value), message)
+        self._statement = of_family or series_statement(statement(_PACKAGE, family.value), message)
         self._legible: Numbered = {}
 
     def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
@@ -89,8 +94,8 @@ class ProtobufSeriesDecoder:
     def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
         """Translate the series of some of the bodies that were looked at."""
         if own := {i: body for i, body in self._legible.items() if i in bodies}:
-            with lent(own) as borrowed:
-                return self._connection.execute(self._statement.translate, **borrowed, **parameters)
+            with _lent(own) as lent:
+                return self._connection.execute(self._statement.translate, **lent, **parameters)
         return 0
 
     def clear(self) -> None:
@@ -101,7 +106,7 @@ class ProtobufSeriesDecoder:
         return self._look(self._statement, bodies, limits)
 
     def _look(self, of: SeriesStatement, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
-        with lent(bodies) as parameters:
+        with _lent(bodies) as parameters:
             return self._connection.read(of.look, **parameters, **limits)
 
 
@@ -116,7 +121,7 @@ def series_statement(select: str, message: str, *, more: Sequence[str] = ()) -> 
 
 
 @contextmanager
-def lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
+def _lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
     """Lend the parameters of a statement that reads bodies."""
     with file_of(body.content for body in bodies.values()) as path:
         yield {"path": path, "bodies": list(bodies), "tenants": [body.tenant for body in bodies.values()]}

@@ -18,12 +18,13 @@ from starlette.routing import Route
 from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
-from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
+from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
 from opstrace.intake.acceptance import Acceptance, Parcel
-from opstrace.intake.body import read
+from opstrace.intake.body import raw_of, read
 from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
+from opstrace.intake.refusals import hinted
 from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
 
@@ -238,18 +239,11 @@ class Intake:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
         # What is wrong with a key is said to whoever validates it; an intake says what Datadog's says.
         told = isinstance(error, Forbidden) and not (path == _VALIDATE and str(error) == KEY_REQUIRED)
-        response = _errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error))
-        if isinstance(error, Overloaded):
-            response.headers["retry-after"] = str(error.retry_after_s)
-        if isinstance(error, PayloadTooLarge | Overloaded):
-            # The rest of the body is not read: the connection cannot be used again.
-            response.headers["connection"] = "close"
-        return response
+        return hinted(_errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error)), error)
 
     def _book_refusal(self, request: Request, path: str, tenant: str, reason: str) -> None:
         if path != _VALIDATE and request.method not in _READING:
-            size_bytes = len(getattr(request.state, "raw", b""))
-            self._acceptance.refuse(tenant, request.headers, size_bytes, reason)
+            self._acceptance.refuse(tenant, request.headers, len(raw_of(request)), reason)
 
     def _name_unknown(self, path: str) -> None:
         if path not in self._seen_unknown and len(self._seen_unknown) < 1000:

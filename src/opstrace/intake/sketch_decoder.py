@@ -15,6 +15,7 @@ from opstrace.intake.columns import packed, signed
 from opstrace.intake.payload import Family, Numbered
 from opstrace.intake.protobuf_decoder import ProtobufSeriesDecoder, series_statement
 from opstrace.intake.sent_sketches import COLUMNS
+from opstrace.intake.series_statement import SeriesStatement
 from opstrace.store.engine import Connection, statement
 
 if TYPE_CHECKING:
@@ -28,14 +29,9 @@ class SketchDecoder(ProtobufSeriesDecoder):
     """Decodes bodies of sketches."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection, Family.SKETCHES, "SketchPayload")
-        select = statement("opstrace.intake", "sketches")
-        numbers, texts = (
-            select.replace("{key}", key).replace("{count}", count)
-            for key, count in (("Int32", "UInt64"), ("String", "String"))
-        )
-        self._statement = series_statement(numbers, "SketchPayload", more=COLUMNS)
-        self._packed = series_statement(texts, "PackedSketchPayload", more=COLUMNS)
+        by_numbers = _statement("SketchPayload", "Int32", "UInt64")
+        super().__init__(connection, Family.SKETCHES, "SketchPayload", by_numbers)
+        self._packed = _statement("PackedSketchPayload", "String", "String")
 
     def _read(self, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
         try:
@@ -44,6 +40,12 @@ class SketchDecoder(ProtobufSeriesDecoder):
             if isinstance(error, StoreError) and not error.input_fault:
                 raise
             return super()._read(bodies, limits)
+
+
+def _statement(message: str, key: str, count: str) -> SeriesStatement:
+    """Return the statements that read keys and counts of these types of the engine."""
+    select = statement("opstrace.intake", "sketches").replace("{key}", key).replace("{count}", count)
+    return series_statement(select, message, more=COLUMNS)
 
 
 def _unpacked(table: pa.Table) -> pa.Table:

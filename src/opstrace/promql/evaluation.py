@@ -33,7 +33,7 @@ from opstrace.promql.values import (
     empty_vector,
     filled,
 )
-from opstrace.promql.windows import Windows, pieces, together, unended, upto, windows, without
+from opstrace.promql.windows import Windows, never_ends, pieces, together, unended, upto, windows, without
 from opstrace.store.backend import Block, Labels, Matcher, Querier
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import ResetHint
@@ -559,7 +559,7 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
         last[~found] = 0
         if len(values):
             found &= timestamps[last] > ends - lookback_ms
-    if block.traits is not None and not block.traits.ended:
+    if never_ends(block):
         return last + begin, found
     marked = stale(values)
     return last + begin, found & ~marked[last] if marked.any() else found

@@ -113,7 +113,8 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
 
 def lost_to_resets(windows: Windows) -> Floats:
     """Return the sum of the values a counter had just before each of its resets in the window."""
-    if windows.rising or (windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any()):
+    known = windows.traits is not None and windows.traits.rising
+    if known or (windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any()):
         return np.zeros(len(windows.ends))
     windows = windows.spread
     fell = _resets(windows)

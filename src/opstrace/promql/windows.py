@@ -12,7 +12,7 @@ import numpy as np
 
 from opstrace.promql.values import Bools, Floats, Grid, Ints
 from opstrace.store.backend import Block
-from opstrace.store.traits import common_times, stale
+from opstrace.store.traits import Traits, common_times, stale
 
 # Series are worked through in pieces of about this many cells or samples, which stay in the processor's cache.
 _PIECE = 1 << 18
@@ -33,7 +33,7 @@ class Windows:
     starts: Ints  # ms, one a step
     ends: Ints  # ms, one a step
     start_times: Ints | None = None  # ms, one a sample: when its counting began; 0 where nobody said
-    rising: bool = False  # whether it is known that no series has a value below the one before
+    traits: Traits | None = None  # of all samples of the block, where they are known
 
     @property
     def aligned(self) -> bool:
@@ -90,11 +90,14 @@ def _times_at(times: Ints, index: Ints) -> Ints:
     return found
 
 
+def never_ends(block: Block) -> bool:
+    """Say whether it is known that a block has no stale markers."""
+    return block.traits is not None and not block.traits.ended
+
+
 def unended(block: Block) -> Block:
     """Return a block without its stale markers."""
-    if block.traits is not None and not block.traits.ended:
-        return block
-    return without(block, stale(block.values))
+    return block if never_ends(block) else without(block, stale(block.values))
 
 
 def without(block: Block, unwanted: Bools) -> Block:
@@ -168,8 +171,8 @@ def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Win
     values = block.values[begin:stop]
     if block.start_times is None and (common := together(block, start, end)) is not None:
         first, last = window_bounds(common, offsets[:2], starts, ends)
-        rows, rising = values.reshape(end - start, -1), block.traits is not None and block.traits.rising
-        return Windows(common, rows, offsets, first[0], last[0], starts, ends, rising=rising)
+        rows = values.reshape(end - start, -1)
+        return Windows(common, rows, offsets, first[0], last[0], starts, ends, traits=block.traits)
     timestamps = block.timestamps[begin:stop]
     first, last = window_bounds(timestamps, offsets, starts, ends)
     start_times = None if block.start_times is None else block.start_times[begin:stop]

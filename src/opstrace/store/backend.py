@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opstrace.store.budget import Budget
-from opstrace.store.traits import Traits
+from opstrace.store.traits import Traits, each_time
 
 # Shared between queries: never change one in place. Holds `__name__`. What is read has no label without a value; who
 # writes may have some, which mean "no such label".
@@ -93,8 +93,7 @@ class Block:
     @cached_property
     def timestamps(self) -> NDArray[np.int64]:
         """ms, one a sample."""
-        shared = len(self.times_ms) < len(self.values)
-        return np.tile(self.times_ms, len(self.offsets) - 1) if shared else self.times_ms
+        return each_time(self.times_ms, self.values, len(self.offsets) - 1)
 
 
 @dataclass(frozen=True, slots=True)

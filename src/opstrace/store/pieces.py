@@ -95,10 +95,14 @@ class Piece:
     start_times: "Ints | None" = None  # ms
 
     @classmethod
+    def of_samples(cls, table: pa.Table, rows: "Ints") -> "Piece":
+        """Make the piece of rows of `samples`."""
+        return cls(rows, *(table[name].to_numpy() for name in ("time_ms", "commit", "value")))
+
+    @classmethod
     def of_started(cls, table: pa.Table, rows: "Ints") -> "Piece":
         """Make the piece of rows of `started_samples`."""
-        times, commits, values, starts = (table[name].to_numpy() for name in ("time_ms", "commit", "value", "start"))
-        return cls(rows, times, commits, values, start_times=starts)
+        return replace(cls.of_samples(table, rows), start_times=table["start"].to_numpy())
 
     @classmethod
     def of_histograms(cls, table: pa.Table, rows: "Ints") -> "Piece":

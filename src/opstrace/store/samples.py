@@ -12,27 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from opstrace.store.traits import Traits
+from opstrace.store.traits import Traits, are_shared, each_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of `samples` with the commits they are of."""
-
-    series: "NDArray[np.uint64]"
-    times_ms: "Ints"
-    values: "NDArray[np.float64]"
-    commits: "NDArray[np.uint64]"
-
-    @classmethod
-    def of(cls, table: pa.Table) -> "Rows":
-        """Take the columns of a query's result; several chunks become one array here, once."""
-        return cls(*(table[name].to_numpy() for name in ("series", "time_ms", "value", "commit")))
 
 
 class _Column:
@@ -113,11 +98,9 @@ def _disentangled(
 
     Two samples of one time are left in runs of their own.
     """
-    lengths = np.diff(np.append(starts, len(times_ms)))
-    order = np.lexsort((times_ms[starts], heads))
-    ordered, lasts = heads[order], times_ms[starts + lengths - 1][order]
-    over = (ordered[1:] == ordered[:-1]) & (times_ms[starts][order][1:] <= lasts[:-1])
-    late = np.isin(heads, ordered[1:][over])
+    line = _Line.of(heads, starts, times_ms)
+    lengths = line.ends - starts
+    late = np.isin(heads, heads[line.order[1:]][line.over])
     rows = np.flatnonzero(np.repeat(late, lengths))
     series = np.repeat(heads[late], lengths[late])
     sorting = np.lexsort((times_ms[rows], series))
@@ -127,6 +110,25 @@ def _disentangled(
     heads, starts = np.append(heads[~late], series[begins]), np.append(starts[~late], rows[begins])
     in_place = np.argsort(starts)
     return heads[in_place], starts[in_place]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Runs in the order of their series, and of when they begin."""
+
+    ends: "Ints"  # one a run, as the runs come
+    order: "Ints"
+    changes: "NDArray[np.bool_]"  # from one to the next in that order: another series
+    over: "NDArray[np.bool_]"  # one begins before the one before it ends, which is of its series
+
+    @classmethod
+    def of(cls, heads: "NDArray[np.uint64]", starts: "Ints", times_ms: "Ints") -> "_Line":
+        """Line runs up."""
+        ends = np.append(starts[1:], len(times_ms))[: len(starts)]
+        order = np.lexsort((times_ms[starts], heads))
+        ordered, firsts, lasts = heads[order], times_ms[starts[order]], times_ms[ends[order] - 1]
+        changes = ordered[1:] != ordered[:-1]
+        return cls(ends, order, changes, ~changes & (firsts[1:] <= lasts[:-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +144,15 @@ class _Placed:
     @classmethod
     def of(cls, heads: "NDArray[np.uint64]", starts: "Ints", times_ms: "Ints") -> "_Placed | None":
         """Place runs by their series and when they begin; None where two of a series lie over each other."""
-        ends = np.append(starts[1:], len(times_ms))[: len(starts)]
-        order = np.lexsort((times_ms[starts], heads))
-        heads, firsts, lasts = heads[order], times_ms[starts][order], times_ms[ends - 1][order]
-        changes = heads[1:] != heads[:-1]
-        if not (changes | (firsts[1:] > lasts[:-1])).all():
+        line = _Line.of(heads, starts, times_ms)
+        if line.over.any():
             return None
+        ends, order = line.ends, line.order
         begins = np.append(0, np.cumsum((ends - starts)[order]))
-        leads = np.append(True, changes)[: len(heads)]
+        leads = np.append(True, line.changes)[: len(heads)]
         offsets = np.append(begins[:-1][leads], begins[-1])
         in_place = bool((order[1:] > order[:-1]).all())
-        return cls(heads[leads], offsets, starts, ends, None if in_place else order)
+        return cls(heads[order][leads], offsets, starts, ends, None if in_place else order)
 
     def common(self, times_ms: "Ints") -> "Ints | None":
         """Return the times of each series if they are the same for all, and these are several."""
@@ -192,12 +192,12 @@ class Samples:
     @property
     def share_times(self) -> bool:
         """Whether all series were sampled at the same moments, and these are there once."""
-        return len(self.times_ms) < len(self.values)
+        return are_shared(self.times_ms, self.values)
 
     @property
     def each_time_ms(self) -> "Ints":
         """The time of each sample."""
-        return np.tile(self.times_ms, len(self.series)) if self.share_times else self.times_ms
+        return each_time(self.times_ms, self.values, len(self.series))
 
     @cached_property
     def traits(self) -> Traits:

@@ -24,7 +24,7 @@ from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_tags import HostView, Join, Room, Spell
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 from opstrace.store.recent import RecentReads
-from opstrace.store.samples import Rows, Runs, Samples
+from opstrace.store.samples import Runs, Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -221,8 +221,7 @@ class StoreQuerier:
             return joined(self._pieces(resolved, listed, start_ms, end_ms), resolved.labels)
         if len(resolved.labels) < len(resolved.series):
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
-            rows = self._rows(resolved, listed, start_ms, end_ms)
-            return joined([_piece(rows, resolved)], resolved.labels)
+            return joined([self._final_samples(resolved, listed, start_ms, end_ms)], resolved.labels)
         samples = self._ordered_samples(resolved, listed, start_ms, end_ms, loosely=loosely)
         if loosely and not resolved.has_all(samples.series):
             samples = samples.within(start_ms, end_ms)
@@ -389,8 +388,7 @@ class StoreQuerier:
     def _pieces(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Iterator[Piece]:
         """Yield what the tables hold of these series, where not all of it are rows of `samples`."""
         if len((floats := resolved.of([Aspect.SAMPLES])).series):
-            rows = self._rows(floats, listed, start_ms, end_ms)
-            yield _piece(rows, floats)
+            yield self._final_samples(floats, listed, start_ms, end_ms)
         if len((started := resolved.of([Aspect.STARTED])).series):
             table = self._stored("select_started_samples", started, listed, start_ms, end_ms)
             self._budget.spend(table.num_rows)
@@ -423,10 +421,11 @@ class StoreQuerier:
         self._budget.spend(table.num_rows)
         return StoredSketches.of_table(table)
 
-    def _rows(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Rows:
-        rows = Rows.of(self._stored("select_samples_final", resolved, listed, start_ms, end_ms))
-        self._budget.spend(len(rows.values))
-        return rows
+    def _final_samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Piece:
+        """Return the samples of series that may share labels with others."""
+        table = self._stored("select_samples_final", resolved, listed, start_ms, end_ms)
+        self._budget.spend(table.num_rows)
+        return Piece.of_samples(table, resolved.rows_of(table["series"].to_numpy()))
 
     def _runs(self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Runs:
         """Read rows while the engine finds them, each accounted for before the next are there."""
@@ -532,8 +531,3 @@ def _block(samples: Samples, resolved: Resolved) -> Block:
         values=samples.values,
         traits=samples.traits,
     )
-
-
-def _piece(rows: Rows, resolved: Resolved) -> Piece:
-    """Make the piece of samples whose series may share labels with others."""
-    return Piece(resolved.rows_of(rows.series), rows.times_ms, rows.commits, rows.values)

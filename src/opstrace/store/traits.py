@@ -32,6 +32,16 @@ def common_times(timestamps: "Ints", offsets: "Ints") -> "Ints | None":
     return rows[0] if same else None
 
 
+def are_shared(times_ms: "Ints", values: "NDArray[np.float64]") -> bool:
+    """Say whether times are those of one series, which all others share."""
+    return len(times_ms) < len(values)
+
+
+def each_time(times_ms: "Ints", values: "NDArray[np.float64]", series: int) -> "Ints":
+    """Return the time of each sample, of times that may be shared."""
+    return np.tile(times_ms, series) if are_shared(times_ms, values) else times_ms
+
+
 class Traits:
     """What holds of ragged samples: those of series i are `offsets[i]:offsets[i + 1]`."""
 
@@ -44,7 +54,7 @@ class Traits:
     @cached_property
     def together(self) -> "Ints | None":
         """The moments at which each series was sampled, if they are the same for all."""
-        if len(self._times_ms) < len(self._values):
+        if are_shared(self._times_ms, self._values):
             return self._times_ms
         return common_times(self._times_ms, self._offsets)
 

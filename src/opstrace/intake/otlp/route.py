@@ -8,9 +8,14 @@ and 503.
 import asyncio
 import json
 from collections import Counter
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -63,20 +68,9 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-@cache
-def _messages() -> Any:
-    # Takes some 10 MB and 50 ms, which an instance that nobody exports to does without.
-    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
-
-    return metrics_service_pb2
-
-
 def _translated(content: bytes, media_type: str, max_bytes: int) -> Translated:
     """Read a request and translate it; raises Undecodable and PayloadTooLarge."""
-    from google.protobuf import json_format
-    from google.protobuf.message import DecodeError
-
-    request = _messages().ExportMetricsServiceRequest()
+    request = ExportMetricsServiceRequest()
     try:
         if media_type == _JSON:
             json_format.Parse(content, request, ignore_unknown_fields=True)
@@ -88,9 +82,7 @@ def _translated(content: bytes, media_type: str, max_bytes: int) -> Translated:
 
 
 def _answer(reasons: Counter[str], points: int, media_type: str) -> Response:
-    from google.protobuf import json_format
-
-    answer = _messages().ExportMetricsServiceResponse()
+    answer = ExportMetricsServiceResponse()
     if reasons:
         # A histogram with bounds is many samples, which may be refused one by one.
         answer.partial_success.rejected_data_points = min(reasons.total(), points)

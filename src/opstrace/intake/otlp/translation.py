@@ -9,7 +9,7 @@ import base64
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from opstrace.errors import PayloadTooLarge
 from opstrace.intake.otlp.names import Kind, label_name, metric_name
 from opstrace.promql.numbers import spelled_number
 from opstrace.store import series_message
+from opstrace.store.backend import Labels
 from opstrace.store.histogram import NativeHistogram
 from opstrace.store.traits import STALE
 
@@ -30,11 +31,11 @@ _CUMULATIVE: Final = 2
 _NO_RECORDED_VALUE: Final = 1
 _FINEST_SCALE, _COARSEST_SCALE = 8, -4
 _ZERO_THRESHOLD: Final = 1e-128  # where none is said
-_TYPES: Final = {"gauge": 2, "counter": 1, "histogram": 3, "summary": 5}
+# Types of metrics in remote write.
+_COUNTER, _GAUGE, _HISTOGRAM, _SUMMARY = 1, 2, 3, 5
 # What tells one resource from another: in `job` and `instance`, and so not on `target_info`.
 _SERVICE, _NAMESPACE, _INSTANCE = "service.name", "service.namespace", "service.instance.id"
 
-Labels = Mapping[str, str]
 Value = float | NativeHistogram
 # What a point adds to the name of its metric, a label, and a value.
 Part = tuple[str, Labels, Value]
@@ -98,65 +99,37 @@ def _target_info(
     first_ms = max(first_ms, last_ms - 1000 * MAX_TARGET_S)
     moments = [*range(first_ms, last_ms, _TARGET_EVERY_MS), last_ms]
     result.add(series_message.series(labels, b"".join(series_message.sample(at_ms, 1.0) for at_ms in moments)))
-    result.add(_metadata("target_info", "gauge", "What a resource of OpenTelemetry says of itself.", ""))
+    result.add(_metadata("target_info", _GAUGE, "What a resource of OpenTelemetry says of itself.", ""))
 
 
 def _metric(metric: Any, target: Labels, result: Translated) -> Iterable[int]:
     """Translate one metric; return the moments of its points, in ms."""
-    shape = metric.WhichOneof("data")
-    if shape is None:
+    kind = metric.WhichOneof("data")
+    if kind is None:
         return ()
-    data = getattr(metric, shape)
-    points = data.data_points
-    result.points += len(points)
-    name, kind = "", _kind(shape, data)
+    data = getattr(metric, kind)
+    shape = _SHAPES["counter" if kind == "sum" and data.is_monotonic else kind]
+    result.points += len(data.data_points)
     if getattr(data, "aggregation_temporality", _CUMULATIVE) != _CUMULATIVE:
-        result.dropped["not_cumulative"] += len(points)
+        result.dropped["not_cumulative"] += len(data.data_points)
         return ()
-    name = metric_name(metric.name, metric.unit, kind)
+    name = metric_name(metric.name, metric.unit, shape.kind)
     if not name:
-        result.dropped["no_name"] += len(points)
+        result.dropped["no_name"] += len(data.data_points)
         return ()
     moments = []
-    for point in points:
-        reason = _unusable(shape, point)
-        if reason:
+    for point in data.data_points:
+        if reason := shape.flaw(point):
             result.dropped[reason] += 1
             continue
         at_ms = point.time_unix_nano // 1_000_000
         moments.append(at_ms)
         labels = {**_labels(_attributes(point.attributes)), **target}
-        for suffix, more, value in _PARTS[shape](point):
+        for suffix, more, value in shape.parts(point):
             _add(result, {**labels, **more, "__name__": name + suffix}, at_ms, value, stale=_is_stale(point))
     if moments:
-        result.add(_metadata(name, _type(shape, kind), metric.description, metric.unit))
+        result.add(_metadata(name, shape.type, metric.description, metric.unit))
     return moments
-
-
-def _kind(shape: str, data: Any) -> Kind:
-    if shape == "sum":
-        return Kind.COUNTER if data.is_monotonic else Kind.OTHER
-    return Kind.GAUGE if shape == "gauge" else Kind.OTHER
-
-
-def _type(shape: str, kind: Kind) -> str:
-    if shape in ("gauge", "sum"):
-        return "counter" if kind is Kind.COUNTER else "gauge"
-    return "summary" if shape == "summary" else "histogram"
-
-
-def _unusable(shape: str, point: Any) -> str:
-    """Return why a point cannot be stored, or nothing."""
-    if shape in ("gauge", "sum"):
-        return "" if point.WhichOneof("value") or _is_stale(point) else "no_value"
-    if shape == "histogram":
-        return "too_many_buckets" if len(point.bucket_counts) > MAX_BUCKETS else ""
-    if shape == "exponential_histogram":
-        if point.scale < _COARSEST_SCALE:
-            return "too_coarse"
-        most = max(len(point.positive.bucket_counts), len(point.negative.bucket_counts))
-        return "too_many_buckets" if most > MAX_BUCKETS else ""
-    return "too_many_buckets" if len(point.quantile_values) > MAX_BUCKETS else ""
 
 
 def _is_stale(point: Any) -> bool:
@@ -174,10 +147,10 @@ def _add(result: Translated, labels: Labels, at_ms: int, value: Value, *, stale:
     result.add(series_message.series(labels, written))
 
 
-def _metadata(name: str, type_: str, help_: str, unit: str) -> bytes:
+def _metadata(name: str, type_: int, help_: str, unit: str) -> bytes:
     texts = {2: name, 4: help_, 5: unit}
     fields = b"".join(series_message.field(number, text.encode()) for number, text in texts.items() if text)
-    return series_message.field(3, b"\x08" + series_message.varint(_TYPES[type_]) + fields)
+    return series_message.field(3, b"\x08" + series_message.varint(type_) + fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -232,12 +205,38 @@ def _summary(point: Any) -> Iterator[Part]:
         yield "", {"quantile": spelled_number(one.quantile)}, one.value
 
 
-_PARTS: Final[Mapping[str, Callable[[Any], Iterator[Part]]]] = {
-    "gauge": _number,
-    "sum": _number,
-    "histogram": _histogram,
-    "exponential_histogram": _exponential_histogram,
-    "summary": _summary,
+def _flaw_of_number(point: Any) -> str:
+    return "" if point.WhichOneof("value") or _is_stale(point) else "no_value"
+
+
+def _flaw_of_buckets(*buckets: Sized) -> str:
+    return "too_many_buckets" if max(map(len, buckets)) > MAX_BUCKETS else ""
+
+
+def _flaw_of_exponential(point: Any) -> str:
+    if point.scale < _COARSEST_SCALE:
+        return "too_coarse"
+    return _flaw_of_buckets(point.positive.bucket_counts, point.negative.bucket_counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the data of a metric are: how it is called, its type in remote write, and its points."""
+
+    kind: Kind
+    type: int
+    parts: Callable[[Any], Iterator[Part]]
+    flaw: Callable[[Any], str]  # why a point cannot be stored, or nothing
+
+
+# By the member of `data` in Metric; a sum that never falls is a counter.
+_SHAPES: Final = {
+    "gauge": _Shape(Kind.GAUGE, _GAUGE, _number, _flaw_of_number),
+    "sum": _Shape(Kind.OTHER, _GAUGE, _number, _flaw_of_number),
+    "counter": _Shape(Kind.COUNTER, _COUNTER, _number, _flaw_of_number),
+    "histogram": _Shape(Kind.OTHER, _HISTOGRAM, _histogram, lambda point: _flaw_of_buckets(point.bucket_counts)),
+    "exponential_histogram": _Shape(Kind.OTHER, _HISTOGRAM, _exponential_histogram, _flaw_of_exponential),
+    "summary": _Shape(Kind.OTHER, _SUMMARY, _summary, lambda point: _flaw_of_buckets(point.quantile_values)),
 }
 
 

@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from opstrace.access import Access
 from opstrace.config import Limits
-from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Overloaded, PayloadTooLarge, Undecodable
+from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
 from opstrace.intake.body import raw_of
+from opstrace.intake.refusals import hinted
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.senders import sender_of
 from opstrace.telemetry import Telemetry
@@ -58,10 +59,4 @@ class Door(ABC):
 
     def _refused(self, request: Request, error: IntakeError) -> Response:
         status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
-        response = self.refusal(request, status, str(error))
-        if isinstance(error, Overloaded):
-            response.headers["retry-after"] = str(error.retry_after_s)
-        if isinstance(error, PayloadTooLarge | Overloaded):
-            # The rest of the body is not read: the connection cannot be used again.
-            response.headers["connection"] = "close"
-        return response
+        return hinted(self.refusal(request, status, str(error)), error)
