@@ -125,7 +125,7 @@ def test_the_sender_is_in_the_books(receiver: Instance, sender: Server) -> None:
     """Nothing it sent was refused."""
     answer = receiver.send("GET", "/admin/losses", headers={"DD-API-KEY": receiver.key()})
     rows = [row for row in answer.json()["entries"] if row["version"].startswith("Prometheus/")]
-    assert {row["outcome"] for row in rows} <= {"received", "stored", "late"}
+    assert [row for row in rows if row["outcome"] not in ("received", "stored", "late")] == []
     assert {row["unit"] for row in rows} >= {"payloads", "series", "points"}
 
 

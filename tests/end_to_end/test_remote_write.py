@@ -210,6 +210,17 @@ def test_metadata(instance: Instance, form: str) -> None:
         assert found == {name: [{"type": "counter", "help": help_text, "unit": "requests"}]}
 
 
+def test_metadata_told_again_are_no_duplicate(instance: Instance) -> None:
+    """A Prometheus tells them every minute, in the same bytes: nothing of that came in vain."""
+    body = write_request({"metadata": [{"type": 1, "help": "Again.", "metric_family_name": "told_again"}]})
+    for _ in range(2):
+        assert send(instance, body, HEADERS_V1, **{"User-Agent": "Prometheus/3.6.0"}).status == 204
+    answer = instance.send("GET", "/admin/losses", headers={"DD-API-KEY": instance.key()})
+    rows = [row for row in answer.json()["entries"] if row["version"] == "Prometheus/3.6.0"]
+    shown = {(row["unit"], row["outcome"]): row["total"] for row in rows}
+    assert (shown["payloads", "received"], shown["payloads", "stored"]) == (2, 2)
+
+
 def test_metadata_of_a_classic_histogram_are_its_familys(instance: Instance) -> None:
     labels = {"__name__": "told_family_bucket", "le": "+Inf"}
     series = {"labels": labels, "samples": [{"timestamp": now_ms(), "value": 1}], "metadata": {"type": 3}}

@@ -94,7 +94,7 @@ class Acceptance:
         self._count("events", parcel.tenant, verdict.events)
         if verdict.fault:
             raise Undecodable(verdict.fault)
-        repeated = verdict.timed and _stored(verdict) > 0 and self._repeats.note(body.tenant, body.family, parcel.raw)
+        repeated = verdict.timed and verdict.stored > 0 and self._repeats.note(body.tenant, body.family, parcel.raw)
         self._rates.spend(parcel.tenant, sum(verdict.points.values()))
         if not repeated:
             self._count("points", parcel.tenant, verdict.points)
@@ -110,10 +110,6 @@ class Acceptance:
                 getattr(self._telemetry, f"stored_{what}").labels(tenant).inc(number)
             else:
                 getattr(self._telemetry, f"refused_{what}").labels(tenant, fate).inc(number)
-
-
-def _stored(verdict: Verdict) -> int:
-    return sum(fates.get(STORED, 0) for fates in (verdict.points, verdict.logs, verdict.events))
 
 
 def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:

@@ -64,6 +64,11 @@ class Verdict:
     # Of remote writes: samples, histograms, series, exemplars → STORED, or the reason of a refusal → how many.
     written: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
+    @property
+    def stored(self) -> int:
+        """How many points, logs and events of it are stored: one with none says nothing twice."""
+        return sum(fates.get(STORED, 0) for fates in (self.points, self.logs, self.events))
+
 
 # Bodies by their place in the commit.
 Numbered: TypeAlias = Mapping[int, Body]

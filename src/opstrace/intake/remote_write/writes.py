@@ -46,7 +46,7 @@ class Writes:
         if dropped:
             verdict = _with_dropped(verdict, dropped)
         self._rates.spend(body.tenant, sum(verdict.points.values()))
-        repeated = bool(body.content) and self._repeats.note(body.tenant, body.family, raw)
+        repeated = verdict.stored > 0 and self._repeats.note(body.tenant, body.family, raw)
         if not repeated:
             self._count(body.tenant, verdict)
         self._ledger.settle(sender, len(raw), verdict, repeated=repeated)
