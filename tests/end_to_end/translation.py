@@ -28,6 +28,13 @@ def pair(tag: str) -> tuple[str, str]:
     return key, value if colon else "true"
 
 
+def together(values: set[str]) -> str:
+    """Return the value of a key that came with these."""
+    if len(values) == 1:
+        return next(iter(values))
+    return ",".join(sorted({part for value in values for part in value.split(",") if part}))
+
+
 def labels(
     metric: str, host: str, kind: str, tags: Iterable[str], resources: Sequence[tuple[str, str]] = ()
 ) -> LabelSet:
@@ -35,6 +42,6 @@ def labels(
     values: dict[str, set[str]] = defaultdict(set)
     for key, value in [*map(pair, tags), *resources]:
         values[label_name(key)].add(value)
-    joined = {name: ",".join(sorted(several)) for name, several in values.items()}
+    joined = {name: together(several) for name, several in values.items()}
     ours = {"__name__": metric_name(metric), "instance": host, "job": "ddagent", "type": kind}
     return frozenset((name, value) for name, value in {**joined, **ours}.items() if value)

@@ -81,7 +81,7 @@ documents = st.fixed_dictionaries(
 
 
 def expected(one: Mapping[str, Any]) -> dict[str, Any]:
-    hosts = [name for kind, name in one["resources"] if kind == "host"]
+    hosts = [name for kind, name in one["resources"] if kind == "host" and name]
     return {
         "sent_name": one["metric"],
         "host": hosts[0] if hosts else "",

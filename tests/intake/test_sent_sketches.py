@@ -47,6 +47,7 @@ def is_sound(sketch: dict[str, Any]) -> bool:
     return (
         1 <= sketch["cnts"] <= 2**53
         and len(sketch["keys"]) == len(sketch["counts"])
+        and any(sketch["counts"])
         and all(-32767 <= key <= 32767 for key in sketch["keys"])
         and all(count <= 2**53 for count in sketch["counts"])
     )

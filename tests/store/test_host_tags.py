@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import ALIASES, TagSet, labels_of, versions
+from opstrace.store.traits import STALE, STALE_BITS
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore, matches
 from store.test_store import block, content, matcher
@@ -59,13 +61,22 @@ def precedence(key: tuple[tuple[str, str], ...]) -> tuple[int, object]:
     return len(key), str(sorted(key))
 
 
-def judged(own: Own, sets: Sequence[TagSet]) -> MemoryStore:
-    """Return a store into which every sample was written under the labels of its time."""
+def judged(own: Own, sets: Sequence[TagSet], start_ms: int, end_ms: int) -> MemoryStore:
+    """Return a store into which every sample of a range was written under the labels of its time.
+
+    Where those are other ones than at the sample before, the old ones end; a sample counts more than an end.
+    """
     store = MemoryStore()
+    samples: list[tuple[Labels, int, float]] = []
     for key in sorted(own, key=precedence):
-        for time_ms, value in own[key].items():
-            labels = labels_at(sets, dict(key), time_ms)
-            store.appender(TENANT).append(block([(labels, [(time_ms, value)])]))
+        times = [time_ms for time_ms in sorted(own[key]) if start_ms <= time_ms <= end_ms]
+        labels = {time_ms: labels_at(sets, dict(key), time_ms) for time_ms in times}
+        ends = [
+            (labels[before], after, STALE) for before, after in pairwise(times) if labels[before] != labels[after]
+        ]
+        samples = [*ends, *samples, *((labels[time_ms], time_ms, own[key][time_ms]) for time_ms in times)]
+    for of_sample, time_ms, value in samples:
+        store.appender(TENANT).append(block([(of_sample, [(time_ms, value)])]))
     return store
 
 
@@ -153,7 +164,8 @@ def test_samples_have_the_tags_of_their_time(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_tags, "MAX_LISTED_HOSTS", room)
         found = tagged.select(*wanted, between=(start, start + length))
-    expected = judged(own, sets).querier(TENANT, Budget()).select(wanted, start, start + length)
+    end = start + length
+    expected = judged(own, sets, start, end).querier(TENANT, Budget()).select(wanted, start, end)
     assert found == content(expected)
 
 
@@ -223,10 +235,14 @@ def test_a_tag_that_changed_at_noon_is_the_old_one_before_noon(engine: Engine) -
     tagged = Tagged(engine, own, sets)
     everything = [matcher("__name__=m")]
     assert tags_of(tagged.select(*everything)) == [
-        ({"env": "blue"}, [START_MS, NOON_MS - 1]),
+        ({"env": "blue"}, [START_MS, NOON_MS - 1, NOON_MS]),
         ({"env": "green"}, [NOON_MS, NOON_MS + 1]),
     ]
     assert tags_of(tagged.select(*everything, matcher("env=green"))) == [({"env": "green"}, [NOON_MS, NOON_MS + 1])]
+    (blue,) = content(
+        tagged.store.querier(TENANT, Budget()).select([*everything, matcher("env=blue")], *RANGE)
+    ).values()
+    assert [cell == STALE_BITS for _, cell in blue] == [False, False, True]
 
 
 def test_a_host_that_was_known_without_tags_has_none_before_its_first_ones(engine: Engine) -> None:

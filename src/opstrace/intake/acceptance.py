@@ -1,5 +1,6 @@
 """What happens to a request once it is known whose it is: inflated, committed, booked; or kept as it came."""
 
+import codecs
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 # What a Content-Type must say for the second of two families; anything else decides by the first byte.
 _TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
 _PROTOBUF: Final = ("protobuf",)
+# A protobuf message has lengths and field numbers below a space's code this early.
+_TELLING_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,12 +64,14 @@ class Acceptance:
 
     async def store(self, parcel: Parcel, families: Sequence[Family], *, replayed: bool = False) -> Verdict:
         """Make what is in a parcel durable, book it, and return what became of it; raises IntakeError."""
-        content = await self.inflated(parcel.raw, parcel.headers)
+        content = (await self.inflated(parcel.raw, parcel.headers)).removeprefix(codecs.BOM_UTF8)
         self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "received").inc(len(parcel.raw))
         self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "inflated").inc(len(content))
         media_type = parcel.headers.get("content-type", "").lower()
-        body = Body(_family(families, media_type, content), parcel.tenant, content, _facts(parcel, media_type))
-        verdict = await self._commit.submit(body)
+        family = _family(families, media_type, content)
+        body = Body(family, parcel.tenant, content, _facts(parcel, media_type))
+        nothing = content.strip() in _NOTHING and family is not Family.LOGS_TEXT
+        verdict = Verdict() if nothing else await self._commit.submit(body)
         self._settle(parcel, body, verdict, replayed=replayed)
         return verdict
 
@@ -136,6 +141,10 @@ def _family(families: Sequence[Family], media_type: str, content: bytes) -> Fami
     first, second = families
     if any(word in media_type for word in _TELLING.get(second, _PROTOBUF)):
         return second
-    if "json" in media_type or content.lstrip()[:1] in (b"{", b"["):
-        return first
-    return second
+    return first if "json" in media_type or _looks_like_json(content) else second
+
+
+def _looks_like_json(content: bytes) -> bool:
+    """Tell JSON from protobuf, which may begin with a line feed and a bracket: JSON has no other control characters."""
+    head = content.lstrip()[:_TELLING_BYTES]
+    return head[:1] in (b"{", b"[") and not any(byte < ord(" ") for byte in head.translate(None, b"\t\n\r"))

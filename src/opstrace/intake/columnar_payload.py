@@ -342,7 +342,7 @@ class _ResourceSets:
         ends = places(lengths).tolist()
         sets = [everybodys, *(pairs[start:end] + everybodys for start, end in pairwise(ends))]
         return cls(
-            [next((name for kind, name in one if kind == "host"), "") for one in sets],
+            [next((name for kind, name in one if kind == "host" and name), "") for one in sets],
             [
                 [f"{kind}:{name}" for kind, name in one if kind not in ("", "host") and name] + data.tags
                 for one in sets

@@ -68,7 +68,8 @@ FROM
                             'system.io.r_s', 'system.io.w_s', 'system.io.rkb_s', 'system.io.wkb_s', 'system.io.rrqm_s', 'system.io.wrqm_s', 'system.io.avg_rq_sz', 'system.io.avg_q_sz',
                             'system.io.await', 'system.io.r_await', 'system.io.w_await', 'system.io.svctm', 'system.io.util'
                         ],
-                        ''
+                        -- macOS has one number a device, under its own name.
+                        if(startsWith(number.1, 'system.'), number.1, '')
                     ),
                     number.2,
                     device.1

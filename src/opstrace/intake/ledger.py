@@ -1,6 +1,6 @@
 """The books: what every sender sent, and what became of it.
 
-Payloads, their bytes, series, points, logs and events are booked by tenant, host and version of the sender. What is
+Payloads, their bytes, series, points, logs, events and facts of hosts are booked by tenant, host and version of the sender. What is
 received is stored, refused for a reason, kept raw, or a duplicate; nothing else can happen to it. The books lie in
 memory until they are written to the store, and begin anew then.
 """
@@ -27,6 +27,7 @@ class Unit(StrEnum):
     POINTS = "points"
     LOGS = "logs"
     EVENTS = "events"
+    FACTS = "facts"  # what is said of hosts: sets of tags, and documents
 
 
 class Outcome(StrEnum):
@@ -89,6 +90,7 @@ class Ledger:
             Unit.POINTS: verdict.points,
             Unit.LOGS: verdict.logs,
             Unit.EVENTS: verdict.events,
+            Unit.FACTS: verdict.facts,
         }
         for unit, fates in contents.items():
             self._contents(sender, unit, fates, stored)

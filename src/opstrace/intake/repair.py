@@ -94,6 +94,8 @@ def _elements(family: Family, document: Any) -> list[Any]:
         return []
     if not isinstance(document, dict):
         raise Undecodable(f"expected an object with series, got {_name(document)}")
+    if document and "series" not in document:
+        raise Undecodable("expected an object with series, got one of other keys")
     series = document.get("series")
     if series is not None and not isinstance(series, list):
         raise Undecodable(f"series: expected an array, got {_name(series)}")

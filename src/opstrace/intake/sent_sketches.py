@@ -57,6 +57,7 @@ class SentSketches:
         One with a sum that is not finite has a number that is not.
         """
         sound = (self.cnts >= 1) & (self.cnts <= _MOST) & (self.key_lengths == self.count_lengths)
+        sound &= _filled(self.counts, self.count_lengths)
         sound[_owners((self.keys > INFINITY_KEY) | (self.keys < -INFINITY_KEY), self.key_lengths)] = False
         sound[_owners(self.counts > _MOST, self.count_lengths)] = False
         finite = np.isfinite(self.sums) & np.isfinite(self.minima) & np.isfinite(self.maxima)
@@ -103,6 +104,15 @@ def _of_batch(batch: pa.RecordBatch) -> SentSketches:
 def _lengths(lists: pa.Array) -> "Ints":
     lengths: Ints = np.diff(lists.offsets.to_numpy()).astype(np.int64)
     return lengths
+
+
+def _filled(counts: "NDArray[np.uint64]", lengths: "Ints") -> "Bools":
+    """Say which sketches have a value in some bin."""
+    if counts.all():
+        return lengths > 0
+    before = places((counts > 0).astype(np.int64))[places(lengths)]
+    filled: Bools = before[1:] > before[:-1]
+    return filled
 
 
 def _owners(odd: "Bools", lengths: "Ints") -> "Ints":

@@ -3,7 +3,7 @@ SELECT
     body,
     tenant,
     s.metric AS sent_name,
-    arrayFirst(resource -> resource.type = 'host', s.resources).name AS host,
+    arrayFirst(resource -> resource.type = 'host' AND resource.name != '', s.resources).name AS host,
     multiIf(s.type IN ('1', 'count'), 'count', s.type IN ('2', 'rate'), 'rate', 'gauge') AS type,
     if(isFinite(s.interval), s.interval, 0) AS interval,
     s.unit AS unit,                                                    -- translated only

@@ -4,7 +4,7 @@ SELECT
     {bodies:Array(UInt32)}[message + 1] AS body,
     {tenants:Array(String)}[message + 1] AS tenant,
     s.metric AS sent_name,
-    arrayFirst(resource -> resource.type = 'host', s.resources).name AS host,
+    arrayFirst(resource -> resource.type = 'host' AND resource.name != '', s.resources).name AS host,
     multiIf(s.type = 1, 'count', s.type = 2, 'rate', 'gauge') AS type,
     toFloat64(s.interval) AS interval,
     s.unit AS unit,                                                    -- translated only

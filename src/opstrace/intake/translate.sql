@@ -35,18 +35,29 @@ WITH
         ),
         legal_pairs
     ) AS pairs,
-    -- A key that comes several times has its values sorted, unique and joined.
+    -- A key that comes with several values has them sorted, unique and joined; what was joined before counts part by part.
     if(
         length(arrayDistinct(arrayMap(pair -> pair.1, pairs))) = length(pairs),
         pairs,
         arrayMap(
-            key -> (
-                key,
-                arrayStringConcat(
-                    arraySort(arrayDistinct(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = key, pairs)))), ','
+            key_values -> (
+                key_values.1,
+                if(
+                    length(key_values.2) = 1,
+                    key_values.2[1],
+                    arrayStringConcat(
+                        arraySort(arrayDistinct(arrayFilter(
+                            part -> part != '',
+                            arrayFlatten(arrayMap(value -> splitByChar(',', value), key_values.2))
+                        ))),
+                        ','
+                    )
                 )
             ),
-            arrayDistinct(arrayMap(pair -> pair.1, pairs))
+            arrayMap(
+                key -> (key, arrayDistinct(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = key, pairs)))),
+                arrayDistinct(arrayMap(pair -> pair.1, pairs))
+            )
         )
     ) AS tag_labels,
     -- A label without a value is no label.

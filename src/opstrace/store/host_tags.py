@@ -19,6 +19,7 @@ from opstrace.errors import BadQuery
 from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, found_out
 from opstrace.store.engine import Parameter
 from opstrace.store.host_versions import BEGINNING, END, Version
+from opstrace.store.traits import STALE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -271,7 +272,9 @@ def _plain(own: Sequence[Labels], spells: Sequence[Sequence[Spell]], view: HostV
 def _cut(block: Block, spells: Sequence[Sequence[Spell]]) -> Block:
     """Give each sample the labels of its time; of several samples of one series and time the last one stays.
 
-    Where two series became one, that is the sample of the one with more labels of its own.
+    Where two series became one, that is the sample of the one with more labels of its own. Labels that a series no
+    longer has end where its next sample is, as those of a target do that is scraped under new ones: nobody is two at
+    once.
     """
     sets: dict[bytes, int] = {}
     labels: list[Labels] = []
@@ -285,7 +288,12 @@ def _cut(block: Block, spells: Sequence[Sequence[Spell]]) -> Block:
                 place = sets.setdefault(_encode(spell.labels), len(sets))
                 labels += [spell.labels] if place == len(labels) else []
                 parts.append((place, precedence, start + first, start + end))
+                parts += [(place, _ENDING, start + end, start + end + 1)] if end < len(times) else []
     return _gathered(block, labels, parts)
+
+
+# The precedence of the markers with which series end: any sample's is higher.
+_ENDING: Final = -1
 
 
 def _precedences(labels: Sequence[Labels]) -> list[int]:
@@ -302,15 +310,16 @@ def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int
     begins = np.cumsum(lengths) - lengths
     index = np.arange(lengths.sum()) + np.repeat(table[:, 2] - begins, lengths)
     rows, times = np.repeat(table[:, 0], lengths), block.timestamps[index]
-    order = np.lexsort((np.repeat(table[:, 1], lengths), times, rows))
-    rows, times, index = rows[order], times[order], index[order]
+    precedences = np.repeat(table[:, 1], lengths)
+    order = np.lexsort((precedences, times, rows))
+    rows, times, index, ending = rows[order], times[order], index[order], precedences[order] == _ENDING
     last = np.append((rows[1:] != rows[:-1]) | (times[1:] != times[:-1]), True)[: len(rows)]
-    rows, index = rows[last], index[last]
+    rows, index, ending = rows[last], index[last], ending[last]
     return Block(
         labels=labels,
         offsets=np.searchsorted(rows, np.arange(len(labels) + 1)),
         times_ms=times[last],
-        values=block.values[index],
-        histograms=None if block.histograms is None else block.histograms[index],
+        values=np.where(ending, STALE, block.values[index]),
+        histograms=None if block.histograms is None else np.where(ending, None, block.histograms[index]),
         start_times=None if block.start_times is None else block.start_times[index],
     )

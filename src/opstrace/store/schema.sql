@@ -233,7 +233,7 @@ CREATE TABLE IF NOT EXISTS books
     tenant  LowCardinality(String),
     host    String,                                                -- of the sender
     version LowCardinality(String),                                -- of the Agent
-    unit    LowCardinality(String),                                -- payloads, bytes, series, points, logs, events
+    unit    LowCardinality(String),                                -- payloads, bytes, series, points, logs, events, facts
     outcome LowCardinality(String),                                -- received; stored, refused, kept, duplicate; late, dropped, replayed
     reason  LowCardinality(String),                                -- of a refusal or a drop
     total   UInt64,
