@@ -21,6 +21,16 @@ def test_a_line_goes_from_the_lowest_to_the_highest() -> None:
     assert line([(7, math.inf)]) == " "
 
 
+@pytest.mark.parametrize("samples", range(2, 200))
+def test_a_line_has_no_gap_where_no_sample_is_missing(samples: int) -> None:
+    assert " " not in line([(1_795_521_600 + 60 * n, n) for n in range(samples)])
+
+
+def test_the_largest_numbers_have_a_line() -> None:
+    assert line([(0, -1.7e308), (1, 0), (2, 1.7e308)]) == "▁▅█"
+    assert set(line([(n, 1.7e308) for n in range(100)])) == {"▁"}
+
+
 def test_steps() -> None:
     assert step_of(3_600_000, None) == 60_000
     assert step_of(1000, None) == 1000
@@ -52,8 +62,10 @@ def test_tables() -> None:
     nothing = {"metric": {}, "values": [[0, "NaN"]]}
     assert table({"resultType": "matrix", "result": [matrix, nothing]}, 9)[1:] == [
         ['{a="b"}', "1", "3", "3", "▁ █"],
-        ["{}", "-", "-", "nan", ""],
+        ["{}", "-", "-", "NaN", ""],
     ]
+    odd = {"metric": {}, "values": [[0, "-Inf"], [1, "1"], [2, "+Inf"]]}
+    assert table({"resultType": "matrix", "result": [odd]}, 9)[1] == ["{}", "-Inf", "+Inf", "+Inf", " ▁ "]
 
 
 @pytest.fixture(scope="module")

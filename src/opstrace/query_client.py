@@ -103,23 +103,27 @@ def line(samples: Sequence[tuple[float, float]], width: int = CHART_WIDTH) -> st
     columns = min(width, len(samples))
     cells: list[list[float]] = [[] for _ in range(columns)]
     for at, value in samples:
-        place = int((at - first) / (last - first) * (columns - 1)) if last > first else 0
+        place = int((at - first) / (last - first) * columns) if last > first else 0
         if math.isfinite(value):
-            cells[place].append(value)
-    means = [sum(cell) / len(cell) if cell else math.nan for cell in cells]
+            cells[min(place, columns - 1)].append(value)
+    # Divided first: the sum of large ones would be infinite.
+    means = [sum(value / len(cell) for value in cell) if cell else math.nan for cell in cells]
     return "".join(_bars(means))
 
 
 def _bars(means: Sequence[float]) -> Iterator[str]:
-    known = [mean for mean in means if not math.isnan(mean)]
-    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    known = [mean / 2 for mean in means if not math.isnan(mean)]  # halves: their differences are finite
+    low, high = min(known, default=0.0), max(known, default=0.0)
     for mean in means:
         if math.isnan(mean):
             yield " "
         else:
-            yield _LEVELS[round((mean - low) / span * (len(_LEVELS) - 1))] if span else _LEVELS[0]
+            share = (mean / 2 - low) / (high - low) if high > low else 0.0
+            yield _LEVELS[round(share * (len(_LEVELS) - 1))]
 
 
 def short(number: float) -> str:
-    """Return a number for a reader: six digits."""
-    return f"{number:.6g}"
+    """Return a number for a reader: six digits; one that is not finite as PromQL writes it."""
+    if math.isnan(number):
+        return "NaN"
+    return f"{number:.6g}" if math.isfinite(number) else f"{number:+}".title()

@@ -27,6 +27,7 @@ KNOWN = {
     "headers",
     "status",
     "json",
+    "has",
     "error",
     "answer_headers",
 }
@@ -70,8 +71,17 @@ def encoded(parameters: dict[str, Any] | str) -> str:
 
 def judge_body(answer: Answer, exchange: dict[str, Any]) -> None:
     assert answer.headers["content-type"] == "application/json"
-    if "error" not in exchange:
+    if "error" in exchange:
+        kind, message = exchange["error"]
+        assert answer.json == {"status": "error", "errorType": kind, "error": message}
+    elif "has" in exchange:
+        assert part(answer.json, exchange["has"]) == exchange["has"]
+    else:
         assert answer.json == {"status": "success", **exchange["json"]}
-        return
-    kind, message = exchange["error"]
-    assert answer.json == {"status": "error", "errorType": kind, "error": message}
+
+
+def part(found: Any, like: Any) -> Any:
+    """Return what was found without the keys that the other document lacks."""
+    if isinstance(found, dict) and isinstance(like, dict):
+        return {name: part(found[name], inner) for name, inner in like.items() if name in found}
+    return found

@@ -145,6 +145,6 @@ def _family(families: Sequence[Family], media_type: str, content: bytes) -> Fami
 
 
 def _looks_like_json(content: bytes) -> bool:
-    """Tell JSON from protobuf, which may begin with a line feed and a bracket: JSON has no other control characters."""
+    """Tell JSON from protobuf, which may begin with a line feed and a bracket: JSON lacks its control characters."""
     head = content.lstrip()[:_TELLING_BYTES]
     return head[:1] in (b"{", b"[") and not any(byte < ord(" ") for byte in head.translate(None, b"\t\n\r"))

@@ -1,8 +1,8 @@
 """The books: what every sender sent, and what became of it.
 
-Payloads, their bytes, series, points, logs, events and facts of hosts are booked by tenant, host and version of the sender. What is
-received is stored, refused for a reason, kept raw, or a duplicate; nothing else can happen to it. The books lie in
-memory until they are written to the store, and begin anew then.
+Payloads, their bytes, series, points, logs, events and facts of hosts are booked by tenant, host and version of the
+sender. What is received is stored, refused for a reason, kept raw, or a duplicate; nothing else can happen to it. The
+books lie in memory until they are written to the store, and begin anew then.
 """
 
 from collections import Counter

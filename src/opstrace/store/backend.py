@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from opstrace.errors import BadQuery
 from opstrace.store.budget import Budget
 from opstrace.store.traits import Traits, each_time
 
@@ -73,6 +74,13 @@ class Matcher:
     name: str
     op: MatchOp
     value: str
+
+    def __post_init__(self) -> None:
+        """Refuse what no label can be: a literal of PromQL holds any bytes; raises BadQuery."""
+        try:
+            (self.name + self.value).encode()
+        except UnicodeEncodeError:
+            raise BadQuery("a label's name or value in a matcher is not valid UTF-8") from None
 
 
 @dataclass(frozen=True)

@@ -315,11 +315,15 @@ def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int
     rows, times, index, ending = rows[order], times[order], index[order], precedences[order] == _ENDING
     last = np.append((rows[1:] != rows[:-1]) | (times[1:] != times[:-1]), True)[: len(rows)]
     rows, index, ending = rows[last], index[last], ending[last]
+    values, histograms = block.values[index], None if block.histograms is None else block.histograms[index]
+    values[ending] = STALE
+    if histograms is not None:
+        histograms[ending] = None
     return Block(
         labels=labels,
         offsets=np.searchsorted(rows, np.arange(len(labels) + 1)),
         times_ms=times[last],
-        values=np.where(ending, STALE, block.values[index]),
-        histograms=None if block.histograms is None else np.where(ending, None, block.histograms[index]),
+        values=values,
+        histograms=histograms,
         start_times=None if block.start_times is None else block.start_times[index],
     )

@@ -35,7 +35,6 @@ class Answer:
     data: Iterable[bytes]
     warnings: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
-    stats: bytes = b""
     bytes_at_most: Callable[[], float] = lambda: math.inf  # of data
 
 
@@ -62,7 +61,7 @@ class Body:
         """
         if isinstance(found, Message):
             return cls(list(_within([found.body], max_bytes)), iter(()), "snappy")
-        pieces = _within(encode.success(found.data, found.warnings, found.infos, found.stats), max_bytes)
+        pieces = _within(encode.success(found.data, found.warnings, found.infos), max_bytes)
         body, zipped = encode.gzipped(pieces) if may_zip else (pieces, False)
         head, more = _begun(body, STREAM_FROM_BYTES, budget)
         # The envelope is small, its remarks are limited in number.

@@ -36,16 +36,14 @@ _GZIP_WINDOW = 16 + zlib_ng.MAX_WBITS  # 16 asks for gzip's header and trailer
 _to_json = msgspec.json.Encoder().encode
 
 
-def success(
-    data: Iterable[bytes], warnings: Sequence[str] = (), infos: Sequence[str] = (), stats: bytes = b""
-) -> Iterator[bytes]:
+def success(data: Iterable[bytes], warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Iterator[bytes]:
     """Wrap the JSON of `data` in the envelope of a good answer, piece by piece."""
     yield b'{"status":"success","data":'
     yield from data
     for key, texts in ((b"warnings", warnings), (b"infos", infos)):
         if texts:
             yield b',"' + key + b'":' + json_bytes(list(texts))
-    yield stats + b"}"
+    yield b"}"
 
 
 def error(error_type: str, message: str) -> bytes:
@@ -115,12 +113,12 @@ def list_json(entries: Sequence[str] | Sequence[Labels]) -> Iterator[bytes]:
 # Results
 
 
-def result_json(result: Result) -> Iterator[bytes]:
-    """Return a result as the `data` of a query's answer, piece by piece."""
+def result_json(result: Result, stats: bytes = b"") -> Iterator[bytes]:
+    """Return a result as the `data` of a query's answer, piece by piece; statistics where they were asked for."""
     kind = "matrix" if result.raw is not None else result.kind
     yield b'{"resultType":"' + kind.encode() + b'","result":'
     yield from _SHAPES[kind](result)
-    yield b"}"
+    yield (b',"stats":' + stats if stats else b"") + b"}"
 
 
 # `[1700000000.123,"-1.2345678901234567e-300"],` with a time of any length.
@@ -147,7 +145,7 @@ def _label_bytes_at_most(labels: Labels) -> int:
 
 
 def _scalar(result: Result) -> Iterator[bytes]:
-    yield f'[{format_time(int(result.timestamps[0]))},"{format_floats(result.values[0, :1])[0]}"]'.encode()
+    yield f'[{format_time(int(result.timestamps[0]))},"{_plain_float(float(result.values[0, 0]))}"]'.encode()
 
 
 def _string(result: Result) -> Iterator[bytes]:
@@ -422,8 +420,12 @@ _UNSAYABLE: dict[str, str] = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 def _odd_float(value: float) -> str:
     """Spell one float; Python's own text has exponents below 1e-4 and from 1e16 on."""
     text = repr(value)
-    if text in _UNSAYABLE:
-        return _UNSAYABLE[text]
-    if "e" in text and 1e-6 <= abs(value) < 1e21:
-        return format(Decimal(text), "f")
-    return text.removesuffix(".0")
+    if "e" in text and not 1e-6 <= abs(value) < 1e21:
+        return text
+    return _plain_float(value)
+
+
+def _plain_float(value: float) -> str:
+    """Spell one float without an exponent, as a scalar is (prometheus/prometheus: promql/value.go)."""
+    text = repr(value)
+    return _UNSAYABLE.get(text) or (format(Decimal(text), "f") if "e" in text else text.removesuffix(".0"))

@@ -278,12 +278,11 @@ def _grid(parameters: Parameters, max_points: int) -> tuple[int, int, int]:
 
 
 def _lookback_ms(parameters: Parameters) -> int | None:
+    """Return the lookback that was asked for, if one was; as at Prometheus, none is no lookback of zero."""
     if not parameters.text("lookback_delta"):
         return None
     lookback_ms = parameters.duration_ms("lookback_delta", 0)
-    if lookback_ms <= 0:
-        raise invalid("lookback_delta", "the lookback must be a positive duration")
-    return lookback_ms
+    return lookback_ms if lookback_ms > 0 else None
 
 
 _TRUNCATED = "results truncated due to limit"
@@ -293,7 +292,7 @@ def _result_answer(question: Question, result: Result, limit: int) -> Answer:
     shown = _first(result, limit)
     warnings = result.warnings if shown is result else (*result.warnings, _TRUNCATED)
     at_most = partial(encode.bytes_at_most, shown)
-    return Answer(encode.result_json(shown), warnings, result.infos, _stats(question), at_most)
+    return Answer(encode.result_json(shown, _stats(question)), warnings, result.infos, at_most)
 
 
 def _first(result: Result, limit: int) -> Result:
@@ -331,12 +330,15 @@ def _first_raw(block: Block, limit: int) -> Block:
 
 
 def _stats(question: Question) -> bytes:
-    """Return the statistics a client asked for by `stats`: those we measure of those Prometheus has."""
+    """Return the statistics a client asked for by `stats`: those we measure of those Prometheus has.
+
+    All samples of a query are in memory at once.
+    """
     if not question.parameters.text("stats"):
         return b""
     elapsed = time.monotonic() - question.started
     timings = {"evalTotalTime": elapsed, "execTotalTime": elapsed}
-    samples = {"totalQueryableSamples": question.budget.samples}
+    samples = dict.fromkeys(("totalQueryableSamples", "peakSamples"), question.budget.samples)
     return encode.json_bytes({"timings": timings, "samples": samples})
 
 
@@ -414,9 +416,11 @@ def unescape_name(name: str) -> str:
     if not name.startswith("U__"):
         return name
     try:
-        return _ESCAPED.sub(lambda match: chr(int(match["code"], 16)) if match["code"] else "_", name[3:])
+        found = _ESCAPED.sub(lambda match: chr(int(match["code"], 16)) if match["code"] else "_", name[3:])
+        found.encode()  # half a character is none
     except ValueError:
         return name
+    return found
 
 
 def _listed(found: Sequence[str] | Sequence[Labels], limit: int) -> Answer:
@@ -466,6 +470,12 @@ def _exemplars(question: Question) -> Answer:
         _parsed(question.parameters.text("query"), question.engine.max_query_bytes)
     _selection(question)
     return _plain([])
+
+
+def _rules(question: Question) -> Answer:
+    if (kind := question.parameters.text("type")) not in ("", "alert", "record"):
+        raise invalid("type", f'not supported value "{kind}"')
+    return _plain({"groups": []})
 
 
 def _not_found(question: Question) -> Answer:
@@ -557,7 +567,7 @@ ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
     ("/labels", _BOTH, _labels),
     ("/label/{name:path}/values", _GET, _label_values),
     ("/metadata", _GET, _metadata),
-    ("/rules", _GET, _constant({"groups": []})),
+    ("/rules", _GET, _rules),
     ("/alerts", _GET, _constant({"alerts": []})),
     ("/alertmanagers", _GET, _constant({"activeAlertmanagers": [], "droppedAlertmanagers": []})),
     ("/targets", _GET, _constant({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}})),
