@@ -143,7 +143,7 @@ class Server:
         self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
-        writes = Writes(self.commit, self.telemetry, ledger, rates)
+        writes = self.writes = Writes(self.commit, self.telemetry, ledger, rates)
         self.remote_write = RemoteWrite(self.access, writes, self.telemetry, limits)
         self.otlp = Otlp(self.access, writes, self.telemetry, limits)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
@@ -267,6 +267,8 @@ class Server:
         self.kept.forget(tenant)
         self.host_tags.forget([tenant])
         self.telemetry.forget(tenant)
+        self.acceptance.forget(tenant)
+        self.writes.forget(tenant)
 
     def _operator(self, request: Request) -> Tenant:
         """Return whose key a request shows; the instance's own command shows tenant `system`'s probe key."""

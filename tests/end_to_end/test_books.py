@@ -194,6 +194,33 @@ def test_what_has_no_time_is_never_a_duplicate(instance: Instance) -> None:
     assert units["points"] == {"received": 2, "stored": 2}
 
 
+def test_what_is_said_of_hosts_is_booked(instance: Instance) -> None:
+    version = next(VERSIONS)
+    said = {"internalHostname": "books-1", "host-tags": {"system": [f"n:{n}" for n in range(5)]}, "meta": {"a": "b"}}
+    assert post(instance, "/intake/", json.dumps(said).encode(), version).status == 202
+    assert post(instance, "/intake/", b'{"host-tags": {"system": ["a"]}}', version).status == 202
+    refused = {entry.reason for entry in entries(instance, version=version) if entry.outcome == "refused"}
+    assert refused == {"too_many_tags", "no_host"}
+    facts = totals(entries(instance, version=version))["facts"]
+    assert facts["stored"] >= 2
+    assert facts["received"] == facts["stored"] + facts["refused"]
+
+
+def test_a_name_in_the_books_is_short_and_printable(instance: Instance) -> None:
+    version, now = next(VERSIONS), int(time.time())
+    series = [{"metric": "books.host", "host": "evil\nhost " + "x" * 300, "points": [[now, 1]]}]
+    assert post(instance, "/api/v1/series", json.dumps({"series": series}).encode(), version).status == 202
+    assert {entry.host for entry in entries(instance, version=version)} == {"evil?host " + "x" * 54}
+
+
+def test_the_same_body_of_another_host_is_no_duplicate(instance: Instance) -> None:
+    version, now = next(VERSIONS), int(time.time())
+    body = json.dumps([{"message": "books", "timestamp": now * 1000}]).encode()
+    for host in ("h1", "h2"):
+        assert post(instance, f"/api/v2/logs?hostname={host}", body, version).status == 202
+    assert totals(entries(instance, version=version))["logs"] == {"received": 2, "stored": 2}
+
+
 def test_a_tenant_sees_its_own_books_and_system_all(instance: Instance) -> None:
     version = next(VERSIONS)
     post(instance, "/api/v2/nobody-knows", b"x", version)

@@ -1,6 +1,7 @@
 """Whatever a client sends: no 500, no hang, and what others send at the same moment is stored."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -392,3 +393,36 @@ def test_broken_bodies_are_singled_out_of_a_commit(instance: Instance, senders: 
     found = instance.samples("hostile_together", now + 1, 60)
     assert sorted(int(dict(labels)["number"]) for labels in found) == list(range(1, 16, 2))
     assert instance.series("hostile_broken", now - 60, now + 60) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "start", "end"),
+    [
+        ("/api/v1/series", b'{"series": [{"metric": "hostile.large", "tags": ["\xff', b'"]}]}'),
+        ("/api/v2/series", b'{"series": [{"metric": "hostile.large", "tags": ["\xff', b'"]}]}'),
+        ("/api/v1/check_run", b'[{"check": "hostile.large", "status": 0, "message": "\xff', b'"}]'),
+        ("/intake/", b'{"internalHostname": "large", "events": {"a": [{"msg_title": "\xff', b'"}]}}'),
+        ("/api/v1/series", b'[{"metric": "hostile.large", "tags": ["', b'"]}]'),
+        ("/api/v1/series", b'{"series": {"a": "', b'"}}'),
+    ],
+)
+def test_a_body_too_large_to_mend_is_refused(instance: Instance, path: str, start: bytes, end: bytes) -> None:
+    """What nothing can be read of is not said to be stored."""
+    body = wire.ENCODERS["gzip"](start + b"x" * (9 << 20) + end)
+    headers = {"DD-API-KEY": instance.key(), "Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert instance.send("POST", path, body, headers).status == 400
+
+
+def test_a_body_that_is_held_back_ends_its_connection(instance: Instance) -> None:
+    """A sender who waits to be asked for its body, and is refused first, may never send it (RFC 9110, 10.1.1)."""
+    request = (
+        b"POST /api/v1/series HTTP/1.1\r\nHost: a\r\nDD-API-KEY: wrong\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((instance.host, instance.http_port), timeout=30) as connection:
+        connection.sendall(request)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"connection: close" in answer.lower()

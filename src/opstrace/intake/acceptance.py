@@ -15,7 +15,7 @@ from opstrace.intake.logs_decoder import DEFAULTS, LOGPLEX
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
-from opstrace.intake.senders import sender_of
+from opstrace.intake.senders import sender_of, shown
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
 
@@ -30,7 +30,7 @@ _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 _TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
 _PROTOBUF: Final = ("protobuf",)
 # A protobuf message has lengths and field numbers below a space's code this early.
-_TELLING_BYTES: Final = 64
+_HEAD: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +70,7 @@ class Acceptance:
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
         body = Body(family, parcel.tenant, content, _facts(parcel, media_type))
-        nothing = content.strip() in _NOTHING and family is not Family.LOGS_TEXT
-        verdict = Verdict() if nothing else await self._commit.submit(body)
+        verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body)
         self._settle(parcel, body, verdict, replayed=replayed)
         return verdict
 
@@ -85,6 +84,10 @@ class Acceptance:
         self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
         self._ledger.keep(parcel.sender, len(parcel.raw))
 
+    def forget(self, tenant: str) -> None:
+        """Know nothing of what came of a tenant any more: it was removed."""
+        self._repeats.forget(tenant)
+
     def refuse(self, tenant: str, headers: Mapping[str, str], size_bytes: int, reason: str) -> None:
         """Book a request that was refused; who has no key has no name either."""
         sender = sender_of(headers, tenant)
@@ -96,17 +99,16 @@ class Acceptance:
         return await inflated(raw, headers.get("content-encoding", ""), limit, inflate)
 
     def _settle(self, parcel: Parcel, body: Body, verdict: Verdict, *, replayed: bool) -> None:
-        self._count("events", parcel.tenant, verdict.events)
         if verdict.fault:
+            self._count("events", parcel.tenant, verdict.events)
             raise Undecodable(verdict.fault)
-        repeated = verdict.timed and verdict.stored > 0 and self._repeats.note(body.tenant, body.family, parcel.raw)
+        repeated = verdict.timed and verdict.stored > 0 and self._repeats.note(body, parcel.raw, verdict.stored)
         self._rates.spend(parcel.tenant, sum(verdict.points.values()))
-        if not repeated:
-            self._count("points", parcel.tenant, verdict.points)
-            self._count("logs", parcel.tenant, verdict.logs)
+        for what, fates in (("points", verdict.points), ("logs", verdict.logs), ("events", verdict.events)):
+            self._count(what, parcel.tenant, {**fates, STORED: 0} if repeated else fates)
         self._count("facts", parcel.tenant, verdict.facts)
         named = parcel.sender
-        sender = named if named.host else Sender(named.tenant, verdict.host, named.version)
+        sender = named if named.host else Sender(named.tenant, shown(verdict.host), named.version)
         self._ledger.settle(sender, None if replayed else len(parcel.raw), verdict, repeated=repeated)
 
     def _count(self, what: str, tenant: str, fates: Mapping[str, int]) -> None:
@@ -146,5 +148,5 @@ def _family(families: Sequence[Family], media_type: str, content: bytes) -> Fami
 
 def _looks_like_json(content: bytes) -> bool:
     """Tell JSON from protobuf, which may begin with a line feed and a bracket: JSON lacks its control characters."""
-    head = content.lstrip()[:_TELLING_BYTES]
+    head = content.lstrip()[:_HEAD]
     return head[:1] in (b"{", b"[") and not any(byte < ord(" ") for byte in head.translate(None, b"\t\n\r"))

@@ -56,6 +56,11 @@ def raw_of(request: Request) -> bytes:
     return bytes(getattr(request.state, "raw", b""))
 
 
+def held_back(request: Request) -> bool:
+    """Say whether a sender waits to be asked for its body, and was not."""
+    return "expect" in request.headers and not hasattr(request.state, "raw")
+
+
 async def inflated(body: bytes, encoding: str, max_bytes: int, undo: Inflate) -> bytes:
     """Return what `inflate` or `inflate_write` returns, without keeping the event loop from others."""
     if len(body) > _LARGE_BYTES:

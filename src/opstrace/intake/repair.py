@@ -32,8 +32,9 @@ def repair(family: Family, content: bytes) -> bytes | None:
     Numbers that are not finite are spelled out in points, where the engine reads and judges them, and are null
     elsewhere. Raises Undecodable, saying what is wrong where.
     """
+    content = content.strip()
     if len(content) > MAX_REPAIR_BYTES:
-        _check_is_json(content)
+        _check_is_large_json(family, content)
         return None
     text = content.decode("utf-8", "replace").strip()
     if not text:
@@ -47,12 +48,18 @@ def _legible(document: Any) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _check_is_json(content: bytes) -> None:
-    """Raise Undecodable for what is no JSON, without holding it as a document."""
+def _check_is_large_json(family: Family, content: bytes) -> None:
+    """Raise Undecodable for what holds nothing but faults, without holding it as a document.
+
+    A document of other things than lists may be well, and hold nothing that the engine looks for.
+    """
     try:
+        content.decode()
         msgspec.json.decode(content, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Undecodable(f"the body is not valid JSON: {error}") from error
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise Undecodable(f"the body is not valid JSON, and too large to be mended: {error}") from error
+    if family not in _DOCUMENTS:
+        raise Undecodable(f"there is nothing of {family.value} in the body, and it is too large to be mended")
 
 
 def _spelled(value: Any, within: str = "") -> Any:

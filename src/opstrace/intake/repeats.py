@@ -2,17 +2,20 @@
 
 That a payload which is sent again counts once is the store's doing, for ever and across crashes: its rows are the
 same rows. Here it is recognised for a while, so that the books can call it a duplicate: by a hash of the bytes that
-came, 64 bits and keyed anew at each start. Senders keep what they compressed until it is acknowledged, and send that
-again; hashing what is inside would cost a twentieth of a commit of known series. A payload that took the server's
-time for one that was not sent is never a repeat: each of its kind is of another moment.
+came and of what was said beside them, 64 bits and keyed anew at each start. Senders keep what they compressed until
+it is acknowledged, and send that again; hashing what is inside would cost a twentieth of a commit of known series.
+
+A payload that took the server's time for one that was not sent is never a repeat: each of its kind is of another
+moment. Nor is one of which more is stored than the first time, when some of it came too early or found no room.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from opstrace.intake.payload import Family
+from opstrace.intake.payload import Body
 
 # Senders retry for minutes; a payload that comes later counts as stored again, which changes nothing in the store.
 WINDOW_S: Final = 900.0
@@ -24,18 +27,35 @@ class Repeats:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._seen: OrderedDict[int, float] = OrderedDict()
+        self._seen: OrderedDict[int, _Seen] = OrderedDict()
 
-    def note(self, tenant: str, family: Family, raw: bytes) -> bool:
-        """Remember a payload that was stored, and say whether it had been before."""
+    def note(self, body: Body, raw: bytes, stored: int) -> bool:
+        """Remember a payload of which some was stored, `raw` as it came, and say whether all that had been before."""
         now = self._clock()
-        self._forget(now)
-        fingerprint = hash((tenant, family, raw))
-        known = fingerprint in self._seen
-        self._seen[fingerprint] = now
-        self._seen.move_to_end(fingerprint)
-        return known
+        self._forget_old(now)
+        fingerprint = hash((body.tenant, body.family, raw, tuple(sorted(body.facts.items()))))
+        before = self._seen.pop(fingerprint, None)
+        self._seen[fingerprint] = _Seen(now, body.tenant, max(stored, before.stored if before else 0))
+        return before is not None and stored <= before.stored
 
-    def _forget(self, now: float) -> None:
-        while self._seen and (len(self._seen) >= MAX_PAYLOADS or next(iter(self._seen.values())) < now - WINDOW_S):
+    def forget(self, tenant: str) -> None:
+        """Know nothing of a tenant any more: what it had was removed."""
+        for fingerprint, seen in list(self._seen.items()):  # at once: payloads of others come meanwhile
+            if seen.tenant == tenant:
+                self._seen.pop(fingerprint, None)
+
+    def _forget_old(self, now: float) -> None:
+        while self._seen and (len(self._seen) >= MAX_PAYLOADS or self._oldest().at < now - WINDOW_S):
             self._seen.popitem(last=False)
+
+    def _oldest(self) -> "_Seen":
+        return next(iter(self._seen.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A payload that came."""
+
+    at: float
+    tenant: str
+    stored: int  # points, logs and events of it

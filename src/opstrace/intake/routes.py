@@ -181,7 +181,7 @@ class Intake:
             tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE, last_resort=inner).name
             response = await self._answer(request, path, tenant)
         except IntakeError as error:
-            response = self._refuse(error, path, tenant)
+            response = self._refuse(error, request, path, tenant)
             self._book_refusal(request, path, tenant, error.reason)
         except ClientDisconnect:
             response = Response(status_code=499)
@@ -235,11 +235,11 @@ class Intake:
         found = _INNER_KEY.search(content)
         return found[1].decode() if found else ""
 
-    def _refuse(self, error: IntakeError, path: str, tenant: str) -> Response:
+    def _refuse(self, error: IntakeError, request: Request, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
         # What is wrong with a key is said to whoever validates it; an intake says what Datadog's says.
         told = isinstance(error, Forbidden) and not (path == _VALIDATE and str(error) == KEY_REQUIRED)
-        return hinted(_errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error)), error)
+        return hinted(_errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error)), error, request)
 
     def _book_refusal(self, request: Request, path: str, tenant: str, reason: str) -> None:
         if path != _VALIDATE and request.method not in _READING:

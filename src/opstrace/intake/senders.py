@@ -23,16 +23,17 @@ def version_of(headers: Mapping[str, str]) -> str:
     """Return the version of the Agent that sent a request, or another program's name; empty if it says nothing."""
     for name in _VERSION_HEADERS:
         if version := headers.get(name, "").strip():
-            return _shown(version)
+            return shown(version)
     user_agent = headers.get("user-agent", "")
     found = _AGENT.search(user_agent)
-    return _shown(found[1] if found else next(iter(user_agent.split()), ""))
+    return shown(found[1] if found else next(iter(user_agent.split()), ""))
 
 
 def host_of(headers: Mapping[str, str]) -> str:
     """Return the host that a request's headers name, or nothing."""
-    return _shown(headers.get(_HOST_HEADER, ""))
+    return shown(headers.get(_HOST_HEADER, ""))
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Return a name as the books have it: 64 printable characters at most."""
     return "".join(c if c.isprintable() else "?" for c in text.strip()[:_LONGEST])

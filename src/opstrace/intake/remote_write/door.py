@@ -59,4 +59,4 @@ class Door(ABC):
 
     def _refused(self, request: Request, error: IntakeError) -> Response:
         status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
-        return hinted(self.refusal(request, status, str(error)), error)
+        return hinted(self.refusal(request, status, str(error)), error, request)

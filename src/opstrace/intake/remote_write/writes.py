@@ -46,9 +46,8 @@ class Writes:
         if dropped:
             verdict = _with_dropped(verdict, dropped)
         self._rates.spend(body.tenant, sum(verdict.points.values()))
-        repeated = verdict.stored > 0 and self._repeats.note(body.tenant, body.family, raw)
-        if not repeated:
-            self._count(body.tenant, verdict)
+        repeated = verdict.stored > 0 and self._repeats.note(body, raw, verdict.stored)
+        self._count(body.tenant, verdict, repeated=repeated)
         self._ledger.settle(sender, len(raw), verdict, repeated=repeated)
         return verdict
 
@@ -57,11 +56,15 @@ class Writes:
         self._telemetry.refused_writes.labels(sender.tenant, reason).inc()
         self._ledger.refuse(sender, len(raw), reason)
 
-    def _count(self, tenant: str, verdict: Verdict) -> None:
+    def forget(self, tenant: str) -> None:
+        """Know nothing of what came of a tenant any more: it was removed."""
+        self._repeats.forget(tenant)
+
+    def _count(self, tenant: str, verdict: Verdict, *, repeated: bool) -> None:
         for kind in KINDS:
             for fate, number in verdict.written.get(kind, {}).items():
                 if fate == STORED:
-                    self._telemetry.written.labels(tenant, kind).inc(number)
+                    self._telemetry.written.labels(tenant, kind).inc(0 if repeated else number)
                 else:
                     self._telemetry.unwritten.labels(tenant, kind, fate).inc(number)
 
