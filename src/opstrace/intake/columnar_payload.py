@@ -129,7 +129,7 @@ class _MetricData:
         return _of_length(column, varints(self.bytes_of(column)).astype(np.int64), length)
 
     def signed(self, column: int, length: int | None = None) -> "Ints":
-        return _of_length(column, signed(varints(self.bytes_of(column))), length)
+        return _of_length(column, signed(varints(self.bytes_of(column))).astype(np.int64, copy=False), length)
 
     def strings(self, column: int) -> pa.StringArray:
         """Return a dictionary; the first entry is the empty string that reference 0 means."""
@@ -374,7 +374,7 @@ class _Points:
     cnts: "Ints"  # one a sketch
     bin_numbers: "Ints"  # one a sketch
     keys: "Ints"
-    counts: "NDArray[np.uint64]"
+    counts: "NDArray[np.unsignedinteger[Any]]"
 
     @classmethod
     def of(cls, data: _MetricData, types: "Ints") -> "_Points":

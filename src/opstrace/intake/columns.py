@@ -4,7 +4,7 @@ Nothing here loops over values: a column is a few array operations, whatever its
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Bytes: TypeAlias = NDArray[np.uint8]
     Ints: TypeAlias = NDArray[np.int64]
     Unsigned: TypeAlias = NDArray[np.uint64]
+    # Of the narrowest type that holds them: most columns are of small numbers, and there are many of them.
+    Narrow: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 # An Agent's payload has 10,000 points. A column takes eight bytes a value, ten times that while it is decoded.
 MAX_COLUMN_VALUES: Final = 4_000_000
@@ -67,7 +69,7 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
     raise Undecodable(f"the number at byte {place} of a message does not end")
 
 
-def varints(column: "Bytes") -> "Unsigned":
+def varints(column: "Bytes") -> "Narrow":
     """Return the numbers of a packed column; raise Undecodable where the last one does not end."""
     ends = np.flatnonzero(column < 0x80)
     if len(ends) > MAX_COLUMN_VALUES:
@@ -75,7 +77,7 @@ def varints(column: "Bytes") -> "Unsigned":
     return _numbers(column, ends)
 
 
-def packed(content: "Bytes", bounds: "Ints") -> "tuple[Unsigned, Ints]":
+def packed(content: "Bytes", bounds: "Ints") -> "tuple[Narrow, Ints]":
     """Return the numbers of many packed columns one behind the other, and how many each has.
 
     Column i is `content[bounds[i]:bounds[i + 1]]`. Raises Undecodable where the last number of one does not end.
@@ -87,14 +89,14 @@ def packed(content: "Bytes", bounds: "Ints") -> "tuple[Unsigned, Ints]":
     return _numbers(content, ends), np.diff(np.searchsorted(ends, bounds))
 
 
-def _numbers(column: "Bytes", ends: "Ints") -> "Unsigned":
+def _numbers(column: "Bytes", ends: "Ints") -> "Narrow":
     """Return the numbers that end at these places, one behind the other."""
     if not len(column):
-        return np.zeros(0, dtype=np.uint64)
+        return np.zeros(0, dtype=np.uint8)
     if not len(ends) or ends[-1] != len(column) - 1:
         raise Undecodable("the last number of a column does not end")
     if len(ends) == len(column):
-        return column.astype(np.uint64)
+        return column
     if (short := _of_two(column, ends)) is not None:
         return short
     starts = np.append(0, ends[:-1] + 1)
@@ -104,15 +106,16 @@ def _numbers(column: "Bytes", ends: "Ints") -> "Unsigned":
     return _assembled(column, starts, lengths)
 
 
-def _of_two(column: "Bytes", ends: "Ints") -> "Unsigned | None":
+def _of_two(column: "Bytes", ends: "Ints") -> "Narrow | None":
     """Return numbers of a byte or two, as most are; nothing where one is longer."""
     before = column[ends - 1]
     before[0] = column[0] if ends[0] else 0
     is_two = before >= 0x80
     if len(column) != len(ends) + np.count_nonzero(is_two):
         return None
-    high = column[ends].astype(np.uint16)
-    return np.where(is_two, (high << 7) | (before & 0x7F), high).astype(np.uint64)
+    last = column[ends].astype(np.uint16)
+    numbers: NDArray[np.uint16] = last << np.uint16(7) | (before & np.uint8(0x7F))
+    return numbers if is_two.all() else np.where(is_two, numbers, last)
 
 
 def _assembled(column: "Bytes", starts: "Ints", lengths: "Ints") -> "Unsigned":
@@ -126,9 +129,12 @@ def _assembled(column: "Bytes", starts: "Ints", lengths: "Ints") -> "Unsigned":
     return numbers
 
 
-def signed(numbers: "Unsigned") -> "Ints":
+def signed(numbers: "Narrow") -> "NDArray[np.signedinteger[Any]]":
     """Undo zig-zag: 0, 1, 2, 3 stand for 0, -1, 1, -2."""
-    return (numbers >> np.uint64(1)).astype(np.int64) ^ -(numbers & np.uint64(1)).astype(np.int64)
+    wide: Any = np.int64 if numbers.dtype == np.uint64 else np.int32
+    halves, odd = (numbers >> np.uint8(1)).astype(wide), (numbers & np.uint8(1)).astype(wide)
+    found: NDArray[np.signedinteger[Any]] = halves ^ -odd
+    return found
 
 
 def fixed(column: "Bytes", dtype: str) -> "NDArray[np.float64]":

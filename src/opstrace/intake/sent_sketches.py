@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,7 @@ class SentSketches:
     key_lengths: "Ints"  # P
     keys: "NDArray[np.int32]"
     count_lengths: "Ints"  # P
-    counts: "NDArray[np.uint64]"
+    counts: "NDArray[np.unsignedinteger[Any]]"  # of the narrowest type that holds them
 
     @classmethod
     def of(cls, tables: Iterable[pa.Table]) -> "SentSketches | None":
@@ -59,7 +59,8 @@ class SentSketches:
         sound = (self.cnts >= 1) & (self.cnts <= _MOST) & (self.key_lengths == self.count_lengths)
         sound &= _filled(self.counts, self.count_lengths)
         sound[_owners((self.keys > INFINITY_KEY) | (self.keys < -INFINITY_KEY), self.key_lengths)] = False
-        sound[_owners(self.counts > _MOST, self.count_lengths)] = False
+        if self.counts.dtype == np.uint64:
+            sound[_owners(self.counts > _MOST, self.count_lengths)] = False
         finite = np.isfinite(self.sums) & np.isfinite(self.minima) & np.isfinite(self.maxima)
         return np.where(finite & sound, self.cnts.astype(np.float64), np.nan), ~sound
 
@@ -71,7 +72,7 @@ class SentSketches:
             lengths = lengths[wanted]
         stored = keys.astype(np.int16)
         if _is_odd(keys, counts, lengths):
-            stored, counts, lengths = _evened(keys, counts, lengths)
+            stored, counts, lengths = _evened(keys, counts.astype(np.uint64), lengths)
         offsets = pa.array(places(lengths), pa.int32())
         return pa.table(
             {
@@ -96,7 +97,7 @@ def _of_batch(batch: pa.RecordBatch) -> SentSketches:
         key_lengths=_lengths(keys),
         keys=keys.flatten().to_numpy(zero_copy_only=False).astype(np.int32, copy=False),
         count_lengths=_lengths(counts),
-        counts=counts.flatten().to_numpy(zero_copy_only=False).astype(np.uint64, copy=False),
+        counts=counts.flatten().to_numpy(zero_copy_only=False),
         **numbers,
     )
 
@@ -106,7 +107,7 @@ def _lengths(lists: pa.Array) -> "Ints":
     return lengths
 
 
-def _filled(counts: "NDArray[np.uint64]", lengths: "Ints") -> "Bools":
+def _filled(counts: "NDArray[np.unsignedinteger[Any]]", lengths: "Ints") -> "Bools":
     """Say which sketches have a value in some bin."""
     if counts.all():
         return lengths > 0
@@ -122,7 +123,7 @@ def _owners(odd: "Bools", lengths: "Ints") -> "Ints":
     return owners
 
 
-def _is_odd(keys: "NDArray[np.int32]", counts: "NDArray[np.uint64]", lengths: "Ints") -> bool:
+def _is_odd(keys: "NDArray[np.int32]", counts: "NDArray[np.unsignedinteger[Any]]", lengths: "Ints") -> bool:
     """Say whether a sketch has keys out of order or twice, an infinite one, or an empty bin."""
     if not len(keys):
         return False

@@ -72,9 +72,9 @@ def _lists(column: pa.ListArray, *, is_signed: bool) -> pa.ListArray:
     content, ends = _content(texts)
     bounds = ends[of_sketches.offsets.to_numpy() - of_sketches.offsets[0].as_py()]
     numbers, lengths = packed(content, bounds)
-    if len(numbers) and int(numbers.max()) >= _BEYOND:
+    if numbers.dtype == np.uint64 and int(numbers.max()) >= _BEYOND:
         raise Undecodable("a key or a count is longer than 32 bits")
-    values = pa.array(signed(numbers).astype(np.int32) if is_signed else numbers)
+    values = pa.array(signed(numbers).astype(np.int32, copy=False) if is_signed else numbers)
     offsets = pa.array(np.append(0, np.cumsum(lengths)), pa.int32())
     starts = pa.array(of_series.to_numpy() - of_series[0].as_py(), pa.int32())
     return pa.ListArray.from_arrays(starts, pa.ListArray.from_arrays(offsets, values))
