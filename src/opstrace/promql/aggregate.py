@@ -11,7 +11,7 @@ import numpy as np
 
 from opstrace.promql.labelsets import Grouping
 from opstrace.promql.quantiles import bounded
-from opstrace.promql.sums import group_fold, group_sums
+from opstrace.promql.sums import ROOM, group_fold, group_sums
 from opstrace.promql.values import Bools, Floats, Ints
 
 
@@ -68,10 +68,11 @@ def avg(groups: Groups) -> Floats:
         means = sum_(groups) / counts
         overflown = np.isinf(means)
         if overflown.any():
-            overflown &= np.isfinite(max_(groups)) & np.isfinite(min_(groups))
+            low, high = min_(groups), max_(groups)
+            overflown &= np.isfinite(low) & np.isfinite(high)
         if overflown.any():
-            shares = np.where(groups.present, groups.values / counts[groups.rows_of], 0.0)
-            means = np.where(overflown, group_sums(shares, groups.starts), means)
+            scaled = group_sums(np.ldexp(groups.values_or(0.0), -ROOM), groups.starts) / counts
+            means = np.where(overflown, np.clip(np.ldexp(scaled, ROOM), low, high), means)
     return means
 
 

@@ -15,13 +15,24 @@ from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector
 from opstrace.store.backend import Labels
 
+
+
+def _power(base: Floats, exponent: Floats) -> Floats:
+    # For an exponent of a half numpy may take the square root, which is NaN for -Inf and -0 for -0.
+    powers: Floats = np.power(base, exponent)
+    if (half := exponent == 0.5).any() and (odd := half & ~(base > 0)).any():
+        values = np.broadcast_to(base, powers.shape)[odd]
+        powers[odd] = np.abs(np.where(np.isinf(values), values, powers[odd]))
+    return powers
+
+
 ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
     "+": np.add,
     "-": np.subtract,
     "*": np.multiply,
     "/": np.divide,
     "%": np.fmod,
-    "^": np.power,
+    "^": _power,
     "atan2": np.arctan2,
 }
 # Of native histograms alone; see `trim`.
@@ -255,7 +266,7 @@ class _Join:
         both = self.left.present.any(axis=0) & self.right.present.any(axis=0)
         clash = _clash(self.one.present & both, self.one_keys)
         if clash:
-            first, second = (spelled(self.one.labels[row]) for row in clash)
+            first, second = sorted(spelled(self.one.labels[row]) for row in clash)
             group = spelled(self.keys.labels[self.one_keys[clash[0]]])
             side = "left" if self.swapped else "right"
             raise ExecutionError(

@@ -398,9 +398,7 @@ class Evaluation:
         texts, which = _texts(vector, rows, steps)
         pairs, cells = np.unique(rows * len(texts) + which, return_inverse=True) if len(rows) else (rows, rows)
         series = [{**vector.labels[pair // len(texts)], label: texts[pair % len(texts)]} for pair in pairs.tolist()]
-        names = node.labels if node.without else (*node.labels, label)
-        dropped = tuple(name for name in names if name != label) if node.without else names
-        groups = grouping(series, dropped, without=node.without)
+        groups = grouping(series, node.labels if node.without else (*node.labels, label), without=node.without)
         shape = (len(groups.labels), vector.steps)
         flat = np.bincount(groups.ids[cells] * vector.steps + steps, minlength=shape[0] * shape[1])
         counts = flat.reshape(shape).astype(np.float64)

@@ -37,6 +37,11 @@ def _round(values: Floats, nearest: Floats | None = None) -> Floats:
     return np.floor(values * inverse + 0.5) / inverse
 
 
+def _sign(values: Floats) -> Floats:
+    # numpy forgets that of a zero.
+    return np.copysign(np.sign(values), values)
+
+
 def _clamp(values: Floats, low: Floats, high: Floats) -> Floats:
     return np.maximum(low, np.minimum(high, values))
 
@@ -89,7 +94,7 @@ ELEMENTWISE: dict[str, Callable[..., Floats]] = {
     "log2": np.log2,
     "rad": np.radians,
     "round": _round,
-    "sgn": np.sign,
+    "sgn": _sign,
     "sin": np.sin,
     "sinh": np.sinh,
     "sqrt": np.sqrt,

@@ -11,9 +11,10 @@ from typing import TypeAlias
 import numpy as np
 
 from opstrace.errors import ExecutionError
+from opstrace.promql.numbers import spelled_number
 from opstrace.promql.quantiles import sorted_quantiles
 from opstrace.promql.start_times import begins_within, reset_before
-from opstrace.promql.sums import Walk, add, compensated, window_sums
+from opstrace.promql.sums import ROOM, Walk, window_sums
 from opstrace.promql.values import Bools, Floats, Ints
 from opstrace.promql.windows import Windows
 
@@ -201,16 +202,11 @@ def _means(windows: Windows) -> Floats:
         means = window_sums(windows) / windows.counts
         overflown = np.isinf(means)
         if overflown.any():
-            overflown &= np.isfinite(max_over_time(windows)[0]) & np.isfinite(min_over_time(windows)[0])
+            low, high = min_over_time(windows)[0], max_over_time(windows)[0]
+            overflown &= np.isfinite(low) & np.isfinite(high)
         if overflown.any():
-            windows = windows.spread
-            first, last = windows.first[overflown], windows.last[overflown]
-            walk = Walk(first, last)
-            share = 1 / walk.ordered((last - first).astype(np.float64))
-            total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
-            for count, index in walk:
-                add(total[:count], lost[:count], windows.values[index] * share[:count])
-            means[overflown] = walk.restored(compensated(total, lost))
+            scaled = window_sums(replace(windows, values=np.ldexp(windows.values, -ROOM))) / windows.counts
+            means[overflown] = np.clip(np.ldexp(scaled, ROOM), low, high)[overflown]
     return means
 
 
@@ -387,18 +383,20 @@ def _line(windows: Windows) -> tuple[Floats, Floats, Floats]:
             level[:count] &= values == start[:count]
             products[:count] += distance_s * (values - center[:count])
             squares[:count] += distance_s * distance_s
-        # A level line is exactly that, unless it lies at infinity.
+        # A level line is exactly that, unless it lies at infinity; its middle is where it begins.
         slope = np.where(level, np.where(np.isinf(start), np.nan, 0.0), products / squares)
     shape = windows.shape
+    middle = np.where(walk.restored(level).reshape(shape), windows.at(windows.first), middle)
     return walk.restored(slope).reshape(shape), middle_s, middle
 
 
 def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Floats) -> Rolled:
     """double_exponential_smoothing(v range-vector, sf scalar, tf scalar): smoothed value with trend."""
     for name, factor in (("smoothing", smoothing), ("trend", trend)):
-        wrong = factor[~((factor > 0) & (factor < 1))]
+        wrong = factor[(factor <= 0) | (factor >= 1)]
         if len(wrong) and len(windows.values):
-            raise ExecutionError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {wrong[0]:f}")
+            got = f"{wrong[0]:f}" if np.isfinite(wrong[0]) else spelled_number(wrong[0])
+            raise ExecutionError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {got}")
     windows = windows.spread
     walk = Walk(windows.first.ravel(), windows.last.ravel())
     shape = windows.shape

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from opstrace.promql.values import Bools, Floats, Ints
 from opstrace.promql.windows import Windows
 
+# Values are divided by two to this power where a float cannot hold their sum, but their mean.
+ROOM = 64
+
 _T = TypeVar("_T", bound=np.generic)
 
 
@@ -154,7 +157,7 @@ class Walk:
         """Return values given one a range, in the order of the walk."""
         return per_range[self._order]
 
-    def restored(self, walked: Floats) -> Floats:
+    def restored(self, walked: NDArray[_T]) -> NDArray[_T]:
         """Return values in the order of the walk as one a range, in the order the ranges were given."""
         result = np.empty_like(walked)
         result[self._order] = walked
