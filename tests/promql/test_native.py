@@ -101,5 +101,13 @@ def test_a_counter_that_grew_was_not_reset_and_one_that_fell_was(histogram: Nati
 
 
 def test_numbers_are_spelled_as_go_spells_them() -> None:
-    spelled = {1.0: "1", 0.25: "0.25", 1e21: "1e+21", 1.5e-7: "1.5e-07", -2e30: "-2e+30", 123456789.0: "123456789"}
+    spelled = {
+        1.0: "1",
+        0.25: "0.25",
+        1e21: "1e+21",
+        1.5e-7: "1.5e-07",
+        -2e30: "-2e+30",
+        123456789.0: "1.23456789e+08",
+    }
+    spelled |= {999999.5: "999999.5", 1e6: "1e+06", 0.0001: "0.0001", 0.00012: "0.00012", 0.00009: "9e-05"}
     assert {number: short(number) for number in spelled} == spelled

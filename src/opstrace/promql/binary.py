@@ -16,7 +16,6 @@ from opstrace.promql.values import Bools, Floats, Ints, Vector
 from opstrace.store.backend import Labels
 
 
-
 def _power(base: Floats, exponent: Floats) -> Floats:
     # For an exponent of a half numpy may take the square root, which is NaN for -Inf and -0 for -0.
     powers: Floats = np.power(base, exponent)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from opstrace.promql.annotations import Lifted
 from opstrace.promql.labelsets import grouping
 from opstrace.promql.quantiles import bounded
 from opstrace.promql.values import Bools, Floats, Ints, Vector
@@ -140,6 +141,16 @@ def _monotonic(counts: Floats) -> tuple[Floats, Bools]:
         mended[:, column] = np.where(close | falls, previous, current)
         previous = mended[:, column].copy()
     return mended, forced
+
+
+def lifted(cells: Cells, chosen: Ints, times: Ints) -> Lifted:
+    """Return what had to be mended of these cells, whose counts fall."""
+    counts, moments = cells.counts[chosen], times[cells.steps[chosen]]
+    mended, _ = _monotonic(counts)
+    fell = (counts < mended) & ~_close(counts, mended)
+    bounds, most = cells.bounds[fell.any(axis=0)], (mended - counts)[fell].max()
+    spans = int(moments.min()), int(moments.max()), float(bounds[0]), float(bounds[-1])
+    return Lifted(len(chosen), *spans, float(most))
 
 
 def _close(left: Floats, right: Floats) -> Bools:

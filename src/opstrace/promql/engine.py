@@ -107,7 +107,7 @@ class Engine:
         # Infinities, divisions by zero and the signalling NaN of stale markers are data here, no accidents.
         with np.errstate(all="ignore"):
             value = evaluation.value(resolve(tree, bounds), grid)
-        notes = (tuple(annotations.warnings), tuple(annotations.infos))
+        notes = annotations.warnings, annotations.infos
         match value:
             case Vector():
                 return _vector(named(value), bounds, grid, *notes)

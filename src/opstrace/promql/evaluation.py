@@ -12,8 +12,8 @@ from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.functions import INSTANT_FUNCTIONS, Site
 from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
-from opstrace.promql.labelsets import all_nameless, grouping, nameless, names_of, place_of
-from opstrace.promql.numbers import spelled_number
+from opstrace.promql.labelsets import all_nameless, grouping, nameless, names_of, place_of, sayable
+from opstrace.promql.numbers import short, spelled_number
 from opstrace.promql.plan import Bounds, invariant
 from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
 from opstrace.promql.start_times import overlaps
@@ -218,10 +218,8 @@ class Evaluation:
         values = [self.value(arg, grid) for arg in node.args]
         matrix = next(value for value in values if isinstance(value, Matrix))
         scalars: list[Floats | Ints] = [value.values for value in values if isinstance(value, Scalar)]
-        if node.function == "quantile_over_time":
-            self.check_quantiles(
-                node.args[0], np.asarray(scalars[0], dtype=np.float64), bool(len(matrix.block.values))
-            )
+        if node.function == "quantile_over_time" and len(matrix.block.values):
+            self.annotations.warn_of_quantiles(np.asarray(scalars[0], dtype=np.float64), node.args[0])
         if node.function == "predict_linear":
             scalars.append(matrix.times)
         vector = self.rolled(node.function, matrix, scalars)
@@ -322,11 +320,6 @@ class Evaluation:
             infos, moments = self.latest(selector, grid, attrgetter("timestamps"))
         return info.enriched(asked, base, described, infos, moments)
 
-    def check_quantiles(self, node: Node, quantiles: Floats, used: bool) -> None:
-        """Warn of quantiles that are none."""
-        for wrong in quantiles[~((quantiles >= 0) & (quantiles <= 1))][:1] if used else ():
-            self.annotations.warn(f"quantile value should be between 0 and 1, got {spelled_number(wrong)}", node)
-
     # -- aggregations
 
     def aggregate(self, node: Aggregate, grid: Grid) -> Vector:
@@ -337,7 +330,8 @@ class Evaluation:
             return self.count_values(node, vector, param.text)
         if isinstance(param, Scalar) and node.op == "quantile":
             assert node.param is not None
-            self.check_quantiles(node.param, param.values, bool(vector.series))
+            extremes = np.array([param.values.min(), param.values.max()])
+            self.annotations.warn_of_quantiles(extremes, node.param)
         if node.op in FOLDS:
             return self.folded(node, vector, None if param is None else param.values)  # type: ignore[union-attr]
         assert isinstance(param, Scalar)
@@ -365,10 +359,10 @@ class Evaluation:
         if node.op == "limit_ratio":
             return self.limit_ratio(node, vector, param)
         wanted = _wanted(param)
-        if node.op != "limitk":
-            vector = mixed.without_histograms(node.op, vector, mixed.Telling(self.annotations, node.expr))
         if not vector.series or not (wanted > 0).any():
             return empty_vector(vector.steps)
+        if node.op != "limitk":
+            vector = mixed.without_histograms(node.op, vector, mixed.Telling(self.annotations, node))
         groups = grouped(vector.values, vector.present, grouping(vector.labels, node.labels, without=node.without))
         kept = np.zeros(vector.present.shape, dtype=bool)
         kept[groups.order] = CHOICES[node.op](groups, wanted)
@@ -383,9 +377,10 @@ class Evaluation:
         if np.isnan(ratios).any():
             raise ExecutionError("Ratio value is NaN")
         assert node.param is not None
-        for wrong in ratios[np.abs(ratios) > 1][:1].tolist():
-            capped = f"{spelled_number(wrong)}, capping to {'1' if wrong > 0 else '-1'}"
-            self.annotations.warn(f"ratio value should be between -1 and 1, got {capped}", node.param)
+        for ratio, most in ((ratios.max(), 1), (ratios.min(), -1)):
+            if ratio * most > 1:
+                capped = f"{short(ratio)}, capping to {most}"
+                self.annotations.warn(f"ratio value should be between -1 and 1, got {capped}", node.param)
         places = np.array([place_of(labels) for labels in vector.labels])[:, None]
         chosen = np.where(ratios >= 0, places < ratios, places >= 1 + ratios)
         result = replace(vector, present=vector.present & chosen)
@@ -513,8 +508,12 @@ def _wanted(param: Floats) -> Ints:
     """Return how many series each step wants."""
     if np.isnan(param).any():
         raise ExecutionError("Parameter value is NaN")
-    if (np.abs(param) >= 2.0**63).any():
-        raise ExecutionError(f"Scalar value {param[0]} overflows int64")
+    if param.max() < 1:
+        return np.zeros(len(param), dtype=np.int64)
+    if param.min() <= -(2.0**63):
+        raise ExecutionError(f"Scalar value {short(param.min())} underflows int64")
+    if param.max() >= 2.0**63:
+        raise ExecutionError(f"Scalar value {short(param.max())} overflows int64")
     return np.clip(param, 0, 2**31).astype(np.int64)
 
 
@@ -637,7 +636,7 @@ def _ranked(vector: Vector, order: Ints, groups: Ints, sign: float) -> Vector:
 
 def check_label_name_of(label: str) -> None:
     """Raise ExecutionError when count_values could not set this label."""
-    if not label or any("\ud800" <= character <= "\udfff" for character in label):
+    if not label or sayable(label) != label:
         shown = label.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise ExecutionError(f'invalid label name "{shown}"')
 

@@ -10,7 +10,7 @@ from opstrace.errors import ExecutionError
 from opstrace.promql import regex
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.binary import merged
-from opstrace.promql.labelsets import NAME, sort_key
+from opstrace.promql.labelsets import NAME, sayable, sort_key
 from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Call, Node, Paren, Selector
 from opstrace.promql.values import Bools, Floats, Grid, Scalar, String, Value, Vector
@@ -247,11 +247,11 @@ def label_replace(
     _: Site, operand: Vector, target: String, template: String, source: String, pattern: String
 ) -> Vector:
     """label_replace(v instant-vector, dst string, replacement string, src string, regex string)."""
-    if reason := regex.fault(pattern.text):
-        raise ExecutionError(f"invalid regular expression in label_replace(): {pattern.text}: {reason}")
+    if regex.fault(pattern.text):
+        raise ExecutionError(f"invalid regular expression in label_replace(): {sayable(pattern.text)}")
     check_label_name(target.text, "destination", "label_replace")
     sources = [labels.get(source.text, "") for labels in operand.labels]
-    expanded = regex.expanded(pattern.text, template.text, sources)
+    expanded = regex.expanded(pattern.text, sayable(template.text), sources)
     return _relabelled(operand, target.text, expanded)
 
 
@@ -260,14 +260,15 @@ def label_join(_: Site, operand: Vector, target: String, separator: String, *sou
     check_label_name(target.text, "destination", "label_join")
     for source in sources:
         check_label_name(source.text, "source", "label_join")
-    joined = [separator.text.join([labels.get(source.text, "") for source in sources]) for labels in operand.labels]
+    between = sayable(separator.text)
+    joined = [between.join([labels.get(source.text, "") for source in sources]) for labels in operand.labels]
     return _relabelled(operand, target.text, joined)
 
 
 def check_label_name(name: str, role: str, function: str) -> None:
     """Raise ExecutionError for what cannot be a label: nothing, or no UTF-8."""
-    if not name or any("\ud800" <= character <= "\udfff" for character in name):
-        raise ExecutionError(f"invalid {role} label name in {function}(): {name}")
+    if not name or sayable(name) != name:
+        raise ExecutionError(f"invalid {role} label name in {function}(): {sayable(name)}")
 
 
 def _relabelled(operand: Vector, target: str, values: Sequence[str | None]) -> Vector:

@@ -1,19 +1,21 @@
 """Functions of histograms: of classic ones, which are series with `le`, and of native ones, which are samples."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from opstrace.promql import buckets, native
+from opstrace.promql.annotations import for_metric
 from opstrace.promql.binary import merged, stacked
 from opstrace.promql.functions import Site
 from opstrace.promql.labelsets import NAME
 from opstrace.promql.mixed import histogram_cells
-from opstrace.promql.numbers import spelled_label, spelled_number
+from opstrace.promql.numbers import spelled_label
 from opstrace.promql.tree import Node
-from opstrace.promql.values import Bools, Floats, Scalar, String, Value, Vector
+from opstrace.promql.values import Bools, Floats, Ints, Scalar, String, Value, Vector
+from opstrace.store.backend import Labels
 from opstrace.store.histogram import NativeHistogram
 
 _SAME = "vector cannot contain metrics with the same labelset"
@@ -21,7 +23,7 @@ _SAME = "vector cannot contain metrics with the same labelset"
 
 def histogram_quantile(site: Site, quantile: Scalar, operand: Vector) -> Vector:
     """histogram_quantile(q scalar, b instant-vector)."""
-    warn_of_quantiles(site, site.node.args[0], quantile.values)
+    site.annotations.warn_of_quantiles(quantile.values, site.node.args[0])
     separated = _separated(site, site.node.args[1], operand)
     return _quantiles(site, site.node.args[1], quantile.values, separated)
 
@@ -31,7 +33,7 @@ def histogram_quantiles(site: Site, operand: Vector, label: String, *wanted: Sca
     separated = _separated(site, site.node.args[0], operand)
     parts = []
     for position, quantile in enumerate(wanted):
-        warn_of_quantiles(site, site.node.args[position + 2], quantile.values)
+        site.annotations.warn_of_quantiles(quantile.values, site.node.args[position + 2])
         found = _quantiles(site, site.node.args[0], quantile.values, separated)
         text = spelled_label(float(quantile.values[0]))
         parts.append(replace(found, labels=[{**labels, label.text: text} for labels in found.labels]))
@@ -57,9 +59,10 @@ def histogram_fraction(site: Site, lower: Scalar, upper: Scalar, operand: Vector
 def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -> Vector:
     def of_buckets(cells: buckets.Cells) -> Floats:
         found, forced = buckets.quantiles(cells, wanted[cells.steps])
-        for row in np.unique(cells.histograms[forced]).tolist():
-            message = "input to histogram_quantile needed to be fixed for monotonicity (see docs/promql.md)"
-            site.annotations.info(for_metric(message, separated.classic.labels[row].get(NAME, "")), node)
+        mended = np.flatnonzero(forced)
+        for metric, chosen in _by_metric(separated.classic.labels, cells.histograms, mended) if len(mended) else ():
+            lifted = buckets.lifted(cells, chosen, site.grid.times)
+            site.annotations.tell_of_lifted(metric, lifted, node)
         return found
 
     def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
@@ -71,6 +74,16 @@ def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -
         return quantile
 
     return _computed(separated, of_buckets, of_native)
+
+
+def _by_metric(labels: Sequence[Labels], rows: Ints, chosen: Ints) -> Iterator[tuple[str, Ints]]:
+    """Return these cells apart by the names of the metrics in whose rows they are."""
+    distinct, place = np.unique(rows[chosen], return_inverse=True)
+    names, which = np.unique([labels[row].get(NAME, "") for row in distinct.tolist()], return_inverse=True)
+    metrics = which[place]
+    order = np.argsort(metrics, kind="stable")
+    ends = np.searchsorted(metrics[order], np.arange(1, len(names)))
+    yield from zip(names.tolist(), np.split(chosen[order], ends), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +151,6 @@ def _of_each(compute: Callable[[NativeHistogram], float], banner: str) -> Callab
     return computed
 
 
-def warn_of_quantiles(site: Site, node: Node, wanted: Floats) -> None:
-    """Warn of a quantile that is none."""
-    for wrong in wanted[~((wanted >= 0) & (wanted <= 1))][:1].tolist():
-        site.annotations.warn(f"quantile value should be between 0 and 1, got {spelled_number(wrong)}", node)
-
-
 def warn_of_bounds(site: Site, node: Node, operand: Vector) -> None:
     """Warn of series that cannot be buckets."""
     floats = np.logical_or.reduce(operand.floats, axis=1)
@@ -153,11 +160,6 @@ def warn_of_bounds(site: Site, node: Node, operand: Vector) -> None:
         if buckets.bound(text) is None:
             message = f'bucket label "le" is missing or has a malformed value of "{text}"'
             site.annotations.warn(for_metric(message, labels.get(NAME, "")), node)
-
-
-def for_metric(message: str, name: str) -> str:
-    """Return a message with the metric's name, if it has one."""
-    return f'{message} for metric name "{name}"' if name else message
 
 
 HISTOGRAM_FUNCTIONS: dict[str, Callable[..., Value]] = {

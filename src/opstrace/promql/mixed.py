@@ -345,28 +345,32 @@ def aggregated(op: str, groups: Vector, vector: Vector, ids: Sequence[int], tell
         return groups
     histograms: Objects = np.full(groups.values.shape, None, dtype=object)
     present = groups.present.copy()
-    for (group, step), members in _histograms_by_group(vector, ids).items():
-        histograms[group, step] = _folded(op, members, bool(present[group, step]), tell)
+    for (group, step), rows in _histogram_rows(vector, ids).items():
+        if present[group, step]:
+            tell.annotations.warn("encountered a mix of histograms and floats for aggregation", tell.node)
+        else:
+            histograms[group, step] = _folded(op, vector, rows, step, tell)
         present[group, step] = histograms[group, step] is not None
     return replace(groups, present=present, histograms=histograms)
 
 
-def _histograms_by_group(vector: Vector, ids: Sequence[int]) -> dict[tuple[int, int], list[NativeHistogram]]:
-    members: dict[tuple[int, int], list[NativeHistogram]] = {}
+def _histogram_rows(vector: Vector, ids: Sequence[int]) -> dict[tuple[int, int], list[int]]:
+    """Return the rows of each group that have a histogram at each step."""
+    rows: dict[tuple[int, int], list[int]] = {}
     for row, step in histogram_cells(vector):
-        assert vector.histograms is not None
-        members.setdefault((int(ids[row]), step), []).append(vector.histograms[row, step])
-    return members
+        rows.setdefault((int(ids[row]), step), []).append(row)
+    return rows
 
 
-def _folded(op: str, members: list[NativeHistogram], floats: bool, tell: Telling) -> NativeHistogram | None:
-    if floats:
-        tell.annotations.warn("encountered a mix of histograms and floats for aggregation", tell.node)
-        return None
+def _folded(op: str, vector: Vector, rows: Sequence[int], step: int, tell: Telling) -> NativeHistogram | None:
+    assert vector.histograms is not None
+    members = [vector.histograms[row, step] for row in rows]
     try:
         return tell.about((native.total if op == "sum" else native.mean)(members), "aggregation")
     except IncompatibleSchemas:
-        tell.mixed_schemas()
+        kinds = [native.is_custom(one) for one in members]
+        other = rows[kinds.index(not kinds[0])]
+        replace(tell, metric=metric_of(vector.labels[other])).mixed_schemas()
         return None
 
 

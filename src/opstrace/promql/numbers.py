@@ -21,11 +21,11 @@ def spelled_label(number: float) -> str:
 
 
 def short(number: float) -> str:
-    """Return a number as Go's 'g' format has it: the fewest digits, with an exponent where that is shorter."""
+    """Return a number as Go's %g has it: the fewest digits, with an exponent below 0.0001 and from a million on."""
     if math.isnan(number) or math.isinf(number):
         return spelled_number(number)
     exponent = Decimal(repr(float(number))).adjusted() if number else 0
-    if -4 <= exponent < 21:
+    if -4 <= exponent < 6:
         return spelled_number(number)
     digits = Decimal(repr(float(number))).normalize().as_tuple().digits
     mantissa = "".join(map(str, digits[:1])) + ("." + "".join(map(str, digits[1:])) if digits[1:] else "")
