@@ -69,10 +69,15 @@ def test_names_are_gone_where_an_operation_took_them_away() -> None:
         ask(kept, '{a="1"} + 1')
 
 
-@pytest.mark.parametrize(("start", "end", "step"), [(0, 10, 0), (0, 10, -1), (10, 0, 1), (0, 11_000, 1)], ids=str)
+@pytest.mark.parametrize(("start", "end", "step"), [(0, 10, 0), (0, 10, -1), (10, 0, 1), (0, 11_001, 1)], ids=str)
 def test_impossible_ranges_are_refused(start: int, end: int, step: int) -> None:
     with pytest.raises(BadQuery):
         Engine().range(MemoryStore().querier("t", Budget()), "1", start, end, step, Budget())
+
+
+def test_a_range_query_may_take_so_many_steps_from_its_first_point() -> None:
+    result = Engine().range(MemoryStore().querier("t", Budget()), "1", 0, 11_000, 1, Budget())
+    assert result.present.sum() == 11_001
 
 
 def test_a_range_query_of_a_string_or_a_range_is_refused() -> None:

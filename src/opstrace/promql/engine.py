@@ -81,7 +81,7 @@ class Engine:
             raise BadQuery("zero or negative query resolution step widths are not accepted. Try a positive integer")
         if end_ms < start_ms:
             raise BadQuery("end timestamp must not be before start time")
-        if (end_ms - start_ms) // step_ms + 1 > self.max_steps:
+        if (end_ms - start_ms) // step_ms > self.max_steps:
             raise BadQuery(
                 f"exceeded maximum resolution of {self.max_steps} points per timeseries."
                 " Try decreasing the query resolution (?step=XX)"

@@ -269,7 +269,7 @@ def _grid(parameters: Parameters, max_points: int) -> tuple[int, int, int]:
         raise invalid(
             "step", "zero or negative query resolution step widths are not accepted. Try a positive integer"
         )
-    if (end_ms - start_ms) // step_ms + 1 > max_points:
+    if (end_ms - start_ms) // step_ms > max_points:
         raise BadQuery(
             f"exceeded maximum resolution of {max_points:,} points per timeseries. "
             "Try decreasing the query resolution (?step=XX)"

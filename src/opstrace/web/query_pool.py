@@ -31,7 +31,7 @@ _GRACE_S = 1.0
 class QueryLimits:
     """What queries may use: one of them, those of a tenant, and all of them together."""
 
-    max_points: int = 11_000  # steps of a range query, as in Prometheus
+    max_points: int = 11_000  # steps from the first point of a range query to its last, as in Prometheus
     max_samples: int = 50_000_000  # one query may read or compute
     max_series: int = 500_000  # one query may touch
     max_memory_bytes: int = 2 << 30  # one query may use, for reading and for its arrays
