@@ -290,9 +290,21 @@ _TRUNCATED = "results truncated due to limit"
 
 def _result_answer(question: Question, result: Result, limit: int) -> Answer:
     shown = _first(result, limit)
-    warnings = result.warnings if shown is result else (*result.warnings, _TRUNCATED)
-    at_most = partial(encode.bytes_at_most, shown)
-    return Answer(encode.result_json(shown, _stats(question)), warnings, result.infos, at_most)
+    warnings = result.warnings if shown is result else (_TRUNCATED, *result.warnings)
+    told = _first_of("warning", warnings), _first_of("info", result.infos)
+    return Answer(encode.result_json(shown, _stats(question)), *told, partial(encode.bytes_at_most, shown))
+
+
+# Of warnings, and of infos, an answer has no more than these, as Prometheus's has.
+_MAX_ANNOTATIONS = 10
+
+
+def _first_of(kind: str, annotations: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first annotations of a kind, and how many more there are."""
+    omitted = len(annotations) - _MAX_ANNOTATIONS
+    if omitted <= 0:
+        return annotations
+    return (*annotations[:_MAX_ANNOTATIONS], f"{omitted} more {kind} annotations omitted")
 
 
 def _first(result: Result, limit: int) -> Result:
