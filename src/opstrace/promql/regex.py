@@ -25,7 +25,7 @@ def fault(pattern: str) -> str:
 
 def quoted(text: str) -> str:
     """Return the pattern that matches this text only."""
-    return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII)
+    return re.sub(r"([!-/:-@\[-^`{-~])", r"\\\1", text)
 
 
 @lru_cache(maxsize=1024)
