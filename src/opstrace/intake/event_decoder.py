@@ -16,6 +16,7 @@ _SINGLE: Final = frozenset({Family.EVENT_V1, Family.EVENT_V2})
 # What the sender of one event is told when it is not stored; the words are Datadog's where there are such.
 _FAULTS: Final = {
     "no_text": "an event needs a title or a text",
+    "no_timestamp": "the time of the event cannot be read",
     "future": "Event too far in the future",
     "ancient": "Event too far in the past",
 }

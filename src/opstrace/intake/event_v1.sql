@@ -1,9 +1,13 @@
--- POST /api/v1/events: one event a body. One without a time is of now.
+-- POST /api/v1/events: one event a body. One without a time is of now; NaN is what is no time.
 INSERT INTO staged_events (body, tenant, time, title, text, host, source, priority, alert_type, aggregation_key, sent_tags, device_name, related_event_id)
 SELECT
     body,
     tenant,
-    if(coalesce(e.date_happened, 0) = 0, intDiv({now_ms:Int64}, 1000), e.date_happened),
+    multiIf(
+        is_timed AND e.date_happened IS NULL, nan,
+        coalesce(e.date_happened, 0) = 0, intDiv({now_ms:Int64}, 1000),
+        e.date_happened
+    ),
     e.title,
     e.text,
     e.host,
@@ -31,7 +35,8 @@ FROM
             tags             Array(String),
             device_name      String,
             related_event_id UInt64
-        )') AS e
+        )') AS e,
+        JSONType(assumeNotNull(content), 'date_happened') != 'Null' AS is_timed
     FROM Python(rows)
     WHERE JSONLength(assumeNotNull(content)) > 0
 )

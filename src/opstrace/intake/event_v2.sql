@@ -1,13 +1,13 @@
 -- POST /api/v2/events: one event a body, as a JSON:API document. What this version alone can say stays JSON. An alert's
--- status is its type in the words of the first version.
+-- status is its type in the words of the first version. Without a time it is of now; NaN is what is no time.
 INSERT INTO staged_events (body, tenant, time, title, text, host, source, priority, alert_type, aggregation_key, sent_tags, attributes)
 SELECT
     body,
     tenant,
     if(
-        time_text = '',
+        e.timestamp = '',
         toFloat64(intDiv({now_ms:Int64}, 1000)),
-        toFloat64(coalesce(parseDateTime64BestEffortOrNull(time_text, 3, 'UTC'), fromUnixTimestamp64Milli({now_ms:Int64}, 'UTC')))
+        coalesce(toFloat64(parseDateTime64BestEffortOrNull(e.timestamp, 3, 'UTC')), nan)
     ),
     e.title,
     e.message,
@@ -34,7 +34,6 @@ FROM
             tags            Array(String),
             attributes      Tuple(status String)
         )') AS e,
-        e.timestamp AS time_text,
         JSONExtractRaw(assumeNotNull(content), 'data', 'attributes', 'attributes') AS raw
     FROM Python(rows)
     WHERE JSONLength(assumeNotNull(content)) > 0

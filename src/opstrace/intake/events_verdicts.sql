@@ -3,6 +3,7 @@ SELECT
     body,
     multiIf(
         title = '' AND text = '', 'no_text',
+        isNaN(time), 'no_timestamp',
         time > {newest:Float64}, 'future',
         time < {oldest:Float64}, 'ancient',
         'stored'

@@ -82,7 +82,7 @@ CREATE TABLE staged_events
 (
     body             UInt32,
     tenant           LowCardinality(String),
-    time             Float64,                                      -- s
+    time             Float64,                                      -- s; NaN: what was sent is no time
     title            String,
     text             String,
     host             String,
