@@ -130,7 +130,7 @@ class Server:
         )
         self.store = Store(self.engine, writer, self.host_tags, max_remembered_bytes=limits.max_query_cache_bytes)
         self.hosts = Hosts(self.engine, self.host_tags)
-        self.events = Events(self.engine)
+        self.events = Events(self.engine, self.host_tags)
         self.access = Access(
             instance.keyring, instance.host, authentication_disabled=config.data_api_authentication_disabled
         )
@@ -236,7 +236,7 @@ class Server:
             max_tags=limits.max_tags,
             max_tag_bytes=limits.max_tag_bytes,
         )
-        events = datadog_events.endpoints(self.events, self.hosts)
+        events = datadog_events.endpoints(self.events)
         return [*datadog_hosts.endpoints(sources), *events]
 
     async def _store_dogstatsd(self, tenant: str, content: Content, data: bytes) -> None:

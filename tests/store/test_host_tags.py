@@ -16,7 +16,7 @@ from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_versions import ALIASES, TagSet, labels_of, versions
+from opstrace.store.host_versions import ALIASES, TagSet, labels_of, taggings, versions
 from opstrace.store.traits import STALE, STALE_BITS
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore, matches
@@ -337,12 +337,14 @@ def test_the_cache_keeps_the_tenant_that_asks(engine: Engine, monkeypatch: pytes
 def test_versions_end_where_the_next_begins() -> None:
     found = list(
         versions(
-            [
-                TagSet("h", "system", 10, ("env:a",)),
-                TagSet("h", "users", 20, ("env:a",)),  # says nothing new
-                TagSet("h", "users", 30, ("team:x",)),
-                TagSet("h", "system", 40, ()),
-            ]
+            taggings(
+                [
+                    TagSet("h", "system", 10, ("env:a",)),
+                    TagSet("h", "users", 20, ("env:a",)),  # says nothing new
+                    TagSet("h", "users", 30, ("team:x",)),
+                    TagSet("h", "system", 40, ()),
+                ]
+            )
         )
     )
     assert [version.labels for version in found] == [{"env": "a"}, {"env": "a", "team": "x"}, {"team": "x"}]

@@ -4,8 +4,6 @@ The shapes are those of DataDog/datadog-api-client-python: .generator/schemas/{v
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -61,11 +59,6 @@ def shown(event: Event, base_url: str) -> Document:
         "children": [],
         "comments": [],
     }
-
-
-def with_tags(event: Event, tags: Sequence[str]) -> Event:
-    """Return an event with more tags."""
-    return replace(event, tags=sorted({*event.tags, *tags}))
 
 
 def shown_v2(event: Event) -> Document:

@@ -1,10 +1,12 @@
 """Events as they are stored, and read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from opstrace.store.engine import Engine, statement
+from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.search import All, Condition, Field, Node
+from opstrace.store.tagged_hosts import TaggedHosts
 
 # Fields of an event by the names that searches have for them; the others are tags.
 _COLUMNS: Final = {
@@ -45,11 +47,13 @@ class Event:
 
 
 class Events:
-    """The table of events."""
+    """The table of events; those that are read have the tags that their hosts had at their times, too."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, host_tags: HostTagTable) -> None:
         self._engine = engine
+        self._host_tags = host_tags
         self._select = statement("opstrace.store", "select_events")
+        self._of_hosts = statement("opstrace.store", "events_of_hosts")
 
     def select(
         self,
@@ -63,15 +67,23 @@ class Events:
         oldest_first: bool = False,
     ) -> list[Event]:
         """Return a tenant's events of a range of time that match; raises StoreError and QueryTimeout."""
-        condition = Condition(_COLUMNS, ("title", "text"))
+        hosts = self._host_tags.tagged(tenant)
+        condition = Condition(_COLUMNS, ("title", "text"), hosts)
         sql = self._select.replace("{condition}", condition.of(wanted))
         sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
+        sql = sql.replace("{of_hosts}", self._of_hosts if condition.host_terms else "")
+        rows = hosts.table(condition.host_terms) if condition.host_terms else None
         bounds = {"start_ms": start_ms, "end_ms": end_ms, "limit": limit, "offset": offset}
         with self._engine.reader() as connection:
-            table = connection.read(sql, tenant=tenant, **bounds, **condition.parameters)
-        return [Event(**row) for row in table.to_pylist()]
+            table = connection.read(sql, rows, tenant=tenant, **bounds, **condition.parameters)
+        return [_tagged(Event(**row), hosts) for row in table.to_pylist()]
 
     def one(self, tenant: str, event_id: int, now_ms: int) -> Event | None:
         """Return the event with an id, if it is there."""
         wanted = All([Field("id", str(event_id))])
         return next(iter(self.select(tenant, wanted, 0, now_ms + 86_400_000, 1)), None)
+
+
+def _tagged(event: Event, hosts: TaggedHosts) -> Event:
+    """Return an event with the tags of its host, as Datadog shows it."""
+    return replace(event, tags=sorted({*event.tags, *hosts.tags_at(event.host, event.time_ms)}))

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from opstrace.store.engine import Connection, Engine, statement
 from opstrace.store.host_tags import Host, HostView, TenantTags
-from opstrace.store.host_versions import ALIASES, TagSet, owners, versions
+from opstrace.store.host_versions import ALIASES, Tagging, TagSet, owners, taggings, versions
+from opstrace.store.tagged_hosts import TaggedHosts
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
 MAX_CACHED_VERSIONS: Final = 200_000
@@ -29,7 +30,7 @@ class HostTagTable:
         self._prefix = tag_label_prefix
         self._append = statement("opstrace.store", "append_host_tags")
         self._select = statement("opstrace.store", "select_host_tags")
-        self._cached: OrderedDict[str, tuple[int, TenantTags]] = OrderedDict()  # after how many changes
+        self._cached: OrderedDict[str, _Known] = OrderedDict()
         self._changes: dict[str, int] = {}
         self._lock = Lock()
 
@@ -38,8 +39,15 @@ class HostTagTable:
 
         Raises StoreError when the engine cannot read them.
         """
-        tags = self._of_tenant(tenant)
+        tags = self._of_tenant(tenant).labels
         return HostView(tags, start_ms, end_ms) if tags.size else None
+
+    def tagged(self, tenant: str) -> TaggedHosts:
+        """Return the tags of a tenant's hosts as they came.
+
+        Raises StoreError when the engine cannot read them.
+        """
+        return self._of_tenant(tenant).tags
 
     def record(self, connection: Connection, sets: Sequence[tuple[str, TagSet]], commit: int) -> int:
         """Make tenants' sets durable where they differ from what is known; return how many did.
@@ -62,33 +70,40 @@ class HostTagTable:
             for tenant in tenants:
                 self._changes[tenant] = self._changes.get(tenant, 0) + 1
 
-    def _of_tenant(self, tenant: str) -> TenantTags:
+    def _of_tenant(self, tenant: str) -> "_Known":
         with self._lock:
             changes = self._changes.get(tenant, 0)
             cached = self._cached.get(tenant)
-        if cached is None or cached[0] != changes:
+        if cached is None or cached.changes != changes:
             # Counted before it is read: what changes meanwhile is read the next time.
-            cached = (changes, self._load(tenant))
+            cached = self._load(tenant, changes)
         with self._lock:
             self._cached[tenant] = cached
             self._cached.move_to_end(tenant)
-            while len(self._cached) > 1 and sum(tags.size for _, tags in self._cached.values()) > MAX_CACHED_VERSIONS:
+            while (
+                len(self._cached) > 1
+                and sum(known.labels.size for known in self._cached.values()) > MAX_CACHED_VERSIONS
+            ):
                 self._cached.popitem(last=False)
-        return cached[1]
+        return cached
 
-    def _load(self, tenant: str) -> TenantTags:
+    def _load(self, tenant: str, changes: int) -> "_Known":
         found: dict[str, Host] = {}
+        tagged: dict[str, list[Tagging]] = {}
         names: dict[str, tuple[str, ...]] = {}
         codes: dict[str, int] = {}
         for host, rows in groupby(self._read(tenant), key=lambda row: row.tag_set.host):
             of_host = list(rows)
-            found[host] = Host(of_host[0].code, tuple(versions((row.tag_set for row in of_host), self._prefix)))
+            tagged[host] = taggings(row.tag_set for row in of_host)
+            found[host] = Host(of_host[0].code, tuple(versions(tagged[host], self._prefix)))
             named = next((row for row in reversed(of_host) if row.tag_set.source == ALIASES), None)
             if named:
                 names[host] = named.tag_set.tags
                 codes.update(zip(named.tag_set.tags, named.codes, strict=True))
-        others = {name: Host(codes[name], found[host].versions) for name, host in owners(names, found).items()}
-        return TenantTags(others | found)
+        owner_of = owners(names, found)
+        others = {name: Host(codes[name], found[host].versions) for name, host in owner_of.items()}
+        tagged |= {name: tagged[host] for name, host in owner_of.items()}
+        return _Known(changes, TenantTags(others | found), TaggedHosts(tagged))
 
     def _read(self, tenant: str) -> "list[_Row]":
         with self._engine.reader() as connection:
@@ -97,6 +112,15 @@ class HostTagTable:
             _Row(row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"])), row["codes"])
             for row in rows
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the table says of a tenant's hosts after some changes: the labels their tags are, and the tags."""
+
+    changes: int
+    labels: TenantTags
+    tags: TaggedHosts
 
 
 @dataclass(frozen=True, slots=True)

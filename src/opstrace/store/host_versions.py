@@ -6,8 +6,9 @@ and values are those of `intake/translate.sql`.
 """
 
 import re
+import sys
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
@@ -51,6 +52,14 @@ class TagSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Tagging:
+    """The tags a host has, sorted, from one moment on until its next tagging."""
+
+    from_ms: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """The labels a host's tags are, from one moment until another (exclusive)."""
 
@@ -59,23 +68,34 @@ class Version:
     labels: Mapping[str, str]
 
 
-def versions(sets: Iterable[TagSet], prefix: str = "") -> Iterator[Version]:
-    """Yield the versions of one host, whose sets come in the order of time; of a source the latest set holds.
+def taggings(sets: Iterable[TagSet]) -> list[Tagging]:
+    """Return the taggings of one host, whose sets come in the order of time; of a source the latest set holds.
 
     Other names of the host are none of its tags.
     """
     current: dict[str, tuple[str, ...]] = {}
-    states: list[tuple[int, dict[str, str]]] = []
+    found: list[Tagging] = []
     tagged = (one for one in sets if one.source != ALIASES)
     for since_ms, at_once in groupby(tagged, key=lambda one: one.since_ms):
         current |= {one.source: one.tags for one in at_once}
-        labels = labels_of((tag for tags in current.values() for tag in tags), prefix)
+        tags = tuple(sorted({sys.intern(tag) for tags in current.values() for tag in tags if tag}))
+        if not found or tags != found[-1].tags:
+            found.append(Tagging(since_ms, tags))
+    first_ms = found[0].from_ms if found else 0
+    while len(found) > 1 and not labels_of(found[0].tags) and found[1].from_ms - first_ms <= SETTLING_MS:
+        found.pop(0)
+    return [replace(one, from_ms=BEGINNING) for one in found[:1]] + found[1:]
+
+
+def versions(of_host: Iterable[Tagging], prefix: str = "") -> Iterator[Version]:
+    """Yield the versions of one host: its taggings, those together that are the same labels."""
+    states: list[tuple[int, dict[str, str]]] = []
+    for one in of_host:
+        labels = labels_of(one.tags, prefix)
         if not states or labels != states[-1][1]:
-            states.append((since_ms, labels))
-    if len(states) > 1 and not states[0][1] and states[1][0] - states[0][0] <= SETTLING_MS:
-        states.pop(0)
-    bounds = [BEGINNING, *(since_ms for since_ms, _ in states[1:]), END]
-    for (_, labels), from_ms, until_ms in zip(states, bounds, bounds[1:], strict=False):
+            states.append((one.from_ms, labels))
+    ends = [from_ms for from_ms, _ in states[1:]] + [END]
+    for (from_ms, labels), until_ms in zip(states, ends, strict=True):
         yield Version(from_ms, until_ms, labels)
 
 

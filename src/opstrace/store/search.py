@@ -1,10 +1,11 @@
 """What is searched for among events, as a tree, and as a condition of a statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from opstrace.store.engine import Parameter
+from opstrace.store.tagged_hosts import TaggedHosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field, a tag's key, or with `@` an attribute, and its value; a star stands for any text."""
+    """A field, a tag's key, or with `@` an attribute, and its value; a star stands for any text, alone for some."""
 
     name: str
     value: str
@@ -48,11 +49,16 @@ Node: TypeAlias = Text | Field | Not | All | Either
 
 @dataclass(slots=True)
 class Condition:
-    """A clause over the columns of a table, with its parameters."""
+    """A clause over the columns of a table, with its parameters, and tags of hosts that it looks for.
+
+    Terms that hosts match are known by their places in the column `host_terms`.
+    """
 
     columns: Mapping[str, str]  # name of a field → expression
     texts: Sequence[str]  # columns that are searched for text
+    hosts: TaggedHosts
     parameters: dict[str, Parameter] = field(default_factory=dict)
+    host_terms: list[Collection[str]] = field(default_factory=list)
 
     def of(self, node: Node) -> str:
         """Return the clause that a node is."""
@@ -73,14 +79,23 @@ class Condition:
 
     def _field(self, name: str, value: str) -> str:
         if name in self.columns:
-            return f"lower({self.columns[name]}) {self._likened(value.lower())}"
+            return f"lowerUTF8({self.columns[name]}) {self._likened(value.lower())}"
         if name.startswith("@"):
             path = ", ".join(self._parameter(part) for part in name[1:].split("."))
             return f"trim(BOTH '\"' FROM JSONExtractRaw(attributes, {path})) {self._likened(value)}"
-        tag = value if name == "tags" else f"{name}:{value}"
-        return f"arrayExists(tag -> lower(tag) {self._likened(tag.lower())}, tags)"
+        return self._tagged(value if name == "tags" else f"{name}:{value}")
+
+    def _tagged(self, tag: str) -> str:
+        own = f"arrayExists(tag -> lowerUTF8(tag) {self._likened(tag.lower())}, tags)"
+        of_hosts = self.hosts.matching(tag)
+        if not of_hosts:
+            return own
+        self.host_terms.append(of_hosts)
+        return f"({own} OR has(host_terms, {len(self.host_terms) - 1}))"
 
     def _likened(self, value: str) -> str:
+        if value == "*":
+            return "!= ''"
         if "*" not in value:
             return f"= {self._parameter(value)}"
         escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")

@@ -1,7 +1,7 @@
 -- Events of one tenant that match, the youngest first or last.
 SELECT
     id,
-    toUnixTimestamp64Milli(timestamp) AS time_ms,
+    time_ms,
     title,
     text,
     host,
@@ -14,10 +14,15 @@ SELECT
     toString(event_type) AS event_type,
     related_event_id,
     attributes
-FROM events FINAL
-WHERE tenant = {tenant:String}
-    AND timestamp BETWEEN fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
-    AND {condition}
+FROM
+(
+    SELECT *, toUnixTimestamp64Milli(timestamp) AS time_ms
+    FROM events FINAL
+    WHERE tenant = {tenant:String}
+        AND timestamp BETWEEN fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
+) AS found
+{of_hosts}
+WHERE {condition}
 ORDER BY timestamp {direction}, id {direction}
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}
 SETTINGS max_execution_time = 30

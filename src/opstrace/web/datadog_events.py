@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opstrace.datadog import events as shapes
-from opstrace.datadog.hosts import of_host
 from opstrace.datadog.search import parse_search
 from opstrace.errors import BadQuery, NotFound
 from opstrace.store.events import Event, Events
-from opstrace.store.hosts import Hosts
 from opstrace.store.search import All, Either, Field, Node
 from opstrace.web import moments
 from opstrace.web.datadog_api import Endpoint, Json, Question
@@ -19,9 +17,9 @@ MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
 
 
-def endpoints(events: Events, hosts: Hosts) -> Sequence[tuple[str, str, Endpoint, int]]:
+def endpoints(events: Events) -> Sequence[tuple[str, str, Endpoint, int]]:
     """Return method, path, endpoint and status of each route."""
-    api = _EventApi(events, hosts)
+    api = _EventApi(events)
     return (
         ("GET", "/api/v1/events", api.events_between, 200),
         ("GET", "/api/v1/events/{id}", api.event, 200),
@@ -33,7 +31,6 @@ def endpoints(events: Events, hosts: Hosts) -> Sequence[tuple[str, str, Endpoint
 @dataclass(frozen=True, slots=True)
 class _EventApi:
     events: Events
-    hosts: Hosts
 
     async def events_between(self, question: Question) -> Json:
         """Answer the events of a range of time, the youngest first."""
@@ -52,7 +49,7 @@ class _EventApi:
         found = await asyncio.to_thread(self.events.one, question.tenant, event_id, question.now_ms)
         if found is None:
             raise NotFound("No event matches that event_id.")
-        return {"event": shapes.shown(self._tagged(question, [found])[0], _base_url(question))}
+        return {"event": shapes.shown(found, _base_url(question))}
 
     async def found_events(self, question: Question) -> Json:
         """Answer a search whose parameters are in the address."""
@@ -99,7 +96,7 @@ class _EventApi:
         *,
         oldest_first: bool = False,
     ) -> list[Event]:
-        found = await asyncio.to_thread(
+        return await asyncio.to_thread(
             self.events.select,
             question.tenant,
             wanted,
@@ -109,14 +106,6 @@ class _EventApi:
             offset,
             oldest_first=oldest_first,
         )
-        return await asyncio.to_thread(self._tagged, question, found)
-
-    def _tagged(self, question: Question, events: Sequence[Event]) -> list[Event]:
-        """Give events the tags of their hosts, as Datadog does."""
-        if not any(event.host for event in events):
-            return list(events)
-        tags = self.hosts.tags(question.tenant)
-        return [shapes.with_tags(event, of_host(tags.get(event.host, {}), "")) for event in events]
 
 
 def _filter(question: Question) -> Node:
