@@ -62,21 +62,28 @@ def shown(event: Event, base_url: str) -> Document:
 
 
 def shown_v2(event: Event) -> Document:
-    """Return an event as the second API version shows it."""
+    """Return an event as the second API version shows it; an alert has the priority that it was sent with."""
     sent = json.loads(event.attributes) if event.attributes else {}
-    own = sent.get("attributes")
+    own = sent["attributes"] if isinstance(sent.get("attributes"), dict) else {}
+    category = sent.get("category")
     attributes = {
-        **(own if isinstance(own, dict) else {}),
+        **own,
         "title": event.title,
         "status": _STATUSES.get(event.alert_type, event.alert_type),
         "hostname": event.host,
         "service": _tag(event, "service"),
-        "priority": event.priority,
+        "priority": own.get("priority") or event.priority,
         "aggregation_key": event.aggregation_key,
         "source_type_name": event.source,
         "timestamp": event.time_ms,
         "tags": event.tags,
-        "evt": {"id": str(event.id), "name": event.title, "type": sent.get("category") or event.event_type},
+        "evt": {
+            "id": str(event.id),
+            "uid": str(event.id),
+            "name": event.title,
+            "type": category or event.event_type,
+            **({"category": category} if category else {}),
+        },
     }
     moment = datetime.fromtimestamp(event.time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return {

@@ -8,8 +8,8 @@ from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.search import All, Condition, Field, Node
 from opstrace.store.tagged_hosts import TaggedHosts
 
-# Fields of an event by the names that searches have for them; the others are tags.
-_COLUMNS: Final = {
+# Fields of an event by the names that searches have for them; the others are tags, or attributes that were sent.
+_FIELDS: Final = {
     "id": "toString(id)",
     "title": "title",
     "text": "text",
@@ -23,6 +23,21 @@ _COLUMNS: Final = {
     "aggregation_key": "aggregation_key",
     "device_name": "device_name",
     "event_type": "event_type",
+}
+# Attributes that answers show of every event, by their paths.
+_SHOWN: Final = {
+    "@title": _FIELDS["title"],
+    "@status": _FIELDS["status"],
+    "@hostname": _FIELDS["host"],
+    "@priority": "coalesce(nullIf(JSONExtractString(attributes, 'attributes', 'priority'), ''), priority)",
+    "@aggregation_key": _FIELDS["aggregation_key"],
+    "@source_type_name": _FIELDS["source"],
+    "@timestamp": "toString(toUnixTimestamp64Milli(timestamp))",
+    "@evt.id": _FIELDS["id"],
+    "@evt.uid": _FIELDS["id"],
+    "@evt.name": _FIELDS["title"],
+    "@evt.category": "JSONExtractString(attributes, 'category')",
+    "@evt.type": "coalesce(nullIf(JSONExtractString(attributes, 'category'), ''), event_type)",
 }
 
 
@@ -68,7 +83,7 @@ class Events:
     ) -> list[Event]:
         """Return a tenant's events of a range of time that match; raises StoreError and QueryTimeout."""
         hosts = self._host_tags.tagged(tenant)
-        condition = Condition(_COLUMNS, ("title", "text"), hosts)
+        condition = Condition(_FIELDS | _SHOWN, ("title", "text"), hosts)
         sql = self._select.replace("{condition}", condition.of(wanted))
         sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
         sql = sql.replace("{of_hosts}", self._of_hosts if condition.host_terms else "")

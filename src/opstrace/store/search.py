@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from opstrace.store.engine import Parameter
 from opstrace.store.tagged_hosts import TaggedHosts
@@ -46,6 +46,9 @@ class Either:
 
 Node: TypeAlias = Text | Field | Not | All | Either
 
+# Attributes that are tags.
+_OF_TAGS: Final = {"@tags": "tags", "@service": "service"}
+
 
 @dataclass(slots=True)
 class Condition:
@@ -78,11 +81,12 @@ class Condition:
                 return f"({' OR '.join(map(self.of, nodes))})" if nodes else "0"
 
     def _field(self, name: str, value: str) -> str:
+        name = _OF_TAGS.get(name, name)
         if name in self.columns:
             return f"lowerUTF8({self.columns[name]}) {self._likened(value.lower())}"
         if name.startswith("@"):
             path = ", ".join(self._parameter(part) for part in name[1:].split("."))
-            return f"trim(BOTH '\"' FROM JSONExtractRaw(attributes, {path})) {self._likened(value)}"
+            return f"JSONExtractString(attributes, 'attributes', {path}) {self._likened(value)}"
         return self._tagged(value if name == "tags" else f"{name}:{value}")
 
     def _tagged(self, tag: str) -> str:
