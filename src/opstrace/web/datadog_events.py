@@ -24,6 +24,7 @@ def endpoints(events: Events) -> Sequence[tuple[str, str, Endpoint, int]]:
         ("GET", "/api/v1/events", api.events_between, 200),
         ("GET", "/api/v1/events/{id}", api.event, 200),
         ("GET", "/api/v2/events", api.found_events, 200),
+        ("GET", "/api/v2/events/{id}", api.event_v2, 200),
         ("POST", "/api/v2/events/search", api.searched_events, 200),
     )
 
@@ -44,12 +45,19 @@ class _EventApi:
 
     async def event(self, question: Question) -> Json:
         """Answer one event."""
+        return {"event": shapes.shown(await self._one(question), _base_url(question))}
+
+    async def event_v2(self, question: Question) -> Json:
+        """Answer one event as the second API version shows it."""
+        return {"data": shapes.shown_v2(await self._one(question))}
+
+    async def _one(self, question: Question) -> Event:
         number = question.request.path_params["id"]
         event_id = int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else 0
         found = await asyncio.to_thread(self.events.one, question.tenant, event_id, question.now_ms)
         if found is None:
             raise NotFound("No event matches that event_id.")
-        return {"event": shapes.shown(found, _base_url(question))}
+        return found
 
     async def found_events(self, question: Question) -> Json:
         """Answer a search whose parameters are in the address."""
