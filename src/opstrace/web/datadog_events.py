@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from opstrace.datadog import events as shapes
 from opstrace.datadog.search import parse_search
@@ -15,6 +16,7 @@ from opstrace.web.datadog_api import Endpoint, Json, Question
 
 MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
+_FILTERS: Final = ("query", "from", "to")
 
 
 def endpoints(events: Events) -> Sequence[tuple[str, str, Endpoint, int]]:
@@ -61,8 +63,7 @@ class _EventApi:
 
     async def found_events(self, question: Question) -> Json:
         """Answer a search whose parameters are in the address."""
-        names = {"query": "filter[query]", "from": "filter[from]", "to": "filter[to]"}
-        wanted = {name: question.text(parameter) for name, parameter in names.items()}
+        wanted = {name: question.text(f"filter[{name}]") for name in _FILTERS}
         page = {"cursor": question.text("page[cursor]"), "limit": question.number("page[limit]", 0, MAX_EVENTS)}
         return await self._searched(question, wanted, page, question.text("sort"))
 
@@ -90,7 +91,8 @@ class _EventApi:
         document: Json = {"data": [shapes.shown_v2(event) for event in found[:limit]], "meta": {}}
         if len(found) > limit:
             document["meta"] = {"page": {"after": str(offset + limit)}}
-            document["links"] = {"next": _next_url(question, offset + limit)}
+            asked = {f"filter[{name}]": wanted.get(name) for name in _FILTERS} | {"sort": sort, "page[limit]": limit}
+            document["links"] = {"next": _next_url(question, asked | {"page[cursor]": offset + limit})}
         return document
 
     async def _select(
@@ -146,11 +148,10 @@ def _cursor(value: Any) -> int:
     return int(text)
 
 
-def _next_url(question: Question, offset: int) -> str:
-    """Return the address of the next page, without the key that may be in this one's."""
-    kept = [(name, value) for name, value in question.request.query_params.multi_items() if name.startswith("filter")]
-    url = question.request.url.replace(query="").include_query_params(**dict(kept), **{"page[cursor]": str(offset)})
-    return str(url)
+def _next_url(question: Question, asked: Json) -> str:
+    """Return the address of the next page of what was asked for, in whichever way; it does not name the key."""
+    parameters = {name: str(value) for name, value in asked.items() if value not in (None, "")}
+    return f"{_base_url(question)}/api/v2/events?{urlencode(parameters)}"
 
 
 def _base_url(question: Question) -> str:
