@@ -126,6 +126,8 @@ def test_the_api_client_and_events(client: ApiClient) -> None:
     wanted = EventsListRequest(filter=EventsQueryFilter(query="client:v1 client", _from="now-5m", to="now"))
     searched = EventsApiV2(client).search_events(body=wanted)
     assert [one.attributes.message for one in searched.data] == ["of the client"]
+    told = EventsApiV2(client).get_event(event_id=str(created.event.id)).data
+    assert (told.id, told.attributes.message) == (str(created.event.id), "of the client")
     moment = datetime.now(UTC)
     listed = EventsApiV2(client).list_events_with_pagination(
         filter_query="client:v1",

@@ -91,6 +91,13 @@ def test_the_end_is_a_page_without_a_link(instance: Instance) -> None:
     assert "page" not in document["meta"]
 
 
+def test_pages_of_version_1_end(instance: Instance) -> None:
+    now = int(time.time())
+    path = f"/api/v1/events?start={now - 3600}&end={now}&sources=pg&unaggregated=true&page="
+    assert len(get(instance, f"{path}0")["events"]) == 2 * EVENTS
+    assert [get(instance, f"{path}{page}")["events"] for page in (1, 1001, 10**9)] == [[], [], []]
+
+
 def test_an_event_is_at_the_address_that_its_sender_is_told(instance: Instance) -> None:
     attributes = {"title": "Told", "category": "alert", "host": "paged-1", "attributes": {"priority": "2"}}
     told = send(instance, "/api/v2/events", {"data": {"type": "event", "attributes": attributes}})
@@ -101,6 +108,29 @@ def test_an_event_is_at_the_address_that_its_sender_is_told(instance: Instance) 
     (searched,) = get(instance, "/api/v2/events?filter[query]=title:Told")["data"]
     assert found == searched
     assert get(instance, f"/api/v1/events/{found['id']}")["event"]["tags"] == ["page:é &+#"]
+
+
+def test_a_page_goes_on_where_the_last_one_ended(instance: Instance) -> None:
+    """Whatever has come meanwhile, and however a client asks for it."""
+    wanted = {"filter": {"query": "moving", "from": "now-1h"}, "page": {"limit": 2}}
+    now = int(time.time())
+    for i in range(4):
+        send(instance, "/api/v1/events", {"title": f"moving {i}", "text": "x", "date_happened": now - 100 + i})
+    first = send(instance, "/api/v2/events/search", wanted)
+    send(instance, "/api/v1/events", {"title": "moving on", "text": "x"})
+    assert followed(instance, first) == [["moving 3", "moving 2"], ["moving 1", "moving 0"]]
+    cursor = first["meta"]["page"]["after"]
+    second = send(instance, "/api/v2/events/search", wanted | {"page": {"limit": 3, "cursor": cursor}})
+    assert titles(second) == ["moving 1", "moving 0"]
+    assert second["meta"] == {}
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1-", "1-2-3", "１-２", "9" * 30 + "-1", "1-" + "9" * 30])
+def test_a_cursor_of_somebody_else_is_refused(instance: Instance, cursor: str) -> None:
+    answer = instance.send(
+        "GET", f"/api/v2/events?{urlencode({'page[cursor]': cursor})}", headers={"DD-API-KEY": instance.key()}
+    )
+    assert (answer.status, answer.json()) == (400, {"errors": ["page cursor is none of this server's"]})
 
 
 @pytest.mark.parametrize("number", ["1", "0", "-1", "one", "99999999999999999999", "%20", "1.0", "１"])

@@ -1,6 +1,6 @@
 """Events against a slow judge: what a search of tags finds, page by page, under the tags of each event's time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstrace.store.engine import Engine
-from opstrace.store.events import Events
+from opstrace.store.events import Event, Events, Place
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import TagSet
 from opstrace.store.search import All, Either, Field, Node, Not
@@ -63,23 +63,36 @@ def holds(node: Node, tags: set[str]) -> bool:
     raise AssertionError(node)
 
 
-@given(sent=SENT, sets=SETS, wanted=NODES)
+@given(sent=SENT, sets=SETS, wanted=NODES, oldest_first=st.booleans())
 @SEARCH
 def test_events_are_found_by_the_tags_of_their_time(
     engine: Engine,
     sent: Sequence[Sent],
     sets: list[TagSet],
     wanted: Node,
+    oldest_first: bool,
 ) -> None:
-    """Each once, with its own and its host's, the youngest first, however many fit on a page."""
+    """Each once, with its own and its host's, in the order of time, however many fit on a page."""
     events = stored(engine, sent, sets)
     expected = []
     for i, one in enumerate(sent):
         tags = {*one.tags, *tags_at(sets, one.host, one.time_ms)}
         expected += [(one.time_ms, i, sorted(tags))] if holds(wanted, tags) else []
-    pages = [events.select(TENANT, wanted, *RANGE, PAGE, offset) for offset in range(0, len(sent) + 1, PAGE)]
-    found = [(event.time_ms, event.id, event.tags) for page in pages for event in page]
-    assert found == sorted(expected, reverse=True)
+    by_offset = [
+        event
+        for offset in range(0, len(sent) + 1, PAGE)
+        for event in events.select(TENANT, wanted, *RANGE, PAGE, offset, oldest_first=oldest_first)
+    ]
+    assert [(one.time_ms, one.id, one.tags) for one in by_offset] == sorted(expected, reverse=not oldest_first)
+    assert list(followed(events, wanted, oldest_first=oldest_first)) == by_offset
+
+
+def followed(events: Events, wanted: Node, *, oldest_first: bool) -> Iterator[Event]:
+    """Yield the events of all pages, each of which begins where the one before ended."""
+    after = None
+    while page := events.select(TENANT, wanted, *RANGE, PAGE, oldest_first=oldest_first, after=after):
+        yield from page
+        after = Place(page[-1].time_ms, page[-1].id)
 
 
 def stored(engine: Engine, sent: Sequence[Sent], sets: Sequence[TagSet]) -> Events:

@@ -21,6 +21,7 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
@@ -28,6 +29,8 @@ def parse_search(text: str) -> Node:
     """Return what a query searches for; raise BadQuery where it cannot be read."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_SEARCH_BYTES:
         raise BadQuery(f"the query is longer than {MAX_SEARCH_BYTES} bytes")
+    if _HALF.search(text):
+        raise BadQuery("the query holds half a character")
     tokens = list(_tokens(text))
     if sum(token.kind in ("word", "phrase", "field") for token in tokens) > MAX_SEARCH_TERMS:
         raise BadQuery(f"the query has more than {MAX_SEARCH_TERMS} terms")

@@ -61,6 +61,19 @@ class Event:
     attributes: str  # JSON of what only Datadog's second API version says; else empty
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event is among others; what comes after one is the same, whatever is sent meanwhile."""
+
+    time_ms: int
+    id: int
+
+
+_END_MS: Final = 1 << 42  # after every event
+_FIRST: Final = Place(-1, 0)
+_LAST: Final = Place(1 << 62, 1 << 63)
+
+
 class Events:
     """The table of events; those that are read have the tags that their hosts had at their times, too."""
 
@@ -80,23 +93,30 @@ class Events:
         offset: int = 0,
         *,
         oldest_first: bool = False,
+        after: Place | None = None,
     ) -> list[Event]:
-        """Return a tenant's events of a range of time that match; raises StoreError and QueryTimeout."""
+        """Return a tenant's events of a range of time that match, from the one after a place on.
+
+        Raises StoreError and QueryTimeout.
+        """
         hosts = self._host_tags.tagged(tenant)
         condition = Condition(_FIELDS | _SHOWN, ("title", "text"), hosts)
         sql = self._select.replace("{condition}", condition.of(wanted))
         sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
+        sql = sql.replace("{beyond}", ">" if oldest_first else "<")
+        after = after or (_FIRST if oldest_first else _LAST)
         sql = sql.replace("{of_hosts}", self._of_hosts if condition.host_terms else "")
         rows = hosts.table(condition.host_terms) if condition.host_terms else None
         bounds = {"start_ms": start_ms, "end_ms": end_ms, "limit": limit, "offset": offset}
+        bounds |= {"after_ms": after.time_ms, "after_id": after.id}
         with self._engine.reader() as connection:
             table = connection.read(sql, rows, tenant=tenant, **bounds, **condition.parameters)
         return [_tagged(Event(**row), hosts) for row in table.to_pylist()]
 
-    def one(self, tenant: str, event_id: int, now_ms: int) -> Event | None:
+    def one(self, tenant: str, event_id: int) -> Event | None:
         """Return the event with an id, if it is there."""
         wanted = All([Field("id", str(event_id))])
-        return next(iter(self.select(tenant, wanted, 0, now_ms + 86_400_000, 1)), None)
+        return next(iter(self.select(tenant, wanted, 0, _END_MS, 1)), None)
 
 
 def _tagged(event: Event, hosts: TaggedHosts) -> Event:

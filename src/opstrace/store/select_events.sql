@@ -22,7 +22,8 @@ FROM
         AND timestamp BETWEEN fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
 ) AS found
 {of_hosts}
-WHERE {condition}
+WHERE (time_ms, id) {beyond} ({after_ms:Int64}, {after_id:UInt64})
+    AND {condition}
 ORDER BY timestamp {direction}, id {direction}
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}
 SETTINGS max_execution_time = 30

@@ -1,6 +1,7 @@
 """Datadog's API of events, over one tenant's (datadog-api.md, section 7)."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,14 +10,16 @@ from urllib.parse import urlencode
 from opstrace.datadog import events as shapes
 from opstrace.datadog.search import parse_search
 from opstrace.errors import BadQuery, NotFound
-from opstrace.store.events import Event, Events
+from opstrace.store.events import Event, Events, Place
 from opstrace.store.search import All, Either, Field, Node
 from opstrace.web import moments
 from opstrace.web.datadog_api import Endpoint, Json, Question
 
 MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
+_MAX_PAGE: Final = 4_000_000  # beyond which no store of events goes
 _FILTERS: Final = ("query", "from", "to")
+_CURSOR: Final = re.compile("([0-9]{1,15})-([0-9]{1,19})")
 
 
 def endpoints(events: Events) -> Sequence[tuple[str, str, Endpoint, int]]:
@@ -41,8 +44,10 @@ class _EventApi:
             if not question.text(name):
                 raise BadQuery(f"The parameter '{name}' is required")
         start_ms, end_ms = (question.number(name, 0, 1 << 40) * 1000 for name in ("start", "end"))
-        offset = question.number("page", 0, 1000) * MAX_EVENTS
-        found = await self._select(question, _filter(question), start_ms, end_ms + 999, MAX_EVENTS, offset)
+        offset = question.number("page", 0, _MAX_PAGE) * MAX_EVENTS
+        found = await asyncio.to_thread(
+            self.events.select, question.tenant, _filter(question), start_ms, end_ms + 999, MAX_EVENTS, offset
+        )
         return {"events": [shapes.shown(event, _base_url(question)) for event in found]}
 
     async def event(self, question: Question) -> Json:
@@ -56,7 +61,7 @@ class _EventApi:
     async def _one(self, question: Question) -> Event:
         number = question.request.path_params["id"]
         event_id = int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else 0
-        found = await asyncio.to_thread(self.events.one, question.tenant, event_id, question.now_ms)
+        found = await asyncio.to_thread(self.events.one, question.tenant, event_id)
         if found is None:
             raise NotFound("No event matches that event_id.")
         return found
@@ -78,44 +83,24 @@ class _EventApi:
         now_ms = question.now_ms
         start_ms = moments.parse_ms(str(wanted.get("from") or "now-15m"), "from", now_ms)
         end_ms = moments.parse_ms(str(wanted.get("to") or "now"), "to", now_ms)
-        limit, offset = _limit(page.get("limit")), _cursor(page.get("cursor"))
-        found = await self._select(
-            question,
+        limit, after = _limit(page.get("limit")), _place(page.get("cursor"))
+        found = await asyncio.to_thread(
+            self.events.select,
+            question.tenant,
             parse_search(str(wanted.get("query") or "")),
             start_ms,
             end_ms,
             limit + 1,
-            offset,
             oldest_first=sort == "timestamp",
+            after=after,
         )
         document: Json = {"data": [shapes.shown_v2(event) for event in found[:limit]], "meta": {}}
         if len(found) > limit:
-            document["meta"] = {"page": {"after": str(offset + limit)}}
+            cursor = _cursor(found[limit - 1])
+            document["meta"] = {"page": {"after": cursor}}
             asked = {f"filter[{name}]": wanted.get(name) for name in _FILTERS} | {"sort": sort, "page[limit]": limit}
-            document["links"] = {"next": _next_url(question, asked | {"page[cursor]": offset + limit})}
+            document["links"] = {"next": _next_url(question, asked | {"page[cursor]": cursor})}
         return document
-
-    async def _select(
-        self,
-        question: Question,
-        wanted: Node,
-        start_ms: int,
-        end_ms: int,
-        limit: int,
-        offset: int,
-        *,
-        oldest_first: bool = False,
-    ) -> list[Event]:
-        return await asyncio.to_thread(
-            self.events.select,
-            question.tenant,
-            wanted,
-            start_ms,
-            end_ms,
-            limit,
-            offset,
-            oldest_first=oldest_first,
-        )
 
 
 def _filter(question: Question) -> Node:
@@ -141,17 +126,24 @@ def _limit(value: Any) -> int:
     return value
 
 
-def _cursor(value: Any) -> int:
-    text = str(value or "0")
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+def _cursor(event: Event) -> str:
+    """Return what the page after the one that ends with an event is asked for by."""
+    return f"{event.time_ms}-{event.id}"
+
+
+def _place(cursor: Any) -> Place | None:
+    if not cursor:
+        return None
+    found = _CURSOR.fullmatch(str(cursor))
+    if not found:
         raise BadQuery("page cursor is none of this server's")
-    return int(text)
+    return Place(int(found[1]), int(found[2]))
 
 
 def _next_url(question: Question, asked: Json) -> str:
     """Return the address of the next page of what was asked for, in whichever way; it does not name the key."""
     parameters = {name: str(value) for name, value in asked.items() if value not in (None, "")}
-    return f"{_base_url(question)}/api/v2/events?{urlencode(parameters)}"
+    return f"{_base_url(question)}/api/v2/events?{urlencode(parameters, errors='replace')}"
 
 
 def _base_url(question: Question) -> str:
