@@ -136,6 +136,7 @@ NOT_LIMITS = {
     "LATEST_MS": "what 64 bits hold",
     "_LONGEST_MS": "what 64 bits hold",
     "_LATEST_S": "what a date can be",
+    "_END_MS": "a time after all",
 }
 # What the config sets of the limits of queries.
 SET_BY_CONFIG = {"max_samples", "max_series", "max_memory_bytes", "timeout_s", "concurrency"}
@@ -204,7 +205,7 @@ def test_datadog_reading_routes() -> None:
     table = rows(section(page("routes"), "Datadog's API, read"))
     # What answers is of no matter here, and is not called.
     nothing: Any = None
-    known = [*datadog_hosts.endpoints(nothing), *datadog_events.endpoints(nothing, nothing)]
+    known = [*datadog_hosts.endpoints(nothing), *datadog_events.endpoints(nothing)]
     assert [(row[1], code(row[0])) for row in table] == [(method, path) for method, path, _, _ in known]
 
 

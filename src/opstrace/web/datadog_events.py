@@ -17,7 +17,7 @@ from opstrace.web.datadog_api import Endpoint, Json, Question
 
 MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
-_MAX_PAGE: Final = 4_000_000  # beyond which no store of events goes
+_MAX_PAGE: Final = 4_000_000  # of the first version
 _FILTERS: Final = ("query", "from", "to")
 _CURSOR: Final = re.compile("([0-9]{1,15})-([0-9]{1,19})")
 
