@@ -167,6 +167,30 @@ def test_a_broken_command_hides_no_other() -> None:
     assert [type(command) for command in commands] == [Invalid, Clear, Invalid, Eval]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eval instant at",
+        "eval instant at 5m",
+        "eval instant m",
+        "eval_fail instant at 0",
+        "eval range from 0 to 5m step 1m",
+        "eval range from 0 to 5m m",
+        "eval",
+        "clear now",
+        "clear_all",
+        "clearly",
+        "load",
+        "load 5m 1m",
+        "load_with_nhcb",
+        "load_with 5m",
+        "eval range from 0 to 1m step 1m m\n  expect ordered",
+    ],
+)
+def test_broken_commands(text: str) -> None:
+    assert isinstance(only(text), Invalid)
+
+
 def test_eval_times() -> None:
     assert evaluated("eval instant at 1m30s sum(m)").grid == Grid(90_000, 90_000, 0)
     assert evaluated("eval range from 0 to 2m step 30s sum(m)").grid == Grid(0, 120_000, 30_000)
@@ -219,7 +243,15 @@ def test_old_spellings(mode: str) -> None:
 
 @pytest.mark.parametrize(
     "lines",
-    ["expect maybe", "expect warn\n  expect no_warn", "expect fail regex: (", "expect info\n  expect no_info"],
+    [
+        "expect maybe",
+        "expect warn\n  expect no_warn",
+        "expect fail regex: (",
+        "expect info\n  expect no_info",
+        "expect fail msg: a\n  expect fail msg: b",
+        "expect string",
+        "expect range vector from 0 to 1m",
+    ],
 )
 def test_broken_expectations(lines: str) -> None:
     assert isinstance(only(f"eval instant at 0 m\n  {lines}"), Invalid)

@@ -154,7 +154,7 @@ class _Unreadable(Exception):
 # Commands
 
 _LOAD = re.compile(r"load(?P<nhcb>_with_nhcb)?\s+(?P<step>\S+)")
-_INSTANT = re.compile(r"eval(?:_(?P<mode>fail|warn|info|ordered))?\s+instant\s+(?:at\s+(?P<at>\S+)\s+)?(?P<query>.+)")
+_INSTANT = re.compile(r"eval(?:_(?P<mode>fail|warn|info|ordered))?\s+instant\s+at\s+(?P<at>\S+)\s+(?P<query>.+)")
 _RANGE = re.compile(
     r"eval(?:_(?P<mode>fail|warn|info))?\s+range\s+from\s+(?P<start>\S+)\s+to\s+(?P<end>\S+)"
     r"\s+step\s+(?P<step>\S+)\s+(?P<query>.+)"
@@ -211,6 +211,8 @@ def _command(block: list[_Line]) -> tuple[Command, list[_Line]]:
 
 
 def _read_clear(block: list[_Line]) -> tuple[Command, list[_Line]]:
+    if block[0].text.lower() != "clear":
+        raise _Unreadable("invalid clear command; write clear")
     return Clear(block[0].number), block[1:]
 
 
@@ -228,7 +230,7 @@ def _read_eval(block: list[_Line]) -> tuple[Command, list[_Line]]:
     if match := _RANGE.fullmatch(head.text):
         grid, instant = _grid(match), False
     elif match := _INSTANT.fullmatch(head.text):
-        at_ms = parse_duration(match["at"] or "0")
+        at_ms = parse_duration(match["at"])
         grid, instant = Grid(at_ms, at_ms, 0), True
     else:
         raise _Unreadable(
@@ -322,6 +324,10 @@ def _check_expected(expected: Expected, instant: bool) -> None:
     for kind in ("warn", "info"):
         if expected.of(kind) and expected.of(f"no_{kind}"):
             raise _Unreadable(f"expect {kind} and expect no_{kind} exclude each other")
+    if len([remark for remark in expected.of("fail") if remark.message or remark.pattern]) > 1:
+        raise _Unreadable("an evaluation fails once: one expect fail says how")
+    if not instant and expected.of("ordered"):
+        raise _Unreadable("the series of a range have no order")
     if instant and expected.raw is None and any(len(series.points) != 1 for series in expected.series):
         raise _Unreadable("an instant evaluation has one value a series; write expect range vector for several")
 
