@@ -25,11 +25,12 @@ def test_errors_say_what_and_where(query: str, message: str) -> None:
         return
     with pytest.raises(BadQuery) as raised:
         parse(query)
-    assert str(raised.value).startswith(message)
+    assert str(raised.value) == message
 
 
 def test_positions_count_lines_and_columns_from_one() -> None:
     assert position("sum(\n  foo bar)", 10) == "2:6"
+    assert position("é + x", 4) == "1:6"  # in bytes
     with pytest.raises(BadQuery, match=r"^2:7: "):
         parse("sum(\n  foo bar)")
 
@@ -77,15 +78,36 @@ def test_numbers_durations_and_strings() -> None:
         "1e-3": 0.001,
         ".5": 0.5,
         "5.": 5,
-        "1h30m": 5400,
-        "250ms": 0.25,
-        "1y": 31536000,
+        "010": 8,
+        "0_10": 8,
+        "08": 8,
+        "09.5": 9.5,
+        "0x_F": 15,
+        "9223372036854775808": 2.0**63,
+        "0777777777777777777777777": 777777777777777777777777.0,
     }
     for text, value in spelled.items():
         assert parse(text) == Number(0, len(text), value)
+    for text, value in {"1h30m": 5400, "250ms": 0.25, "1y": 31536000, "010m": 600}.items():
+        assert parse(text) == Number(0, len(text), value, duration=True)
     assert parse(r'"\x41\u00e9\n\101\\"') == Text(0, 20, "Aé\nA\\")
     assert parse("`a\\n`") == Text(0, 5, "a\\n")
     assert parse("'\"'") == Text(0, 3, '"')
+
+
+def test_bytes_that_are_no_text_are_refused_cleanly() -> None:
+    for query in (
+        r'c{i="\xff"}',
+        r'{"\xff"}',
+        r'c{i=~"a\xff"}',
+        r'c{i!~"\xff"}',
+        r'sum by ("\xff") (c)',
+        'c{i="\udcff"}',
+    ):
+        with pytest.raises(BadQuery) as raised:
+            parse(query)
+        assert "codec" not in str(raised.value)
+        assert "UTF-8" in str(raised.value) or "label name" in str(raised.value)
 
 
 def test_modifiers_reach_the_selector() -> None:
@@ -96,6 +118,15 @@ def test_modifiers_reach_the_selector() -> None:
     assert isinstance(inner, Call)
     selector = inner.args[0].selector  # type: ignore[attr-defined]
     assert (selector.offset, selector.at) == (-60_000, 12_500)
+
+
+def test_moments_and_durations_are_rounded_as_prometheus_rounds_them() -> None:
+    node = parse("foo @ 0.0005 offset 1.001")
+    assert isinstance(node, Selector)
+    assert (node.at, node.offset) == (1, 1001)
+    node = parse("foo offset -0.0019")
+    assert isinstance(node, Selector)
+    assert node.offset == -1
 
 
 def test_a_selector_parameter_is_only_a_selector() -> None:

@@ -1,19 +1,22 @@
 """A query's text to its tree, checked: names, argument types, matching clauses, selectors.
 
 The grammar is Prometheus's, with its experimental parts (prometheus/prometheus: promql/parser/generated_parser.y).
-Written here because positions are part of the language's contract: errors and annotations name them, and the parser
-library's tree does not carry any. Time is linear in the length of the query, and depth is bounded.
+Of a query that is none the first error that Prometheus would find is told, where it would. Written here because
+positions are part of the language's contract: errors and annotations name them, and the parser library's tree does
+not carry any. Time is linear in the length of the query, and depth is bounded.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from opstrace.errors import BadQuery
 from opstrace.promql import regex
+from opstrace.promql.duration import parse_duration
+from opstrace.promql.numbers import spelled_number
 from opstrace.promql.signatures import AGGREGATIONS, EXTENSIONS, SIGNATURES, Signature
-from opstrace.promql.tokens import Kind, Token, parse_error, tokenize, unquote
+from opstrace.promql.tokens import Kind, Token, number_value, parse_error, quote, tokenize, unquote
 from opstrace.promql.tree import (
     Aggregate,
     At,
@@ -50,16 +53,13 @@ COMPARISONS = frozenset(("==", "!=", "<=", "<", ">=", ">"))
 # Deeper queries are refused: evaluation recurses over the tree.
 MAX_DEPTH = 100
 _LONGEST_MS = (2**63 - 1) // 1_000_000
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
-_NOT_A_METRIC = frozenset(("bool", "on", "ignoring", "group_left", "group_right"))
+_NOT_A_METRIC = frozenset(("atan2", "bool", "on", "ignoring", "group_left", "group_right"))
 _MATCH_OPS = {op.value: op for op in MatchOp}
-_FILLS = frozenset(("fill", "fill_left", "fill_right"))
-_UNCLOSED = {
-    "(": "unclosed left parenthesis",
-    "[": "unexpected end of input in duration expression",
-    "{": "unexpected end of input inside braces",
-}
+_SPAN = "number, duration, step(), or range()"
 _DURATION_FUNCTIONS = {"step": 0, "range": 0, "min_of": 2, "max_of": 2}
+# Words with a meaning that are functions' names, too.
+_CALLED = frozenset((*_DURATION_FUNCTIONS, "start", "end"))
+_BY_ZERO = {"/": "division", "%": "modulo"}
 
 
 def parse(query: str) -> Node:
@@ -95,28 +95,7 @@ def type_of(node: Node) -> Type:
             return Type.VECTOR
 
 
-def duration_ms(text: str) -> int:
-    """Return the milliseconds of a duration token such as `1h30m`."""
-    total, digits = 0, ""
-    units = iter(_units(text))
-    for digits, unit in units:
-        total += int(digits) * _UNIT_MS[unit]
-    return total
-
-
-def _units(text: str) -> list[tuple[str, str]]:
-    parts: list[tuple[str, str]] = []
-    offset = 0
-    while offset < len(text):
-        middle = offset
-        while text[middle].isdigit():
-            middle += 1
-        end = middle
-        while end < len(text) and not text[end].isdigit():
-            end += 1
-        parts.append((text[offset:middle], text[middle:end]))
-        offset = end
-    return parts
+Fault = BadQuery | None
 
 
 @dataclass(slots=True)
@@ -125,21 +104,30 @@ class _Parser:
     tokens: Sequence[Token] = ()
     index: int = 0
     depth: int = 0
+    # What is said of an unexpected token where nothing closer knows better, innermost last: where, what was expected.
+    contexts: list[tuple[str, str]] = field(default_factory=lambda: [("", "")])
+    # The first wrong type: told only if the whole text is well formed.
+    fault: Fault = None
 
     def query(self) -> Node:
         self.tokens = tokenize(self.query_text)
         if self.finished():
-            raise BadQuery("unknown position: parse error: no expression found in input")
+            self.fail(0, "no expression found in input")
         node = self.expr(0)
         if not self.finished():
             self.unexpected()
+        if self.fault:
+            raise self.fault
         return node
 
     # -- tokens
 
     @property
     def here(self) -> Token:
-        return self.tokens[self.index]
+        token = self.tokens[self.index]
+        if token.kind is Kind.ERROR:
+            self.fail(token.start, token.text)
+        return token
 
     def finished(self) -> bool:
         return self.here.kind is Kind.END
@@ -157,33 +145,27 @@ class _Parser:
         return self.here.kind is Kind.OPERATOR and self.here.text in texts
 
     def at_word(self, *words: str) -> bool:
-        return self.here.kind is Kind.IDENTIFIER and self.here.text.lower() in words
+        return self.here.kind is Kind.KEYWORD and self.here.text.lower() in words
 
-    def expect(self, text: str, where: str) -> Token:
+    def expect(self, text: str, where: str = "", expected: str = "") -> Token:
         if not self.at_operator(text):
-            self.unexpected(where, f'"{text}"')
+            self.unexpected(where, expected)
         return self.take()
 
     def unexpected(self, where: str = "", expected: str = "") -> NoReturn:
-        if self.finished() and (unclosed := self.unclosed()):
-            self.fail(self.here.start, _UNCLOSED[unclosed])
-        if self.at_operator(")"):
-            self.fail(self.here.start, "unexpected right parenthesis ')'")
+        where, expected = (where, expected) if where else self.contexts[-1]
         message = f"unexpected {self.here}" + (f" in {where}" if where else "")
         self.fail(self.here.start, message + (f", expected {expected}" if expected else ""))
 
-    def unclosed(self) -> str:
-        """Return the innermost bracket that is still open at the end."""
-        opened: list[str] = []
-        for token in self.tokens:
-            if token.kind is Kind.OPERATOR and token.text in _UNCLOSED:
-                opened.append(token.text)
-            elif token.kind is Kind.OPERATOR and token.text in ")]}" and opened:
-                opened.pop()
-        return opened[-1] if opened else ""
-
     def fail(self, offset: int, message: str) -> NoReturn:
         raise parse_error(self.query_text, offset, message)
+
+    def note(self, fault: Fault) -> None:
+        self.fault = self.fault or fault
+
+    def wrong(self, offset: int, message: str) -> None:
+        if self.fault is None:
+            self.fault = parse_error(self.query_text, offset, message)
 
     # -- expressions
 
@@ -202,7 +184,7 @@ class _Parser:
         return left
 
     def operator(self) -> str:
-        text = self.here.text.lower() if self.here.kind in (Kind.OPERATOR, Kind.IDENTIFIER) else ""
+        text = self.here.text.lower() if self.here.kind in (Kind.OPERATOR, Kind.KEYWORD) else ""
         return text if text in PRECEDENCE else ""
 
     def unary(self) -> Node:
@@ -211,7 +193,7 @@ class _Parser:
         if isinstance(operand, Number):
             return replace(operand, start=sign.start, value=-operand.value if sign.text == "-" else operand.value)
         if type_of(operand) not in (Type.SCALAR, Type.VECTOR):
-            self.fail(
+            self.wrong(
                 sign.start,
                 "unary expression only allowed on expressions of type scalar or instant vector,"
                 f' got "{type_of(operand).value}"',
@@ -223,93 +205,97 @@ class _Parser:
         returns_bool = self.at_word("bool")
         if returns_bool:
             self.take()
-        matching, clause = self.matching(operator)
+        matching = self.matching(operator)
         right = self.expr(PRECEDENCE[operator] + (operator != "^"))
         node = Binary(left.start, right.end, operator, left, right, returns_bool, matching)
-        return self.checked_binary(node, at, clause)
+        self.check_operands(node, at)
+        if not type_of(left) is type_of(right) is Type.VECTOR:
+            return self.unmatched(node)
+        if operator in SET_OPERATORS:
+            self.check_set_operation(node, matching)
+        return node
 
     # -- matching clauses
 
-    def matching(self, operator: str) -> tuple[Matching, Token | None]:
-        first = None
+    def matching(self, operator: str) -> Matching:
         matching = Matching(card="many-to-many" if operator in SET_OPERATORS else "one-to-one")
         if self.at_word("on", "ignoring"):
-            first = self.take()
-            matching = replace(matching, on=first.text.lower() == "on", labels=self.grouping())
+            on = self.take().text.lower() == "on"
+            matching = replace(matching, on=on, labels=self.grouping())
             if self.at_word("group_left", "group_right"):
                 side = self.take().text.lower()
-                include = self.grouping() if self.at_operator("(") else ()
+                include = self.grouping() if self.at_operator("(") or not self.at_expression() else ()
                 card = "many-to-one" if side == "group_left" else "one-to-many"
                 matching = replace(matching, card=card, include=include)  # type: ignore[arg-type]  # one of two literals
-        while self.at_word(*_FILLS) and self.ahead.text == "(":
-            first = first or self.here
-            matching = self.filled(matching, operator)
-        return matching, first
+        if self.at_word("fill"):
+            number = self.filler()
+            return replace(matching, fill_left=number, fill_right=number)
+        for _ in range(2):
+            if matching.fill_left is None and self.at_word("fill_left"):
+                matching = replace(matching, fill_left=self.filler())
+            elif matching.fill_right is None and self.at_word("fill_right"):
+                matching = replace(matching, fill_right=self.filler())
+        return matching
 
-    def filled(self, matching: Matching, operator: str) -> Matching:
-        token = self.take()
-        self.expect("(", "fill modifier")
-        value = self.expr(0)
-        self.expect(")", "fill modifier")
-        if operator in SET_OPERATORS:
-            self.fail(token.start, f'filling in missing series not allowed for "{operator}" operation')
-        if not isinstance(value, Number):
-            self.fail(token.start, "fill modifiers take a number")
-        name = token.text.lower()
-        if name != "fill_right":
-            matching = replace(matching, fill_left=value.value)
-        return matching if name == "fill_left" else replace(matching, fill_right=value.value)
+    def filler(self) -> float:
+        self.take()
+        self.expect("(")
+        sign = self.take().text if self.at_operator("+", "-") else ""
+        if self.here.kind not in (Kind.NUMBER, Kind.DURATION):
+            self.unexpected()
+        value = self.number().value
+        self.expect(")")
+        return -value if sign == "-" else value
 
     def grouping(self) -> tuple[str, ...]:
-        self.expect("(", "grouping opts")
+        self.expect("(", "grouping opts", '"("')
         labels: list[str] = []
         while not self.at_operator(")"):
-            labels.append(self.label("grouping opts"))
+            labels.append(self.label())
             if not self.at_operator(")"):
-                self.comma("grouping opts")
+                self.expect(",", "grouping opts", '"," or ")"')
         self.take()
         return tuple(labels)
 
-    def comma(self, where: str) -> None:
-        if not self.at_operator(","):
-            self.unexpected(where, '"," or ")"')
-        self.take()
+    def label(self) -> str:
+        if self.here.kind not in (Kind.STRING, Kind.IDENTIFIER, Kind.METRIC, Kind.KEYWORD):
+            self.unexpected("grouping opts", "label")
+        token = self.take()
+        label = unquote(token) if token.kind is Kind.STRING else token.text
+        if not label or not regex.is_text(label):
+            self.fail(token.start, f"invalid label name for grouping: {quote(label)}")
+        return label
 
-    def label(self, where: str) -> str:
-        token = self.here
-        if token.kind is Kind.STRING:
-            self.take()
-            return unquote(self.query_text, token)
-        if token.kind is not Kind.IDENTIFIER or ":" in token.text:
-            self.unexpected(where, "label")
-        return self.take().text
-
-    def checked_binary(self, node: Binary, at: Token, clause: Token | None) -> Binary:
-        left, right = type_of(node.left), type_of(node.right)
-        if {left, right} - {Type.SCALAR, Type.VECTOR}:
-            culprit = node.left if left not in (Type.SCALAR, Type.VECTOR) else node.right
-            self.fail(culprit.start, "binary expression must contain only scalar and instant vector types")
+    def check_operands(self, node: Binary, at: Token) -> None:
+        left, right, matching = type_of(node.left), type_of(node.right), node.matching or Matching()
         if node.returns_bool and node.op not in COMPARISONS:
-            self.fail(at.start, "bool modifier can only be used on comparison operators")
+            self.wrong(at.start, "bool modifier can only be used on comparison operators")
         if left is right is Type.SCALAR and node.op in COMPARISONS and not node.returns_bool:
-            self.fail(at.start, "comparisons between scalars must use BOOL modifier")
-        if node.op in SET_OPERATORS and Type.SCALAR in (left, right):
-            self.fail(at.start, f'set operator "{node.op}" not allowed in binary scalar expression')
-        if Type.SCALAR in (left, right):
-            if clause:
-                self.fail(clause.start, "vector matching only allowed between instant vectors")
-            return replace(node, matching=None)
-        self.check_matching(node, clause)
-        return node
+            self.wrong(at.start, "comparisons between scalars must use BOOL modifier")
+        both = [label for label in matching.labels if matching.on and label in matching.include]
+        if both:
+            self.wrong(at.start, f"label {quote(both[0])} must not occur in ON and GROUP clause at once")
+        for operand, kind in ((node.left, left), (node.right, right)):
+            if kind not in (Type.SCALAR, Type.VECTOR):
+                self.wrong(operand.start, "binary expression must contain only scalar and instant vector types")
 
-    def check_matching(self, node: Binary, clause: Token | None) -> None:
-        matching, start = node.matching, clause.start if clause else node.start
-        assert matching is not None  # it is there between vectors
-        if node.op in SET_OPERATORS and matching.card != "many-to-many":
-            self.fail(start, f'no grouping allowed for "{node.op}" operation')
-        both = set(matching.labels) & set(matching.include)
-        if matching.on and both:
-            self.fail(start, f'label "{min(both)}" must not occur in ON and GROUP clause at once')
+    def unmatched(self, node: Binary) -> Binary:
+        """Return an operation with a scalar, which pairs no series; a clause that asks for nothing is no fault."""
+        matching = node.matching or Matching()
+        between = "only allowed between instant vectors"
+        if matching.labels:
+            self.wrong(node.start, f"vector matching {between}")
+        if matching.fill_left is not None or matching.fill_right is not None:
+            self.wrong(node.start, f"filling in missing series {between}")
+        if node.op in SET_OPERATORS:
+            self.wrong(node.start, f'set operator "{node.op}" not allowed in binary scalar expression')
+        return replace(node, matching=None)
+
+    def check_set_operation(self, node: Binary, matching: Matching) -> None:
+        if matching.card != "many-to-many":
+            self.wrong(node.start, f'no grouping allowed for "{node.op}" operation')
+        if matching.fill_left is not None or matching.fill_right is not None:
+            self.wrong(node.start, "filling in missing series not allowed for set operators")
 
     # -- what binds tighter than any operator
 
@@ -333,80 +319,90 @@ class _Parser:
             return self.number()
         if token.kind is Kind.STRING:
             self.take()
-            return Text(token.start, token.end, unquote(self.query_text, token))
+            return Text(token.start, token.end, unquote(token))
         if self.at_operator("("):
             return self.paren()
         if self.at_operator("{"):
             return self.selector(token, "")
-        if token.kind is Kind.IDENTIFIER and token.text.lower() not in _NOT_A_METRIC:
+        if self.at_name():
             return self.named()
         return self.unexpected()
 
+    def at_name(self) -> bool:
+        token = self.here
+        plain = token.kind in (Kind.IDENTIFIER, Kind.METRIC)
+        return plain or (token.kind is Kind.KEYWORD and token.text.lower() not in _NOT_A_METRIC)
+
+    def at_expression(self) -> bool:
+        literal = self.here.kind in (Kind.NUMBER, Kind.DURATION, Kind.STRING)
+        return literal or self.at_name() or self.at_operator("(", "{", "+", "-")
+
     def number(self) -> Number:
         token = self.take()
-        return Number(token.start, token.end, self.number_value(token))
-
-    def number_value(self, token: Token) -> float:
         if token.kind is Kind.DURATION:
-            return self.checked_duration(token) / 1000
-        digits = token.text.replace("_", "")
-        return float(int(digits, 16)) if digits[:2].lower() == "0x" else float(digits)
+            return Number(token.start, token.end, self.span_ms(token) / 1000, duration=True)
+        try:
+            return Number(token.start, token.end, number_value(token.text))
+        except ValueError as error:
+            self.fail(token.start, f"error parsing number: {error}")
 
-    def checked_duration(self, token: Token) -> int:
-        units = [unit for _, unit in _units(token.text)]
-        order = [list(_UNIT_MS).index(unit) for unit in units]
-        if order != sorted(set(order), reverse=True):
-            self.fail(token.start, f'not a valid duration string: "{token.text}"')
-        if (total := duration_ms(token.text)) > _LONGEST_MS:
-            self.fail(token.start, "duration out of range")
-        return total
+    def span_ms(self, token: Token) -> int:
+        try:
+            return parse_duration(token.text)
+        except BadQuery as error:
+            self.fail(token.start, str(error).replace("out of range: " + quote(token.text), "out of range"))
 
     def paren(self) -> Node:
         start = self.take().start
         inner = self.expr(0)
-        end = self.expect(")", "paren expression").end
-        return Paren(start, end, inner)
+        return Paren(start, self.expect(")").end, inner)
 
     def named(self) -> Node:
         token, name = self.here, self.here.text.lower()
         follows = self.ahead.text.lower()
-        if name in AGGREGATIONS and follows in ("(", "by", "without"):
+        if name in AGGREGATIONS and self.ahead.kind is not Kind.ERROR and follows in ("(", "by", "without"):
             return self.aggregate()
-        if self.ahead.kind is Kind.OPERATOR and follows == "(":
+        if self.ahead.kind is Kind.OPERATOR and follows == "(" and (token.kind is Kind.IDENTIFIER or name in _CALLED):
             return self.call()
-        if name in ("inf", "nan"):
-            self.take()
-            return Number(token.start, token.end, math.inf if name == "inf" else math.nan)
         self.take()
         return self.selector(token, token.text)
 
-    def arguments(self, where: str) -> tuple[list[Node], int]:
-        self.expect("(", where)
-        args: list[Node] = []
+    def arguments(self) -> list[tuple[Node, Fault]]:
+        """Return the arguments, each with what is wrong in it."""
+        self.expect("(")
+        args: list[tuple[Node, Fault]] = []
         while not self.at_operator(")"):
-            args.append(self.expr(0))
-            if self.at_operator(","):
-                self.take()
-                if self.at_operator(")"):
-                    self.fail(self.here.start, "trailing commas not allowed in function call args")
-            elif not self.at_operator(")"):
-                self.unexpected(where)
-        return args, self.take().end
+            before, self.fault = self.fault, None
+            args.append((self.expr(0), self.fault))
+            self.fault = before
+            if not self.at_operator(","):
+                break
+            comma = self.take()
+            if not self.at_expression():
+                self.fail(comma.start, "trailing commas not allowed in function call args")
+        self.expect(")")
+        return args
 
     # -- aggregations and calls
 
     def aggregate(self) -> Node:
         token = self.take()
+        self.contexts.append(("aggregation", ""))
         without, labels, grouped = self.by_or_without()
-        args, end = self.arguments("aggregation")
+        args = self.arguments()
+        end = self.tokens[self.index - 1].end
         if not grouped and self.at_word("by", "without"):
             without, labels, _ = self.by_or_without()
             end = self.tokens[self.index - 1].end
+        self.contexts.pop()
         operation = token.text.lower()
         param_type = AGGREGATIONS[operation]
-        self.check_count(token, args, 2 if param_type else 1)
-        expr, param = args[-1], args[0] if param_type else None
+        self.check_count(token, len(args), 2 if param_type else 1)
+        expr, fault = args[-1]
+        self.note(fault)
         self.check_type(expr, Type.VECTOR, "in aggregation expression")
+        param, fault = args[0] if param_type else (None, None)
+        self.note(fault)
         if param is not None and param_type is not None:
             self.check_type(param, param_type, "in aggregation parameter")
         return Aggregate(token.start, end, operation, expr, param, labels, without)
@@ -416,163 +412,164 @@ class _Parser:
             return False, (), False
         return self.take().text.lower() == "without", self.grouping(), True
 
-    def check_count(self, token: Token, args: list[Node], wanted: int) -> None:
-        if not args:
+    def check_count(self, token: Token, count: int, wanted: int) -> None:
+        if not count:
             self.fail(token.start, "no arguments for aggregate expression provided")
-        if len(args) != wanted:
+        if count != wanted:
             self.fail(
                 token.start,
-                f"wrong number of arguments for aggregate expression provided, expected {wanted}, got {len(args)}",
+                f"wrong number of arguments for aggregate expression provided, expected {wanted}, got {count}",
             )
 
     def check_type(self, node: Node, wanted: Type, where: str) -> None:
         if type_of(node) is not wanted:
-            self.fail(node.start, f"expected type {wanted.value} {where}, got {type_of(node).value}")
+            self.wrong(node.start, f"expected type {wanted.value} {where}, got {type_of(node).value}")
 
     def call(self) -> Node:
         token = self.take()
+        args = self.arguments()
         signature = SIGNATURES.get(token.text)
         if signature is None:
-            self.fail(token.start, f'unknown function with name "{token.text}"')
-        args, end = self.info_arguments() if token.text == "info" else self.arguments("function call")
-        self.check_arguments(token, signature, args)
-        return Call(token.start, end, token.text, tuple(args))
+            self.fail(token.start, f"unknown function with name {quote(token.text)}")
+        self.check_count_of(token, signature, len(args))
+        if token.text == "info":
+            args[1:] = [self.label_selector(token, *arg) for arg in args[1:]]
+        called = f'in call to function "{token.text}"'
+        for index, (arg, fault) in enumerate(args):
+            self.note(fault)
+            if signature.args:
+                self.check_type(arg, signature.args[min(index, len(signature.args) - 1)], called)
+        nodes = tuple(arg for arg, _ in args)
+        self.check_extension(token, nodes)
+        return Call(token.start, self.tokens[self.index - 1].end, token.text, nodes)
 
-    def info_arguments(self) -> tuple[list[Node], int]:
+    def label_selector(self, token: Token, node: Node, fault: Fault) -> tuple[Node, Fault]:
         # The second argument of info() only chooses labels: it is braces, and may match everything.
-        self.expect("(", "function call")
-        args = [self.expr(0)] if not self.at_operator(")") else []
-        if self.at_operator(","):
-            self.take()
-            if not self.at_operator("{"):
-                self.fail(self.here.start, "expected label selectors only, got something else")
-            args.append(self.selector(self.here, "", any_matcher=True))
-        return args, self.expect(")", "function call").end
+        if type_of(node) is not Type.VECTOR:
+            wanted = f'expected type instant vector in call to function "{token.text}"'
+            self.wrong(token.start, f"{wanted}, got {type_of(node).value}")
+        if not isinstance(node, Selector):
+            self.wrong(node.start, "expected label selectors only")
+        elif node.name:
+            self.wrong(node.start, "expected label selectors only, got vector selector instead")
+        return node, None if isinstance(node, Selector) else fault
 
-    def check_arguments(self, token: Token, signature: Signature, args: list[Node]) -> None:
+    def check_count_of(self, token: Token, signature: Signature, count: int) -> None:
         most, least = len(signature.args), len(signature.args) - signature.optional
-        called = f'in call to "{token.text}", got {len(args)}'
-        if least == most != len(args) and not signature.repeats:
-            self.fail(token.start, f"expected {most} argument(s) {called}")
-        if len(args) < least:
-            self.fail(token.start, f"expected at least {least} argument(s) {called}")
-        if len(args) > most and not signature.repeats:
-            self.fail(token.start, f"expected at most {most} argument(s) {called}")
-        self.check_extension(token, args)
-        for index, arg in enumerate(args):
-            self.check_type(arg, signature.args[min(index, most - 1)], f'in call to function "{token.text}"')
+        called = f'in call to "{token.text}", got {count}'
+        if least == most != count and not signature.repeats:
+            self.wrong(token.start, f"expected {most} argument(s) {called}")
+        if count < least:
+            self.wrong(token.start, f"expected at least {least} argument(s) {called}")
+        if count > most and not signature.repeats:
+            self.wrong(token.start, f"expected at most {most} argument(s) {called}")
 
-    def check_extension(self, token: Token, args: list[Node]) -> None:
+    def check_extension(self, token: Token, args: tuple[Node, ...]) -> None:
         for arg in args:
             word = arg.selector.extension if isinstance(arg, Range) else ""
             if word and token.text not in EXTENSIONS[word]:
                 kinds = ", ".join(EXTENSIONS[word])
-                raise BadQuery(f"{word} modifier can only be used with: {kinds} - not with {token.text}")
+                self.note(BadQuery(f"{word} modifier can only be used with: {kinds} - not with {token.text}"))
 
     # -- selectors
 
-    def selector(self, first: Token, name: str, *, any_matcher: bool = False) -> Selector:
-        matchers = [Matcher("__name__", MatchOp.EQUAL, name)] if name else []
+    def selector(self, first: Token, name: str) -> Selector:
+        matchers: list[Matcher] = []
         end = first.end
         if self.at_operator("{"):
             self.take()
             while not self.at_operator("}"):
-                matchers.append(self.matcher(name))
-                name = name or (matchers[-1].value if self.names_metric(matchers[-1]) else "")
+                matchers.append(self.matcher())
                 if not self.at_operator("}"):
-                    self.comma_in_braces()
+                    self.expect(",", "label matching", '"," or "}"')
             end = self.take().end
-        if not any_matcher and all(_matches_empty(matcher) for matcher in matchers):
-            self.fail(first.start, "vector selector must contain at least one non-empty matcher")
-        return Selector(first.start, end, name, tuple(matchers))
+        second = next((matcher.value for matcher in matchers if matcher.name == "__name__"), None)
+        if name and second is not None:
+            self.wrong(first.start, f"metric name must not be set twice: {quote(name)} or {quote(second)}")
+        if not name and all(_matches_empty(matcher) for matcher in matchers):
+            self.wrong(first.start, "vector selector must contain at least one non-empty matcher")
+        named = (Matcher("__name__", MatchOp.EQUAL, name),) if name else ()
+        return Selector(first.start, end, name, (*named, *matchers))
 
-    def names_metric(self, matcher: Matcher) -> bool:
-        return matcher.name == "__name__" and matcher.op is MatchOp.EQUAL
-
-    def comma_in_braces(self) -> None:
-        if not self.at_operator(","):
-            self.unexpected("label matching", '"," or "}"')
-        self.take()
-
-    def matcher(self, name: str) -> Matcher:
+    def matcher(self) -> Matcher:
         token = self.here
-        label = self.label("label matching")
-        if token.kind is Kind.STRING and self.at_operator(",", "}"):
-            self.check_one_name(token, name, label)
-            return Matcher("__name__", MatchOp.EQUAL, label)
+        if token.kind not in (Kind.IDENTIFIER, Kind.STRING):
+            self.unexpected("label matching", 'identifier or "}"')
+        self.take()
+        label = unquote(token) if token.kind is Kind.STRING else token.text
         op = _MATCH_OPS.get(self.here.text) if self.here.kind is Kind.OPERATOR else None
+        if op is None and token.kind is Kind.STRING:
+            return Matcher("__name__", MatchOp.EQUAL, label)
         if op is None:
             self.unexpected("label matching", "label matching operator")
         self.take()
         if self.here.kind is not Kind.STRING:
             self.unexpected("label matching", "string")
-        value = unquote(self.query_text, self.take())
-        matcher = Matcher(label, op, value)
-        if self.names_metric(matcher):
-            self.check_one_name(token, name, value)
+        value = unquote(self.take())
         if op in (MatchOp.REGEX, MatchOp.NOT_REGEX) and (reason := regex.fault(value)):
-            self.fail(token.start, f"invalid regular expression {value!r}: {reason}")
-        return matcher
-
-    def check_one_name(self, token: Token, name: str, second: str) -> None:
-        if name:
-            self.fail(token.start, f'metric name must not be set twice: "{name}" or "{second}"')
+            self.fail(token.start, reason)
+        return Matcher(label, op, value)
 
     # -- what follows a selector or a subquery
 
     def bracket(self, node: Node) -> Node:
-        self.take()
+        start = self.take().start
+        self.contexts.append(("subquery or range selector", _SPAN))
         span = self.duration()
+        self.contexts.pop()
         if self.at_operator(":"):
             return self.subquery(node, span)
-        end = self.expect("]", "subquery or range").end
+        end = self.expect("]", "subquery or range", '":" or "]"').end
         if not isinstance(node, Selector):
-            self.fail(node.start, "ranges only allowed for vector selectors")
+            self.fail(start, "ranges only allowed for vector selectors")
         if node.offset != 0:
-            self.fail(node.start, "no offset modifiers allowed before range")
+            self.fail(start, "no offset modifiers allowed before range")
         if node.at is not None:
-            self.fail(node.start, "no @ modifiers allowed before range")
-        return Range(node.start, end, node, self.positive(span, node.end))
+            self.fail(start, "no @ modifiers allowed before range")
+        return Range(node.start, end, node, span)
 
     def subquery(self, node: Node, span: Duration) -> Node:
         self.take()
+        self.contexts.append(("subquery selector", f'{_SPAN.replace("or ", "")}, or "]"'))
         step = None if self.at_operator("]") else self.duration()
-        end = self.expect("]", "subquery selector").end
+        self.contexts.pop()
+        end = self.expect("]", "subquery selector", '"]"').end
         if type_of(node) is not Type.VECTOR:
-            self.fail(node.start, f"subquery is only allowed on instant vector, got {type_of(node).value} instead")
-        if step is not None:
-            step = self.positive(step, node.end)
-        return Subquery(node.start, end, node, self.positive(span, node.end), step)
-
-    def positive(self, span: Duration, offset: int) -> Duration:
-        if isinstance(span, int) and span <= 0:
-            self.fail(offset + 1, "duration must be greater than 0")
-        return span
+            kind = "matrix" if type_of(node) is Type.MATRIX else type_of(node).value
+            self.wrong(node.start, f"subquery is only allowed on instant vector, got {kind} instead")
+        return Subquery(node.start, end, node, span, step)
 
     def offset(self, node: Node) -> Node:
         self.take()
-        target = self.target(node, "offset")
+        self.contexts.append(("offset", _SPAN))
         span = self.offset_duration()
+        self.contexts.pop()
+        target = self.target(node, "offset")
         if target.offset != 0:
             self.fail(node.start, "offset may not be set multiple times")
         return self.modified(node, replace(target, offset=span))
 
     def at_modifier(self, node: Node) -> Node:
         self.take()
+        self.contexts.append(("@", "timestamp"))
+        moment = self.moment(node)
+        self.contexts.pop()
         target = self.target(node, "@")
-        moment = self.moment()
         if target.at is not None:
             self.fail(node.start, "@ <timestamp> may not be set multiple times")
         return self.modified(node, replace(target, at=moment))
 
     def extension(self, node: Node) -> Node:
         word = self.take().text.lower()
-        target = self.target(node, word)
-        if isinstance(target, Subquery) or (word == "anchored" and not isinstance(node, Range)):
-            kinds = "a range selector" if word == "anchored" else "an instant or range selector"
-            self.fail(node.start, f"{word} modifier must be preceded by {kinds}")
-        if target.extension:
-            self.fail(node.start, "anchored and smoothed modifiers cannot be repeated or combined")
+        target = node.selector if isinstance(node, Range) else node
+        if isinstance(target, Subquery):
+            self.fail(node.start, f"{word} modifier is not supported for subqueries")
+        if not isinstance(target, Selector):
+            self.fail(node.start, f"{word} modifier not implemented")
+        if word == "anchored" and not isinstance(node, Range):
+            self.wrong(node.start, "anchored modifier must be preceded by a range selector")
+        if target.extension not in ("", word):
+            self.fail(node.start, "anchored and smoothed modifiers cannot be used together")
         return self.modified(node, replace(target, extension=word))
 
     def target(self, node: Node, word: str) -> Selector | Subquery:
@@ -588,83 +585,97 @@ class _Parser:
             return replace(node, selector=changed, end=end)
         return replace(changed, end=end)
 
-    def moment(self) -> At:
-        if self.at_word("start", "end") and self.ahead.text == "(":
+    def moment(self, node: Node) -> At:
+        if self.at_word("start", "end"):
             word = self.take().text.lower()
-            self.take()
-            self.expect(")", "@")
+            self.expect("(")
+            self.expect(")")
             return "start" if word == "start" else "end"
         sign = self.take().text if self.at_operator("+", "-") else ""
-        token = self.here
-        value = self.signed_number(sign, "@")
+        if self.here.kind not in (Kind.NUMBER, Kind.DURATION):
+            self.unexpected()
+        value = self.number().value * (-1 if sign == "-" else 1)
         if not math.isfinite(value) or abs(value) * 1000 > 2**63 - 1:
-            self.fail(token.start, f"timestamp out of bounds for @ modifier: {value}")
-        return round(value * 1000)
-
-    def signed_number(self, sign: str, where: str) -> float:
-        if self.here.kind not in (Kind.NUMBER, Kind.DURATION) and not self.at_word("inf", "nan"):
-            self.unexpected(where, "timestamp")
-        value = float(self.here.text) if self.at_word("inf", "nan") else self.number_value(self.here)
-        self.take()
-        return -value if sign == "-" else value
+            shown = f"{value:f}" if math.isfinite(value) else spelled_number(value)
+            self.fail(node.start, f"timestamp out of bounds for @ modifier: {shown}")
+        return _rounded(value * 1000)
 
     # -- durations
 
     def offset_duration(self) -> Duration:
         # Arithmetic after `offset` needs parentheses: `m offset 1m + 2` adds to the shifted series.
-        return self.folded(self.duration_unary())
+        return self.settled(self.duration_unary(self.duration_primary))
 
     def duration(self) -> Duration:
-        return self.folded(self.duration_expr(0))
-
-    def folded(self, node: Node) -> Duration:
+        node = self.duration_expr(0)
         value = fold_duration(node, None, None)
-        if value is None:
-            return node
-        if not math.isfinite(value) or abs(value) * 1000 > _LONGEST_MS:
-            self.fail(node.start, "duration out of range")
-        return round(value * 1000)
+        if value is not None and value <= 0:
+            message = "duration must be greater than 0"
+            (self.fail if _plain(node) else self.wrong)(node.start, message)
+        return self.settled(node)
+
+    def settled(self, node: Node) -> Duration:
+        """Return a plain duration in milliseconds, any other as it is written, to be printed and computed."""
+        value = fold_duration(node, None, None)
+        if value is not None and (not math.isfinite(value) or abs(value) * 1000 > _LONGEST_MS):
+            self.wrong(node.start, "duration out of range")
+        elif value is not None and _plain(node):
+            return int(math.copysign(_rounded(abs(value) * 1e9) // 1_000_000, value))
+        return node
 
     def duration_expr(self, tightest: int) -> Node:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.fail(self.here.start, f"expression nests deeper than {MAX_DEPTH} levels")
-        left = self.duration_unary()
+        left = self.duration_unary(lambda: self.duration_expr(_UNARY_BINDS))
         while self.at_operator("+", "-", "*", "/", "%", "^") and PRECEDENCE[self.here.text] >= tightest:
-            op = self.take().text
-            right = self.duration_expr(PRECEDENCE[op] + (op != "^"))
-            left = Binary(left.start, right.end, op, left, right, False, None)
+            at = self.take()
+            right = self.duration_expr(PRECEDENCE[at.text] + (at.text != "^"))
+            if at.text in _BY_ZERO and isinstance(right, Number) and right.value == 0:
+                self.fail(at.start, f"{_BY_ZERO[at.text]} by zero")
+            left = Binary(left.start, right.end, at.text, left, right, False, None)
         self.depth -= 1
         return left
 
-    def duration_unary(self) -> Node:
-        if self.at_operator("+", "-"):
-            sign = self.take()
-            operand = self.duration_primary() if not self.at_operator("+", "-") else self.duration_unary()
-            return Unary(sign.start, operand.end, sign.text, operand)
-        return self.duration_primary()
+    def duration_unary(self, operand: Callable[[], Node]) -> Node:
+        if not self.at_operator("+", "-"):
+            return self.duration_primary()
+        sign = self.take()
+        node = self.duration_unary(operand) if self.at_operator("+", "-") else operand()
+        return Unary(sign.start, node.end, sign.text, node) if sign.text == "-" else replace(node, start=sign.start)
 
     def duration_primary(self) -> Node:
         if self.here.kind in (Kind.NUMBER, Kind.DURATION):
-            return self.number()
+            number = self.number()
+            if abs(number.value) * 1000 > _LONGEST_MS:
+                self.fail(number.start, "duration out of range")
+            return number
         if self.at_operator("("):
             start = self.take().start
             inner = self.duration_expr(0)
-            return Paren(start, self.expect(")", "duration expression").end, inner)
-        if self.at_word(*_DURATION_FUNCTIONS) and self.ahead.text == "(":
+            return Paren(start, self.expect(")").end, inner.expr if isinstance(inner, Paren) else inner)
+        if self.at_word(*_DURATION_FUNCTIONS):
             return self.duration_call()
-        return self.unexpected("duration expression", "number, duration, step(), or range()")
+        return self.unexpected()
 
     def duration_call(self) -> Node:
         token = self.take()
-        self.take()
+        self.expect("(")
         args: list[Node] = []
         for index in range(_DURATION_FUNCTIONS[token.text.lower()]):
             if index:
-                self.expect(",", "duration expression")
+                self.expect(",")
             args.append(self.duration_expr(0))
-        end = self.expect(")", "duration expression").end
-        return Call(token.start, end, token.text.lower(), tuple(args))
+        return Call(token.start, self.expect(")").end, token.text.lower(), tuple(args))
+
+
+def _plain(node: Node) -> bool:
+    return isinstance(node.expr if isinstance(node, Unary) else node, Number)
+
+
+def _rounded(number: float) -> int:
+    """Return the nearest whole number, the larger one of two as Go has it."""
+    return int(math.copysign(math.floor(abs(number) + 0.5), number))
 
 
 def _matches_empty(matcher: Matcher) -> bool:

@@ -3,11 +3,11 @@
 The layout is that of prometheus/prometheus: promql/parser/prettier.go.
 """
 
-import json
 import re
 from typing import Final
 
-from opstrace.promql.numbers import spelled_number
+from opstrace.promql.numbers import short, spelled_number
+from opstrace.promql.tokens import quote
 from opstrace.promql.tree import (
     Aggregate,
     At,
@@ -28,7 +28,6 @@ from opstrace.store.backend import Matcher, MatchOp
 
 LINE_WIDTH: Final = 100
 _INDENT: Final = "  "
-_LEGAL_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LEGAL_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UNITS_MS: Final = {
     "y": 31_536_000_000,
@@ -71,16 +70,18 @@ def printed(node: Node, level: int = 0) -> str:
 def one_line(node: Node) -> str:
     """Return an expression on one line."""
     match node:
+        case Number(value=value, duration=True):
+            return _duration(round(value * 1000))
         case Number(value=value):
             return spelled_number(value)
         case Text(value=value):
-            return quoted(value)
+            return quote(value)
         case Paren(expr=expr):
             return f"({one_line(expr)})"
         case Unary(op=op, expr=expr):
             return f"{op}{one_line(expr)}"
         case Selector():
-            return _selector(node) + _extension(node) + _tail(node.at, node.offset)
+            return _selector(node) + _tail(node.at, node.offset, _extension(node))
         case Range(selector=selector):
             text = f"{_selector(selector)}[{_duration(node.range)}]"
             return text + _extension(selector) + _tail(selector.at, selector.offset)
@@ -88,7 +89,7 @@ def one_line(node: Node) -> str:
             return one_line(expr) + _subquery_tail(node)
         case Call(function="info", args=(expr, Selector(matchers=matchers))):
             # The second argument is matchers alone, never a name before braces.
-            return f"info({one_line(expr)}, {{{','.join(map(_matcher, matchers))}}})"
+            return f"info({one_line(expr)}, {{{','.join(sorted(map(_matcher, matchers)))}}})"
         case Call(function=function, args=args):
             return f"{function}({', '.join(map(one_line, args))})"
         case Aggregate(expr=expr, param=param):
@@ -96,11 +97,6 @@ def one_line(node: Node) -> str:
         case Binary(op=op, left=left, right=right):
             return f"{one_line(left)} {op}{_modifiers(node)} {one_line(right)}"
     raise TypeError(f"a {type(node).__name__} is no expression")
-
-
-def quoted(text: str) -> str:
-    """Return a string literal."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _stacked(parts: "tuple[Node, ...] | list[Node]", level: int) -> str:
@@ -114,7 +110,7 @@ def _head(node: Aggregate) -> str:
 
 
 def _labels(names: tuple[str, ...]) -> str:
-    return ", ".join(name if _LEGAL_LABEL.fullmatch(name) else quoted(name) for name in names)
+    return ", ".join(name if _LEGAL_LABEL.fullmatch(name) else quote(name) for name in names)
 
 
 def _modifiers(node: Binary) -> str:
@@ -131,18 +127,16 @@ def _matching(matching: Matching) -> str:
         text += f" group_{side} ({_labels(matching.include)})"
     left, right = matching.fill_left, matching.fill_right
     if left is not None and left == right:
-        return f"{text} fill ({spelled_number(left)})"
+        return f"{text} fill ({short(left)})"
     for side, number in (("left", left), ("right", right)):
-        text += "" if number is None else f" fill_{side} ({spelled_number(number)})"
+        text += "" if number is None else f" fill_{side} ({short(number)})"
     return text
 
 
 def _selector(node: Selector) -> str:
-    plain = _LEGAL_NAME.fullmatch(node.name) is not None
     named = Matcher("__name__", MatchOp.EQUAL, node.name)
-    matchers = [quoted(node.name)] if node.name and not plain else []
-    matchers += [_matcher(matcher) for matcher in node.matchers if not (node.name and matcher == named)]
-    return (node.name if plain else "") + (f"{{{','.join(matchers)}}}" if matchers or not plain else "")
+    matchers = sorted(_matcher(matcher) for matcher in node.matchers if not (node.name and matcher == named))
+    return node.name + (f"{{{','.join(matchers)}}}" if matchers or not node.name else "")
 
 
 def _extension(node: Selector) -> str:
@@ -150,7 +144,7 @@ def _extension(node: Selector) -> str:
 
 
 def _matcher(matcher: Matcher) -> str:
-    return f"{_labels((matcher.name,))}{matcher.op.value}{quoted(matcher.value)}"
+    return f"{_labels((matcher.name,))}{matcher.op.value}{quote(matcher.value)}"
 
 
 def _subquery_tail(node: Subquery) -> str:
@@ -158,10 +152,11 @@ def _subquery_tail(node: Subquery) -> str:
     return f"[{_duration(node.range)}:{step}]{_tail(node.at, node.offset)}"
 
 
-def _tail(at: At, offset: Duration) -> str:
+def _tail(at: At, offset: Duration, extension: str = "") -> str:
     text = ""
     if at is not None:
         text += f" @ {at}()" if isinstance(at, str) else f" @ {at / 1000:.3f}"
+    text += extension
     if offset != 0:
         text += f" offset {_duration(offset)}"
     return text

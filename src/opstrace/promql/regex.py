@@ -13,14 +13,58 @@ def anchored(pattern: str) -> str:
     return f"^(?s:{pattern})$"
 
 
+# RE2's complaints in the words of Go, which begin the text that Prometheus sends on.
+_COMPLAINTS = {
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid UTF-8": "invalid UTF-8",
+    "invalid character class": "invalid character class",
+    "invalid character class range": "invalid character class range",
+    "invalid escape sequence": "invalid escape sequence",
+    "invalid named capture group": "invalid named capture",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid repetition size": "invalid repeat count",
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "trailing \\": "trailing backslash at end of expression",
+    "unexpected )": "unexpected )",
+}
+_COMPLAINT = re.compile(
+    rf"(?P<what>{'|'.join(map(re.escape, sorted(_COMPLAINTS, reverse=True)))})(?:: (?P<part>.*))?", re.DOTALL
+)
+# `\C`, a single byte, is RE2's alone.
+_ESCAPED = re.compile(r"\\Q.*?(?:\\E|$)|\\(?P<what>.)", re.DOTALL)
+
+
 @lru_cache(maxsize=1024)
 def fault(pattern: str) -> str:
-    """Return why a pattern is invalid, or nothing."""
+    """Return why a pattern is invalid, as Go says it, or nothing."""
+    if not is_text(pattern):
+        return f"error parsing regexp: invalid UTF-8: `{_REST.sub(chr(0xFFFD), pattern)}`"
+    if any(match["what"] == "C" for match in _ESCAPED.finditer(pattern)):
+        return r"error parsing regexp: invalid escape sequence: `\C`"
     try:
-        pc.match_substring_regex(pa.array([""]), anchored(pattern))
-    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
-        return str(error).removeprefix("Invalid regular expression: ")
+        for form in (pattern, anchored(pattern)):
+            pc.match_substring_regex(pa.array([""]), form)
+    except pa.ArrowInvalid as error:
+        return _in_go(str(error).removeprefix("Invalid regular expression: "))
     return ""
+
+
+def _in_go(complaint: str) -> str:
+    match = _COMPLAINT.fullmatch(complaint)
+    if match is None:
+        return f"error parsing regexp: {complaint}"
+    part = "" if match["what"].startswith("trailing") else match["part"] or ""
+    return f"error parsing regexp: {_COMPLAINTS[match['what']]}: `{part}`"
+
+
+_REST = re.compile("[\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether a string can be written in UTF-8: bytes that are none stand in it as surrogates."""
+    return _REST.search(value) is None
 
 
 def quoted(text: str) -> str:

@@ -30,9 +30,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Number(Node):
-    """`1.5`, `Inf`, `5m` (in seconds)."""
+    """`1.5`, `Inf`, `5m` (in seconds; `duration` tells that it was written so)."""
 
     value: float
+    duration: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ At = int | Literal["start", "end"] | None
 
 @dataclass(frozen=True, slots=True)
 class Selector(Node):
-    """`name{matchers} offset … @ …`; `extension` is "anchored", "smoothed" or nothing."""
+    """`name{matchers} offset … @ …`; `extension` is "anchored", "smoothed" or nothing.
+
+    The name is what stands before the braces; a matcher says it, too.
+    """
 
     name: str
     matchers: tuple[Matcher, ...]
