@@ -76,6 +76,7 @@ def test_what_is_printed_means_what_was_read() -> None:
         ("c offset (5m)", "c offset (5m)"),
         ("c @ 1 smoothed offset 1m", "c @ 1.000 smoothed offset 1m"),
         ("1 + on() 2", "1 + 2"),
+        ("a + ignoring() group_left b", "a + ignoring () group_left () b"),
         ("a+fill_left(-1)fill_right(1e30)b", "a + fill_left (-1) fill_right (1e+30) b"),
         ("sum by ('a:b') (c)", 'sum by ("a:b") (c)'),
         ("topk without(x)(3,a)", "topk without (x) (3, a)"),

@@ -120,9 +120,10 @@ def _modifiers(node: Binary) -> str:
 
 def _matching(matching: Matching) -> str:
     text = ""
-    if matching.on or matching.labels:
+    grouped = matching.card in ("many-to-one", "one-to-many")
+    if matching.on or matching.labels or grouped:
         text += f" {'on' if matching.on else 'ignoring'} ({_labels(matching.labels)})"
-    if matching.card in ("many-to-one", "one-to-many"):
+    if grouped:
         side = "left" if matching.card == "many-to-one" else "right"
         text += f" group_{side} ({_labels(matching.include)})"
     left, right = matching.fill_left, matching.fill_right
