@@ -13,7 +13,7 @@ def anchored(pattern: str) -> str:
     return f"^(?s:{pattern})$"
 
 
-# RE2's complaints in the words of Go, which begin the text that Prometheus sends on.
+# What RE2 complains of, and how Go says it.
 _COMPLAINTS = {
     "bad repetition operator": "invalid nested repetition operator",
     "invalid UTF-8": "invalid UTF-8",
@@ -33,22 +33,21 @@ _COMPLAINT = re.compile(
     rf"(?P<what>{'|'.join(map(re.escape, sorted(_COMPLAINTS, reverse=True)))})(?:: (?P<part>.*))?", re.DOTALL
 )
 # `\C`, a single byte, is RE2's alone.
-_ESCAPED = re.compile(r"\\Q.*?(?:\\E|$)|\\(?P<what>.)", re.DOTALL)
+_ESCAPED = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?P<what>.)", re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
 def fault(pattern: str) -> str:
     """Return why a pattern is invalid, as Go says it, or nothing."""
     if not is_text(pattern):
-        return f"error parsing regexp: invalid UTF-8: `{_REST.sub(chr(0xFFFD), pattern)}`"
-    if any(match["what"] == "C" for match in _ESCAPED.finditer(pattern)):
-        return r"error parsing regexp: invalid escape sequence: `\C`"
+        return f"error parsing regexp: invalid UTF-8: `{_NO_TEXT.sub(chr(0xFFFD), pattern)}`"
     try:
         for form in (pattern, anchored(pattern)):
             pc.match_substring_regex(pa.array([""]), form)
     except pa.ArrowInvalid as error:
         return _in_go(str(error).removeprefix("Invalid regular expression: "))
-    return ""
+    byte_wanted = any(match["what"] == "C" for match in _ESCAPED.finditer(pattern))
+    return r"error parsing regexp: invalid escape sequence: `\C`" if byte_wanted else ""
 
 
 def _in_go(complaint: str) -> str:
@@ -59,12 +58,12 @@ def _in_go(complaint: str) -> str:
     return f"error parsing regexp: {_COMPLAINTS[match['what']]}: `{part}`"
 
 
-_REST = re.compile("[\ud800-\udfff]")
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 def is_text(value: str) -> bool:
     """Whether a string can be written in UTF-8: bytes that are none stand in it as surrogates."""
-    return _REST.search(value) is None
+    return _NO_TEXT.search(value) is None
 
 
 def quoted(text: str) -> str:
