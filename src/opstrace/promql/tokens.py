@@ -110,21 +110,27 @@ _STRING = (
 _SIGN = r"==|!=|<=|</|>=|>/|=(?!~)|[-+*/%^<>(){\[\],@]"
 
 
-def _pattern(*parts: str) -> re.Pattern[str]:
-    return re.compile("|".join(parts))
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """What may stand somewhere, and how messages say that this is where."""
+
+    pattern: re.Pattern[str]
+    where: str = ""
+
+    @classmethod
+    def of(cls, *parts: str, where: str = "") -> "_Mode":
+        return cls(re.compile("|".join(parts)), where)
 
 
-_OUTSIDE = _pattern(
-    _SPACE, _COMMENT, _QUANTITY, _STRING, r"(?P<WORD>[A-Za-z_:][A-Za-z0-9_:]*)", rf"(?P<OPERATOR>{_SIGN})"
-)
-_IN_BRACES = _pattern(
-    _SPACE, _COMMENT, _STRING, r"(?P<IDENTIFIER>[A-Za-z_][A-Za-z0-9_]*)", r"(?P<OPERATOR>=~|!~|!=|[=,}])"
-)
+_WORD = r"(?P<WORD>[A-Za-z_:][A-Za-z0-9_:]*)"
+_LABEL = r"(?P<IDENTIFIER>[A-Za-z_][A-Za-z0-9_]*)"
+_SPAN_WORD = r"(?P<SPAN_WORD>[sSmMrR][A-Za-z_]*)"
+_OUTSIDE = _Mode.of(_SPACE, _COMMENT, _QUANTITY, _STRING, _WORD, rf"(?P<OPERATOR>{_SIGN})")
+_IN_BRACES = _Mode.of(_SPACE, _COMMENT, _STRING, _LABEL, r"(?P<OPERATOR>=~|!~|!=|[=,}])", where=" inside braces")
 # Between brackets there are no names, and up to a number nothing but a duration's arithmetic.
-_IN_SPAN = _pattern(_SPACE, _QUANTITY, r"(?P<SPAN_WORD>[sSmMrR][A-Za-z_]*)", r"(?P<OPERATOR>[-+*/%^(),:\]])")
-_IN_BRACKETS = _pattern(
-    _SPACE, _COMMENT, _QUANTITY, _STRING, r"(?P<SPAN_WORD>[sSmMrR][A-Za-z_]*)", rf"(?P<OPERATOR>{_SIGN}|:)"
-)
+_SPAN_SIGN = r"(?P<OPERATOR>[-+*/%^(),:\]])"
+_IN_SPAN = _Mode.of(_SPACE, _QUANTITY, _SPAN_WORD, _SPAN_SIGN, where=" in duration expression")
+_IN_BRACKETS = _Mode.of(_SPACE, _COMMENT, _QUANTITY, _STRING, _SPAN_WORD, rf"(?P<OPERATOR>{_SIGN}|:)")
 _OPENED_BY_PAREN = re.compile(r"[ \t\r\n]*\(")
 
 
@@ -134,14 +140,14 @@ class _Lexer:
     tokens: list[Token] = field(default_factory=list)
     offset: int = 0
     parens: int = 0
-    pattern: re.Pattern[str] = _OUTSIDE
+    mode: _Mode = _OUTSIDE
     in_brackets: bool = False
     colon: bool = False
     spanned: bool = False  # something stands between the brackets already
 
     def step(self) -> None:
         """Read on to the next token, or over white space."""
-        match = self.pattern.match(self.query, self.offset)
+        match = self.mode.pattern.match(self.query, self.offset)
         if match is None:
             self.nothing()
             return
@@ -172,24 +178,23 @@ class _Lexer:
 
     def nothing(self) -> None:
         """Nothing fits: the end, or an error."""
-        inside = {id(_IN_BRACES): " inside braces", id(_IN_SPAN): " in duration expression"}.get(id(self.pattern), "")
         rune, following = self.query[self.offset : self.offset + 1], self.query[self.offset + 1 : self.offset + 2]
         if not rune:
-            self.ended(inside)
-        elif rune == "!" and self.pattern is not _IN_SPAN:
-            self.fail(f"unexpected character after '!'{inside}: {quote_rune(following)}")
-        elif rune == "=" and not inside:
+            self.ended()
+        elif rune == "!" and self.mode is not _IN_SPAN:
+            self.fail(f"unexpected character after '!'{self.mode.where}: {quote_rune(following)}")
+        elif rune == "=" and not self.mode.where:
             self.fail(f"unexpected character after '=': {quote_rune(following)}")
-        elif rune == "{" and self.pattern is _IN_BRACES:
+        elif rune == "{" and self.mode is _IN_BRACES:
             self.fail("unexpected left brace '{'")
-        elif self.pattern is _IN_BRACKETS and (rune == "_" or (rune.isascii() and rune.isalpha())):
+        elif self.mode is _IN_BRACKETS and (rune == "_" or (rune.isascii() and rune.isalpha())):
             self.fail(f"unexpected character: {quote_rune(rune)}, expected ':'")
         else:
-            self.fail(f"unexpected character{inside}: {quote_rune(rune)}")
+            self.fail(f"unexpected character{self.mode.where}: {quote_rune(rune)}")
 
-    def ended(self, inside: str) -> None:
-        if inside:
-            self.fail(f"unexpected end of input{inside}")
+    def ended(self) -> None:
+        if self.mode.where:
+            self.fail(f"unexpected end of input{self.mode.where}")
         elif self.parens:
             self.fail("unclosed left parenthesis")
         elif self.in_brackets:
@@ -203,7 +208,7 @@ class _Lexer:
             return
         self.emit(kind, end)
         if self.in_brackets:
-            self.pattern, self.spanned = _IN_BRACKETS, True
+            self.mode, self.spanned = _IN_BRACKETS, True
 
     def string(self) -> None:
         fault, end = _odd_string(self.query, self.offset)
@@ -225,7 +230,7 @@ class _Lexer:
         if text.lower() in _SPAN_WORDS:
             self.emit(Kind.KEYWORD, self.offset + len(text))
             self.spanned = True
-        elif self.pattern is _IN_SPAN:
+        elif self.mode is _IN_SPAN:
             self.fail(f"unexpected character in duration expression: {quote_rune(text[0])}")
         else:
             self.fail(f"unexpected character: {quote_rune(text[0])}, expected ':'")
@@ -235,7 +240,7 @@ class _Lexer:
             self.fail("unexpected left bracket '['")
         elif text == "]" and not self.in_brackets:
             self.fail("unexpected right bracket ']'")
-        elif text == ":" and self.colon and self.pattern is _IN_BRACKETS:
+        elif text == ":" and self.colon and self.mode is _IN_BRACKETS:
             self.fail("unexpected colon ':'")
         else:
             self.emit(Kind.OPERATOR, self.offset + len(text))
@@ -251,14 +256,14 @@ class _Lexer:
                 if self.parens < 0:
                     self.instead("unexpected right parenthesis ')'")
             case "{":
-                self.pattern = _IN_BRACES
+                self.mode = _IN_BRACES
             case "}":
-                self.pattern = _IN_BRACKETS if self.in_brackets else _OUTSIDE
+                self.mode = _IN_BRACKETS if self.in_brackets else _OUTSIDE
             case "[":
-                self.pattern, self.in_brackets, self.colon, self.spanned = _IN_SPAN, True, False, False
+                self.mode, self.in_brackets, self.colon, self.spanned = _IN_SPAN, True, False, False
             case "]":
-                self.pattern, self.in_brackets = _OUTSIDE, False
-            case ":" if self.pattern is _IN_SPAN and (self.colon or not self.spanned):
+                self.mode, self.in_brackets = _OUTSIDE, False
+            case ":" if self.mode is _IN_SPAN and (self.colon or not self.spanned):
                 what = "repeated colon" if self.spanned else "colon before duration"
                 self.instead(f"unexpected {what} in duration expression")
             case ":":
