@@ -31,6 +31,7 @@ from opstrace.dogstatsd.service import Service as Dogstatsd
 from opstrace.errors import IntakeError, OpstraceError, Overloaded, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
 from opstrace.intake.acceptance import Acceptance, Parcel
+from opstrace.intake.body import inflate, inflated, read
 from opstrace.intake.bookkeeper import Bookkeeper
 from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
@@ -38,6 +39,7 @@ from opstrace.intake.ledger import Ledger
 from opstrace.intake.otlp.route import Otlp
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
+from opstrace.intake.refusals import hinted
 from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
@@ -166,7 +168,7 @@ class Server:
             *Tenancy(self._operator, self.administration).routes(),
             *self._workspace().routes(),
             *ui.routes(self.sessions, self.instance.name, lambda: self.instance.config.all_tenants),
-            *datadog_api.routes(self._keyed, self._datadog_endpoints()),
+            *datadog_api.routes(datadog_api.Door(self._keyed, self._unpacked, hinted), self._datadog_endpoints()),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -238,6 +240,11 @@ class Server:
         )
         events = datadog_events.endpoints(self.events)
         return [*datadog_hosts.endpoints(sources), *events]
+
+    async def _unpacked(self, request: Request, max_bytes: int) -> bytes:
+        """Return the body of a question as intake does; raises IntakeError."""
+        raw = await read(request, self.instance.config.limits)
+        return await inflated(raw, request.headers.get("content-encoding", ""), max_bytes, inflate)
 
     async def _store_dogstatsd(self, tenant: str, content: Content, data: bytes) -> None:
         """Store a payload as an Agent's is, with the same limits, books and repeats."""

@@ -16,7 +16,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from opstrace.access import KEY_REQUIRED
-from opstrace.errors import BadQuery, NotFound, QueryError, QueryTimeout, QueryUnauthorized, StoreError
+from opstrace.errors import (
+    INTAKE_STATUS,
+    BadQuery,
+    IntakeError,
+    NotFound,
+    QueryError,
+    QueryTimeout,
+    QueryUnauthorized,
+    StoreError,
+)
 from opstrace.tenants import Tenant
 
 MAX_REQUEST_BYTES: Final = 1 << 20
@@ -53,31 +62,36 @@ class Question:
 Endpoint: TypeAlias = Callable[[Question], Awaitable[Json | None]]
 
 
-def routes(
-    tenant_of: Callable[[Request], Tenant], endpoints: Iterable[tuple[str, str, Endpoint, int]]
-) -> list[Route]:
-    """Return the routes of endpoints, each with method, path and status; mount them before those of intake.
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What becomes of a request on its way in: the same as at the doors of intake."""
 
-    `tenant_of` raises QueryUnauthorized.
-    """
+    tenant_of: Callable[[Request], Tenant]  # raises QueryUnauthorized
+    unpack: Callable[[Request, int], Awaitable[bytes]]  # a body of so many bytes at most; raises IntakeError
+    hinted: Callable[[Response, IntakeError, Request], Response]  # what a refusal says beside its body
+
+
+def routes(door: Door, endpoints: Iterable[tuple[str, str, Endpoint, int]]) -> list[Route]:
+    """Return the routes of endpoints, each with method, path and status; mount them before those of intake."""
     return [
-        Route(path, _answered(tenant_of, endpoint, status), methods=[method])
+        # Names of hosts may have slashes.
+        Route(path.replace("{host}", "{host:path}"), _answered(door, endpoint, status), methods=[method])
         for method, path, endpoint, status in endpoints
     ]
 
 
-def _answered(
-    tenant_of: Callable[[Request], Tenant], endpoint: Endpoint, status: int
-) -> Callable[[Request], Awaitable[Response]]:
+def _answered(door: Door, endpoint: Endpoint, status: int) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            tenant = tenant_of(request).name
-            question = Question(request, tenant, await _body(request), time.time_ns() // 1_000_000)
+            tenant = door.tenant_of(request).name
+            question = Question(request, tenant, await _body(request, door), time.time_ns() // 1_000_000)
             found = await endpoint(question)
         except QueryUnauthorized as error:
             return _errors(403, KEY_REQUIRED if str(error) == KEY_REQUIRED else "Forbidden")
         except QueryError as error:
             return _errors(_STATUS.get(type(error), 400), str(error))
+        except IntakeError as error:
+            return door.hinted(_errors(INTAKE_STATUS[type(error)], str(error)), error, request)
         except StoreError as error:
             _log.error("the store could not answer %s: %s", request.scope["path"], error)
             return _errors(503, "the store cannot answer now; try again")
@@ -88,15 +102,11 @@ def _answered(
     return answer
 
 
-async def _body(request: Request) -> Json:
+async def _body(request: Request, door: Door) -> Json:
     """Return the object that a request's body is, an empty one without a body; raise BadQuery for anything else."""
     if request.method in ("GET", "HEAD"):
         return {}
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_REQUEST_BYTES:
-            raise BadQuery(f"the body is larger than {MAX_REQUEST_BYTES} bytes")
+    raw = await door.unpack(request, MAX_REQUEST_BYTES)
     try:
         document = json.loads(raw) if raw.strip() else {}
     except (ValueError, RecursionError) as error:
