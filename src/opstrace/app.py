@@ -231,10 +231,8 @@ class Server:
             loads=lambda tenant: loads(
                 self.store.querier(tenant, self.pool.limits_of(tenant).budget(0)), time.time_ns() // 1_000_000
             ),
-            record_tags=lambda tenant, sets: self.commit.between(lambda: self.host_writer.tag(tenant, sets)),
-            record_mute=lambda tenant, host, document: self.commit.between(
-                lambda: self.host_writer.note(tenant, host, "mute", document)
-            ),
+            writer=self.host_writer,
+            alone=self.commit.between,
             max_tags=limits.max_tags,
             max_tag_bytes=limits.max_tag_bytes,
         )

@@ -15,8 +15,9 @@ from opstrace.store.backend import Labels, Matcher, MatchOp
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.host_names import ALIASES, HostNames
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_versions import ALIASES, TagSet, labels_of, taggings, versions
+from opstrace.store.host_versions import BEGINNING, USERS, TagSet, labels_of, taggings, versions
 from opstrace.store.traits import STALE, STALE_BITS
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore, matches
@@ -34,15 +35,17 @@ Own = Mapping[tuple[tuple[str, str], ...], Mapping[int, float]]
 
 
 def tags_at(sets: Sequence[TagSet], host: str, time_ms: int) -> set[str]:
-    """Return the tags of a host at a time: of each source the latest set; the first labels hold before, too."""
+    """Return the tags of a host at a time: of each source the latest set; its first labels hold before, too."""
     of_host = [one for one in sets if one.host == host]
-    known = [one for one in of_host if labels_of(one.tags)]
-    first_ms = min((one.since_ms for one in known), default=0)
-    current: dict[str, tuple[str, ...]] = {}
-    for one in sorted(of_host, key=lambda one: one.since_ms):
-        if one.since_ms <= max(time_ms, first_ms):
-            current[one.source] = one.tags
-    return {tag for tags in current.values() for tag in tags}
+    return {tag for source in {one.source for one in of_host} for tag in tags_from(of_host, source, time_ms)}
+
+
+def tags_from(of_host: Sequence[TagSet], source: str, time_ms: int) -> tuple[str, ...]:
+    of_source = sorted((one for one in of_host if one.source == source), key=lambda one: one.since_ms)
+    first_ms = min((one.since_ms for one in of_source if labels_of(one.tags)), default=0)
+    if source == USERS and of_source[0].since_ms > min(one.since_ms for one in of_host):
+        first_ms = 0  # the host was known without them
+    return next((one.tags for one in reversed(of_source) if one.since_ms <= max(time_ms, first_ms)), ())
 
 
 def labels_at(sets: Sequence[TagSet], own: Labels, time_ms: int) -> dict[str, str]:
@@ -105,8 +108,11 @@ class Tagged:
         for one in sets:
             self.record(one)
 
-    def record(self, *sets: TagSet, tenant: str = TENANT) -> int:
-        return self.table.record(self.engine.writer, [(tenant, one) for one in sets], self.writer.next_commit())
+    def record(self, *sets: TagSet, tenant: str = TENANT, heard: Sequence[str] = ()) -> int:
+        connection, commit = self.engine.writer, self.writer.next_commit()
+        return self.table.record(
+            connection, [(tenant, one) for one in sets], commit, [(tenant, one) for one in heard]
+        )
 
     def select(self, *matchers: Matcher, between: tuple[int, int] = RANGE) -> object:
         return content(self.store.querier(TENANT, Budget()).select(matchers, *between))
@@ -280,6 +286,40 @@ def test_other_names_of_a_host_are_the_host(engine: Engine) -> None:
     assert {dict(key)["instance"] for key in found} == {"i-1", "web-1"}
 
 
+def instances(found: object, label: str) -> dict[str, str | None]:
+    """Return the value of a label by instance."""
+    assert isinstance(found, dict)
+    return {dict(key)["instance"]: dict(key).get(label) for key in found}
+
+
+def test_what_another_name_is_given_is_the_hosts(engine: Engine) -> None:
+    """As are tags that it got before its host was known; once it speaks itself they are its own."""
+    own = {
+        (("__name__", "m"), ("instance", name), ("job", "ddagent")): {START_MS: 1.0}
+        for name in ("web-1", "i-1", "i-2")
+    }
+    tagged = Tagged(engine, own, [TagSet("i-1", "users", START_MS - 1, ("owner:x",))])
+    tagged.record(
+        TagSet("web-1", ALIASES, START_MS, ("i-1", "i-2")), TagSet("web-1", "users", START_MS, ("owner:y",))
+    )
+    found = tagged.select(matcher("__name__=m"))
+    assert instances(found, "owner") == dict.fromkeys(("web-1", "i-1", "i-2"), "x,y")
+    assert instances(tagged.select(matcher("owner=x,y")), "owner").keys() == {"web-1", "i-1", "i-2"}
+    assert tagged.record(heard=["i-1"]) == 1
+    found = tagged.select(matcher("__name__=m"))
+    assert instances(found, "owner") == {"web-1": "y", "i-1": "x", "i-2": "y"}
+
+
+def test_a_host_that_speaks_keeps_the_names_it_told(engine: Engine) -> None:
+    tagged = Tagged(engine, {})
+    told = TagSet("web-1", ALIASES, START_MS, ("i-1",))
+    assert tagged.record(told, heard=["web-1"]) == 1
+    assert tagged.record(heard=["web-1", "web-2"]) == 1
+    assert [tagged.record(heard=["web-1", "web-2"]), tagged.record(heard=["web-2"])] == [0, 0]
+    assert HostTagTable(engine).record(engine.writer, [], tagged.writer.next_commit(), [(TENANT, "web-1")]) == 0
+    assert HostNames.of(tagged.table.sets(TENANT)).aliases == {"web-1": ("i-1",), "web-2": ()}
+
+
 def test_a_change_is_seen_by_the_next_query(engine: Engine) -> None:
     tagged = Tagged(engine, {SERIES_OF_WEB_1: {START_MS: 1.0}})
     assert tags_of(tagged.select(matcher("__name__=m"))) == [({}, [START_MS])]
@@ -351,6 +391,36 @@ def test_versions_end_where_the_next_begins() -> None:
     assert [version.from_ms for version in found][1:] == [30, 40]
     assert [version.until_ms for version in found][:-1] == [30, 40]
     assert found[0].from_ms < 0 < START_MS < found[-1].until_ms
+
+
+def test_the_first_tags_of_each_source_hold_before_too() -> None:
+    """Whoever tagged the host before; a source that had none for long had none before."""
+    late_ms = 10 + HOUR_MS
+    found = list(
+        versions(
+            taggings(
+                [
+                    TagSet("h", "users", 10, ("owner:me",)),
+                    TagSet("h", "system", 20, ()),
+                    TagSet("h", "otel", 20, ()),
+                    TagSet("h", "system", 30, ("env:prod",)),
+                    TagSet("h", "otel", late_ms, ("zone:a",)),
+                ]
+            )
+        )
+    )
+    assert [(version.from_ms, version.labels) for version in found] == [
+        (BEGINNING, {"env": "prod", "owner": "me"}),
+        (late_ms, {"env": "prod", "owner": "me", "zone": "a"}),
+    ]
+
+
+def test_tags_by_hand_begin_when_they_are_given_to_a_known_host() -> None:
+    found = versions(taggings([TagSet("h", "system", 10, ("env:a",)), TagSet("h", USERS, 20, ("role:web",))]))
+    assert [(version.from_ms, version.labels) for version in found] == [
+        (BEGINNING, {"env": "a"}),
+        (20, {"env": "a", "role": "web"}),
+    ]
 
 
 def test_labels_with_a_prefix() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from opstrace.store.host_versions import AGENT, USERS, TagSet
 from opstrace.store.hosts import Host
 
 Document: TypeAlias = dict[str, Any]
@@ -17,9 +18,9 @@ Document: TypeAlias = dict[str, Any]
 # A host that was heard of this recently is up: Agents send every 15 s, and their back-off ends at 64 s.
 UP_MS: Final = 10 * 60_000
 MAX_HOSTS: Final = 1000  # in one answer
-USERS: Final = "users"  # the source of tags that are given by hand
-# Sources as the list of hosts names them.
-_SOURCES: Final = {"system": "Datadog", USERS: "Users"}
+# Sources as the list of hosts names them; others are named as they were sent.
+_SOURCES: Final = {AGENT: "Datadog", USERS: "Users"}
+_BY_NAME: Final = {shown.lower(): source for source, shown in _SOURCES.items()}
 _VERSIONS: Final = ("nixV", "macV", "winV", "fbsdV")
 _UNITS: Final = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 _SIZE: Final = re.compile(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*")
@@ -40,29 +41,29 @@ class Machine:
         """Read a host's documents."""
         said = host.documents
         inventory, stats = _mapping(said.get("host_metadata")), _mapping(said.get("systemStats"))
-        memory = _mapping(_mapping(said.get("gohai")).get("memory"))
-        agent = _mapping(said.get("agent_metadata"))
+        gohai = _mapping(said.get("gohai"))
+        cpu, memory = _mapping(gohai.get("cpu")), _mapping(gohai.get("memory"))
+        logical = "cpu_logical_processors"
+        cores = inventory.get(logical), stats.get("cpuCores"), cpu.get(logical), cpu.get("cpu_cores")
         return cls(
-            agent_version=_first(
-                said.get("agentVersion"), agent.get("agent_version"), inventory.get("agent_version")
-            ),
+            agent_version=_agent_version(said),
             os=_first(said.get("os"), inventory.get("os")),
             platform=_first(_distribution(stats), inventory.get("os_version"), stats.get("platform")),
-            cpu_cores=_whole(inventory.get("cpu_logical_processors")) or _whole(stats.get("cpuCores")),
+            cpu_cores=next(filter(None, map(_whole, cores)), 0),
             memory_bytes=_whole(inventory.get("memory_total_kb")) * 1024 or _size(memory.get("total")),
         )
 
 
 def host_object(host: Host, load: Mapping[str, float], now_ms: int, *, meta: bool) -> Document:
     """Return a host as the list shows it; `load` has its `cpu`, `iowait` and `load` where they are known."""
-    end = mute_end(host, now_ms)
+    end = mute_end(host.documents.get("mute"), now_ms)
     return {
         "id": host_id(host.name),
         "name": host.name,
         "host_name": host.name,
         "aliases": [host.name, *host.aliases],
         "apps": apps(host),
-        "sources": ["agent"] if "agentVersion" in host.documents else [],
+        "sources": ["agent"] if _agent_version(host.documents) else [],
         "up": is_up(host, now_ms),
         "is_muted": end is not None,
         "mute_timeout": end or None,
@@ -83,26 +84,46 @@ def is_up(host: Host, now_ms: int) -> bool:
     return host.seen_ms >= now_ms - UP_MS
 
 
-def mute_end(host: Host, now_ms: int) -> int | None:
-    """Return when the mute of a host ends, in seconds, 0 for never; None if it is not muted."""
-    mute = _mapping(host.documents.get("mute"))
+def mute_end(note: Any, now_ms: int) -> int | None:
+    """Return when the mute that is noted of a host ends, in seconds, 0 for never; None if it is not muted."""
+    mute = _mapping(note)
     end = _whole(mute.get("end"))
     return end if mute and (not end or end * 1000 > now_ms) else None
 
 
 def apps(host: Host) -> list[str]:
-    """Return the names of the checks that a host's Agent runs."""
-    checks = _listed(host.documents.get("agent_checks"))
-    named = [check[0] for check in checks if isinstance(check, list) and check]
-    agent = {"agent"} if "agentVersion" in host.documents else set()
-    return sorted({name for name in named if isinstance(name, str)} | agent)
+    """Return the names of the checks that a host's Agent runs, or is configured for."""
+    said = host.documents
+    run = [check[0] for check in _listed(said.get("agent_checks")) if isinstance(check, list) and check]
+    agent = ["agent"] if _agent_version(said) else []
+    return sorted({*agent, *_mapping(said.get("check_metadata")), *(name for name in run if isinstance(name, str))})
+
+
+def source_of(name: str) -> str:
+    """Return the source of tags that a name means, whatever its case: `Datadog` is what Agents call `system`."""
+    return _BY_NAME.get(name.lower(), name.lower())
 
 
 def tags_by_source(host: Host) -> dict[str, list[str]]:
     """Return a host's tags under the names that the list of hosts has for their sources."""
-    found = {_SOURCES.get(source, source): list(tags) for source, tags in host.tags.items() if tags}
-    found["Datadog"] = [*found.get("Datadog", []), f"host:{host.name}"]
-    return found
+    found: dict[str, set[str]] = {}
+    for source, tags in host.tags.items():
+        if tags:
+            found.setdefault(_SOURCES.get(source_of(source), source), set()).update(tags)
+    shown = {source: sorted(tags) for source, tags in found.items()}
+    return shown | {"Datadog": [*shown.get("Datadog", []), f"host:{host.name}"]}
+
+
+def retagged(sets: Sequence[TagSet], host: str, source: str, tags: Sequence[str], now_ms: int) -> list[TagSet]:
+    """Return what makes these the tags of a host's source, of which there were sets under whichever names.
+
+    The tags are given to the host's own name and the source as it is spelled already; there are none under others.
+    """
+    spelled = {one.source for one in sets if one.host == host} or {source}
+    place = host, source if source in spelled else min(spelled)
+    now_ms = max(now_ms, *(one.since_ms for one in sets), 0)
+    emptied = [TagSet(one.host, one.source, now_ms, ()) for one in sets if (one.host, one.source) != place]
+    return [TagSet(*place, now_ms, tuple(tags)), *emptied]
 
 
 def matching(hosts: Iterable[Host], text: str) -> list[Host]:
@@ -140,9 +161,8 @@ def inverted(tags: Mapping[str, Mapping[str, Sequence[str]]], source: str) -> di
 
 def of_host(tags: Mapping[str, Sequence[str]], source: str) -> list[str]:
     """Return the tags of a host from a source, or from all sources without one."""
-    wanted = {name.lower(): name for name in tags}
-    chosen = [tags[wanted[source.lower()]]] if source.lower() in wanted else [] if source else tags.values()
-    return sorted({tag for some in chosen for tag in some})
+    wanted = source_of(source)
+    return sorted({tag for name, some in tags.items() if wanted in ("", source_of(name)) for tag in some})
 
 
 def _matches(host: Host, word: str) -> bool:
@@ -175,6 +195,11 @@ def _meta(host: Host) -> Document:
         "install_method": {name: install.get(name) for name in ("tool", "tool_version", "installer_version")},
         "agent_checks": _listed(said.get("agent_checks")),
     }
+
+
+def _agent_version(said: Mapping[str, Any]) -> str:
+    inventories = (_mapping(said.get(kind)) for kind in ("agent_metadata", "host_metadata"))
+    return _first(said.get("agentVersion"), *(one.get("agent_version") for one in inventories))
 
 
 def _distribution(stats: Mapping[str, Any]) -> str:

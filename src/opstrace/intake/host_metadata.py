@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from opstrace.store.host_versions import ALIASES
+from opstrace.store.host_names import ALIASES
 
 # Keys of host metadata that are kept, each under its name; tags of hosts have a table of their own.
 SUBJECTS: Final = (
@@ -129,7 +129,8 @@ def _legible(subject: str, value: Any) -> Any:
 def _aliases(host: str, meta: Document) -> tuple[str, ...]:
     listed = meta.get("host_aliases")
     names = [*(listed if isinstance(listed, list) else ()), *(meta.get(key) for key in _NAMES)]
-    return tuple(sorted({name for name in map(_text, names) if name and name.lower() not in (*_ANYBODYS, host)}))
+    others = {name for name in map(_text, names) if name and name.lower() not in _ANYBODYS}
+    return tuple(sorted(others - {host}))
 
 
 def _external(sent: Any) -> Iterator[tuple[str, Document]]:

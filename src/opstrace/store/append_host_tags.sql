@@ -1,4 +1,4 @@
--- Sets of tags that differ from what is known of their host and source.
+-- Sets of tags that differ from what is known of their host and source; where they may not replace it, only if nothing is.
 INSERT INTO host_tags
 SELECT sent.tenant, sent.host, sent.source, fromUnixTimestamp64Milli(sent.since_ms, 'UTC'), sent.tags, {commit:UInt64}
 FROM
@@ -8,7 +8,8 @@ FROM
         assumeNotNull(host) AS host,
         assumeNotNull(source) AS source,
         assumeNotNull(since_ms) AS since_ms,
-        arrayMap(tag -> assumeNotNull(tag), tags) AS tags
+        arrayMap(tag -> assumeNotNull(tag), tags) AS tags,
+        assumeNotNull(may_replace) AS may_replace
     FROM Python(rows)
 ) AS sent
 LEFT JOIN
@@ -18,4 +19,4 @@ LEFT JOIN
     WHERE (tenant, host) IN (SELECT assumeNotNull(tenant), assumeNotNull(host) FROM Python(rows))
     GROUP BY tenant, host, source
 ) AS known ON sent.tenant = known.tenant AND sent.host = known.host AND sent.source = known.source
-WHERE known.host = '' OR sent.tags != known.tags
+WHERE known.host = '' OR (sent.may_replace AND sent.tags != known.tags)

@@ -4,18 +4,19 @@ Rows are few: one for each change of the tags of a host's source. A tenant is re
 others needed the room.
 """
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from threading import Lock
 from typing import Final
 
 import pyarrow as pa
 
 from opstrace.store.engine import Connection, Engine, statement
+from opstrace.store.host_names import ALIASES, HostNames, without_names
 from opstrace.store.host_tags import Host, HostView, TenantTags
-from opstrace.store.host_versions import ALIASES, Tagging, TagSet, owners, taggings, versions
+from opstrace.store.host_versions import Tagging, TagSet, taggings, versions
 from opstrace.store.tagged_hosts import TaggedHosts
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
@@ -32,6 +33,7 @@ class HostTagTable:
         self._select = statement("opstrace.store", "select_host_tags")
         self._cached: OrderedDict[str, _Known] = OrderedDict()
         self._changes: dict[str, int] = {}
+        self._spoke: dict[str, set[str]] = {}  # hosts of tenants of which that is durable
         self._lock = Lock()
 
     def view(self, tenant: str, start_ms: int, end_ms: int) -> HostView | None:
@@ -49,26 +51,44 @@ class HostTagTable:
         """
         return self._of_tenant(tenant).tags
 
-    def record(self, connection: Connection, sets: Sequence[tuple[str, TagSet]], commit: int) -> int:
+    def record(
+        self,
+        connection: Connection,
+        sets: Sequence[tuple[str, TagSet]],
+        commit: int,
+        heard: Collection[tuple[str, str]] = (),
+    ) -> int:
         """Make tenants' sets durable where they differ from what is known; return how many did.
 
-        Needs the writer for itself. There is one set at most of a tenant, host and source. Raises StoreError when the
-        engine cannot.
+        There is one set at most of a tenant, host and source. Of `heard`, tenants' hosts that spoke, it is known from
+        then on that they did. Needs the writer for itself. Raises StoreError when the engine cannot.
         """
-        changed = connection.execute(self._append, rows=_table(sets), commit=commit) if sets else 0
+        unheard = [(tenant, host) for tenant, host in heard if host not in self._spoke.get(tenant, ())]
+        if not sets and not unheard:
+            return 0
+        rows = _table(sets, unheard, time.time_ns() // 1_000_000)
+        changed = connection.execute(self._append, rows=rows, commit=commit)
         if changed:
-            self.forget({tenant for tenant, _ in sets})
+            self.forget({tenant for tenant, _ in (*sets, *unheard)})
+        for tenant, host in unheard:
+            self._spoke.setdefault(tenant, set()).add(host)
         return changed
 
     def sets(self, tenant: str) -> list[TagSet]:
         """Return all that was ever known of a tenant's hosts, in the order of hosts and time."""
         return [row.tag_set for row in self._read(tenant)]
 
+    def current(self, connection: Connection, tenant: str, names: Sequence[str]) -> list[TagSet]:
+        """Return the sets of tags that some names have now, one a name and source."""
+        rows = _rows(connection.read(self._select, tenant=tenant, names=list(names)))
+        return list({(one.host, one.source): one for one in without_names(row.tag_set for row in rows)}.values())
+
     def forget(self, tenants: Iterable[str]) -> None:
         """Have what is known of tenants read again."""
         with self._lock:
             for tenant in tenants:
                 self._changes[tenant] = self._changes.get(tenant, 0) + 1
+                self._spoke.pop(tenant, None)
 
     def _of_tenant(self, tenant: str) -> "_Known":
         with self._lock:
@@ -88,30 +108,24 @@ class HostTagTable:
         return cached
 
     def _load(self, tenant: str, changes: int) -> "_Known":
-        found: dict[str, Host] = {}
+        rows = self._read(tenant)
+        names = HostNames.of(row.tag_set for row in rows)
+        codes = {name: code for row in rows for name, code in row.codes()}
+        sets: dict[str, list[TagSet]] = {}
+        for one in without_names(row.tag_set for row in rows):
+            sets.setdefault(names.owner(one.host), []).append(one)
+        hosts: dict[str, Host] = {}
         tagged: dict[str, list[Tagging]] = {}
-        names: dict[str, tuple[str, ...]] = {}
-        codes: dict[str, int] = {}
-        for host, rows in groupby(self._read(tenant), key=lambda row: row.tag_set.host):
-            of_host = list(rows)
-            tagged[host] = taggings(row.tag_set for row in of_host)
-            found[host] = Host(of_host[0].code, tuple(versions(tagged[host], self._prefix)))
-            named = next((row for row in reversed(of_host) if row.tag_set.source == ALIASES), None)
-            if named:
-                names[host] = named.tag_set.tags
-                codes.update(zip(named.tag_set.tags, named.codes, strict=True))
-        owner_of = owners(names, found)
-        others = {name: Host(codes[name], found[host].versions) for name, host in owner_of.items()}
-        tagged |= {name: tagged[host] for name, host in owner_of.items()}
-        return _Known(changes, TenantTags(others | found), TaggedHosts(tagged))
+        for host, some in sets.items():
+            of_host = taggings(some)
+            labels = tuple(versions(of_host, self._prefix))
+            hosts |= {name: Host(codes[name], labels) for name in names.all_of(host)}
+            tagged |= dict.fromkeys(names.all_of(host), of_host)
+        return _Known(changes, TenantTags(hosts), TaggedHosts(tagged))
 
     def _read(self, tenant: str) -> "list[_Row]":
         with self._engine.reader() as connection:
-            rows = connection.read(self._select, tenant=tenant).to_pylist()
-        return [
-            _Row(row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"])), row["codes"])
-            for row in rows
-        ]
+            return _rows(connection.read(self._select, tenant=tenant, names=[]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +143,34 @@ class _Row:
 
     code: int
     tag_set: TagSet
-    codes: Sequence[int]
+    others: Sequence[int]
+
+    def codes(self) -> Iterator[tuple[str, int]]:
+        """Yield the names that the row speaks of, each with its number."""
+        yield self.tag_set.host, self.code
+        if self.others:
+            yield from zip(self.tag_set.tags, self.others, strict=True)
 
 
-def _table(sets: Sequence[tuple[str, TagSet]]) -> pa.Table:
+def _rows(table: pa.Table) -> list[_Row]:
+    return [
+        _Row(row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"])), row["codes"])
+        for row in table.to_pylist()
+    ]
+
+
+def _table(sets: Sequence[tuple[str, TagSet]], heard: Collection[tuple[str, str]], now_ms: int) -> pa.Table:
+    """Return rows of sets, and of each host that spoke without other names; it may have told some before."""
+    told = {(tenant, one.host) for tenant, one in sets if one.source == ALIASES}
+    spoke = [(tenant, TagSet(host, ALIASES, now_ms, ())) for tenant, host in sorted({*heard} - told)]
+    rows = [*sets, *spoke]
     return pa.table(
         {
-            "tenant": pa.array([tenant for tenant, _ in sets], pa.string()),
-            "host": pa.array([one.host for _, one in sets], pa.string()),
-            "source": pa.array([one.source for _, one in sets], pa.string()),
-            "since_ms": pa.array([one.since_ms for _, one in sets], pa.int64()),
-            "tags": pa.array([sorted(set(one.tags) - {""}) for _, one in sets], pa.list_(pa.string())),
+            "tenant": pa.array([tenant for tenant, _ in rows], pa.string()),
+            "host": pa.array([one.host for _, one in rows], pa.string()),
+            "source": pa.array([one.source for _, one in rows], pa.string()),
+            "since_ms": pa.array([one.since_ms for _, one in rows], pa.int64()),
+            "tags": pa.array([sorted(set(one.tags) - {""}) for _, one in rows], pa.list_(pa.string())),
+            "may_replace": pa.array([True] * len(sets) + [False] * len(spoke), pa.bool_()),
         }
     )

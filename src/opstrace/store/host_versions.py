@@ -1,14 +1,15 @@
 """What the tags of a host say at which time: from sets of tags, as they came, to labels that hold for a while.
 
-The first set of a host also covers what came before it: an Agent sends its tags up to half an hour after its first
-samples (datadog-intake.md, section 2.8), and may have none at first, while it waits for its cloud's. Rules of keys
-and values are those of `intake/translate.sql`.
+The first set of an Agent also covers what came before it: it sends its tags up to half an hour after its first samples
+(datadog-intake.md, section 2.8), whoever tagged the host meanwhile, and may have none at first, while it waits for its
+cloud's. That of another source does so within half an hour after the first of all; tags given by hand to a host that
+was known begin when they are given. Rules of keys and values are those of `intake/translate.sql`.
 """
 
 import re
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
@@ -17,28 +18,15 @@ from typing import Final
 BEGINNING: Final = -(1 << 62)
 END: Final = 1 << 62
 
-# An Agent that names no tags at first and some within this time had them from the beginning.
+# A source that names no tags at first and some within this time had them from the beginning.
 SETTLING_MS: Final = 30 * 60_000
+# The sources of what an Agent is told to tag its host with, and of what is given by hand.
+AGENT: Final = "system"
+USERS: Final = "users"
 
 # What labels of ours are called: a tag of such a name is prefixed.
 _OURS: Final = frozenset({"__name__", "instance", "job", "type"})
 _NOT_IN_KEYS: Final = re.compile(r"[^a-zA-Z0-9_]")
-
-
-# The source of a set that holds a host's other names instead of tags.
-ALIASES: Final = ""
-
-
-def owners(names: Mapping[str, Iterable[str]], hosts: Container[str]) -> dict[str, str]:
-    """Return whose each other name of a host is; `names` are those that each host goes by, too.
-
-    A name that several hosts claim says nothing; that of a host itself is this host's.
-    """
-    claims: dict[str, set[str]] = {}
-    for host, others in names.items():
-        for name in others:
-            claims.setdefault(name, set()).add(host)
-    return {name: min(of) for name, of in claims.items() if len(of) == 1 and name not in hosts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +57,42 @@ class Version:
 
 
 def taggings(sets: Iterable[TagSet]) -> list[Tagging]:
-    """Return the taggings of one host, whose sets come in the order of time; of a source the latest set holds.
+    """Return the taggings of one host, whose sets come in the order of time.
 
-    Other names of the host are none of its tags.
+    Of a source, under each of the host's names, the latest set holds.
     """
-    current: dict[str, tuple[str, ...]] = {}
+    by_source: dict[tuple[str, str], list[TagSet]] = {}
+    for one in sets:
+        by_source.setdefault((one.host, one.source), []).append(one)
+    known_ms = min((some[0].since_ms for some in by_source.values()), default=0)
+    changes = [change for some in by_source.values() for change in _changes(some, known_ms)]
+    current: dict[tuple[str, str], tuple[str, ...]] = {}
     found: list[Tagging] = []
-    tagged = (one for one in sets if one.source != ALIASES)
-    for since_ms, at_once in groupby(tagged, key=lambda one: one.since_ms):
-        current |= {one.source: one.tags for one in at_once}
+    for from_ms, at_once in groupby(sorted(changes, key=_moment), key=_moment):
+        current |= {(one.host, one.source): one.tags for _, one in at_once}
         tags = tuple(sorted({sys.intern(tag) for tags in current.values() for tag in tags if tag}))
         if not found or tags != found[-1].tags:
-            found.append(Tagging(since_ms, tags))
-    first_ms = found[0].from_ms if found else 0
-    while len(found) > 1 and not labels_of(found[0].tags) and found[1].from_ms - first_ms <= SETTLING_MS:
-        found.pop(0)
-    return [replace(one, from_ms=BEGINNING) for one in found[:1]] + found[1:]
+            found.append(Tagging(from_ms, tags))
+    return found
+
+
+def _changes(sets: Sequence[TagSet], known_ms: int) -> list[tuple[int, TagSet]]:
+    """Return the sets of one source, which come in the order of time, and since when each holds.
+
+    The host is known since `known_ms`.
+    """
+    first, *later = sets
+    if first.source != AGENT and first.since_ms > known_ms + (0 if first.source == USERS else SETTLING_MS):
+        return [(one.since_ms, one) for one in sets]
+    if not labels_of(first.tags):
+        soon = next((i for i, one in enumerate(later) if labels_of(one.tags)), None)
+        if soon is not None and later[soon].since_ms - first.since_ms <= SETTLING_MS:
+            first, *later = later[soon:]
+    return [(BEGINNING, first), *((one.since_ms, one) for one in later)]
+
+
+def _moment(change: tuple[int, TagSet]) -> int:
+    return change[0]
 
 
 def versions(of_host: Iterable[Tagging], prefix: str = "") -> Iterator[Version]:

@@ -8,15 +8,16 @@ import msgspec
 import pyarrow as pa
 
 from opstrace.store.engine import Engine, statement
+from opstrace.store.host_names import HostNames, without_names
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_versions import ALIASES, owners
+from opstrace.store.host_versions import TagSet
 
 # Of hosts that sent nothing for this long the samples that others sent are looked at.
 _SILENT_MS: Final = 60_000
 # Subjects of which a list of hosts tells.
 _SUBJECTS: Final = (
     *("agentVersion", "agent-flavor", "os", "systemStats", "meta", "gohai", "install-method", "agent_checks"),
-    *("host_metadata", "agent_metadata", "mute"),
+    *("host_metadata", "agent_metadata", "check_metadata", "mute"),
 )
 
 
@@ -33,15 +34,26 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """What is known of hosts by their tags' table: other names, and current tags by source."""
+class TaggedHosts:
+    """What is known of a tenant's hosts by their tags' table: names, and current tags by host and source."""
 
-    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    tags: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    names: HostNames
+    tags: Mapping[str, Mapping[str, tuple[str, ...]]]
 
-    def owner_of(self) -> dict[str, str]:
-        """Return the host that a name which is not a host's own belongs to."""
-        return owners(self.aliases, self.aliases.keys() | self.tags.keys())
+    @classmethod
+    def of(cls, sets: Sequence[TagSet]) -> "TaggedHosts":
+        """Read sets in the order of time; what another name of a host was given is the host's."""
+        names = HostNames.of(sets)
+        current = {(one.host, one.source): one.tags for one in without_names(sets)}
+        tags: dict[str, dict[str, tuple[str, ...]]] = {}
+        for (name, source), some in current.items():
+            of_host = tags.setdefault(names.owner(name), {})
+            of_host[source] = tuple(sorted({*of_host.get(source, ()), *some}))
+        return cls(names, tags)
+
+    def tags_of(self, name: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the tags of the host that a name belongs to, by source."""
+        return self.tags.get(self.names.owner(name), {})
 
 
 class Hosts:
@@ -60,12 +72,11 @@ class Hosts:
         Without `documents` what they said of themselves is left out. What arrives under another name of a host is the
         host's. Raises StoreError.
         """
-        named = self._named(tenant)
-        owner_of = named.owner_of()
+        tagged = self.tagged(tenant)
         seen: dict[str, int] = {}
         metrics: dict[str, int] = {}
         for row in self._rows(tenant, since_ms, now_ms):
-            host = owner_of.get(row["host"], row["host"])
+            host = tagged.names.owner(row["host"])
             seen[host] = max(seen.get(host, 0), row["seen_ms"])
             metrics[host] = max(metrics.get(host, 0), row["metric_count"])
         said = self.documents(tenant) if documents else {}
@@ -74,9 +85,9 @@ class Hosts:
                 host,
                 seen_ms,
                 metrics[host],
-                named.aliases.get(host, ()),
-                named.tags.get(host, {}),
-                said.get(host, {}),
+                tagged.names.aliases.get(host, ()),
+                tagged.tags_of(host),
+                _merged(said, tagged.names.all_of(host)),
             )
             for host, seen_ms in sorted(seen.items())
             if seen_ms >= since_ms
@@ -93,18 +104,9 @@ class Hosts:
             found.setdefault(row["host"], {})[row["subject"]] = msgspec.json.decode(row["document"])
         return found
 
-    def tags(self, tenant: str) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Return the tags that a tenant's hosts have now, by host and source."""
-        return self._named(tenant).tags
-
-    def _named(self, tenant: str) -> _Named:
-        named = _Named()
-        for one in self._host_tags.sets(tenant):
-            if one.source == ALIASES:
-                named.aliases[one.host] = one.tags
-            else:
-                named.tags.setdefault(one.host, {})[one.source] = one.tags
-        return named
+    def tagged(self, tenant: str) -> TaggedHosts:
+        """Return the names of a tenant's hosts, and the tags that they have now."""
+        return TaggedHosts.of(self._host_tags.sets(tenant))
 
     def _rows(self, tenant: str, since_ms: int, now_ms: int) -> list[dict[str, Any]]:
         with self._engine.reader() as connection:
@@ -122,3 +124,8 @@ class Hosts:
 def _series_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     chosen = [one for row in rows for one in row["chosen"]]
     return pa.table({name: pa.array([one[name] for one in chosen], pa.uint64()) for name in ("metric", "series")})
+
+
+def _merged(documents: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Return what is said under the names of a host, by subject; that of the first, which is its own, goes first."""
+    return {subject: said for name in reversed(names) for subject, said in documents.get(name, {}).items()}

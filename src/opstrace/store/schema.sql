@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS host_tags
     tenant LowCardinality(String),
     host   String,
     source LowCardinality(String),                                 -- as sent: system, otel …; users for those given by hand; empty where
-                                                                   -- the set holds other names of the host
+                                                                   -- the set holds other names of the host, if any: whoever spoke has one
     since  DateTime64(3, 'UTC'),                                   -- when they came
     tags   Array(String),                                          -- sorted, unique
     commit UInt64

@@ -1,13 +1,16 @@
 """Datadog's API of hosts and their tags, over one tenant's (datadog-api.md, section 6)."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from opstrace.datadog import hosts as shapes
 from opstrace.errors import BadQuery
-from opstrace.store.host_versions import TagSet
+from opstrace.store.host_versions import USERS
+from opstrace.store.host_writer import HostWriter
 from opstrace.store.hosts import Host, Hosts
 from opstrace.web.datadog_api import Endpoint, Json, Question
 
@@ -17,14 +20,18 @@ _ACTIVE_SINCE_MS: Final = 2 * _HOUR_MS
 _LISTED: Final = 100  # hosts in an answer to somebody who does not say how many
 
 
+# From the tags that a source gave a host to those that it gives from now on.
+_Change: TypeAlias = Callable[[frozenset[str]], frozenset[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class HostSources:
     """Where answers come from, and who writes what a client changes."""
 
     hosts: Hosts
     loads: Callable[[str], Mapping[str, Mapping[str, float]]]  # of a tenant's hosts, by name
-    record_tags: Callable[[str, Sequence[TagSet]], Awaitable[None]]  # of a tenant
-    record_mute: Callable[[str, str, Json], Awaitable[None]]  # tenant, host, document
+    writer: HostWriter
+    alone: Callable[[Callable[[], Any]], Awaitable[Any]]  # runs what needs the writer for itself
     max_tags: int
     max_tag_bytes: int
 
@@ -79,28 +86,35 @@ class _HostApi:
 
     async def mute(self, question: Question) -> Json:
         """Mute a host; one that is muted stays as it is unless the sender overrides that."""
-        name = question.request.path_params["host"]
-        end = question.body.get("end")
+        end, message = question.body.get("end"), question.body.get("message")
         if end is not None and (not isinstance(end, int) or end * 1000 <= question.now_ms):
             raise BadQuery("end must be a time to come, in seconds")
-        if await self._mute_end(question, name) is not None and not question.body.get("override"):
-            raise BadQuery(f"{name} is already muted; use override to change it")
-        message = question.body.get("message")
         document = {"end": end, "message": message if isinstance(message, str) else ""}
-        await self.sources.record_mute(question.tenant, name, document)
-        return {"action": "Muted", "hostname": name, **document}
+        complaint = "" if question.body.get("override") else "is already muted; use override to change it"
+        return {"action": "Muted", "hostname": await self._note(question, document, complaint), **document}
 
     async def unmute(self, question: Question) -> Json:
         """End the mute of a host."""
-        name = question.request.path_params["host"]
-        if await self._mute_end(question, name) is None:
-            raise BadQuery(f"{name} is not muted")
-        await self.sources.record_mute(question.tenant, name, {})
-        return {"action": "Unmuted", "hostname": name}
+        return {"action": "Unmuted", "hostname": await self._note(question, {}, "is not muted")}
 
-    async def _mute_end(self, question: Question, name: str) -> int | None:
-        documents = await asyncio.to_thread(self.sources.hosts.documents, question.tenant, [name])
-        return shapes.mute_end(Host(name, 0, 0, documents=documents.get(name, {})), question.now_ms)
+    async def _note(self, question: Question, document: Json, complaint: str) -> str:
+        """Note a mute of a host, or its end, and return the host's name; complain where it would change nothing."""
+        names = await self._names(question)
+
+        def note() -> None:
+            noted = self.sources.writer.noted(question.tenant, names, "mute")
+            is_muted = shapes.mute_end(noted, question.now_ms) is not None
+            if complaint and is_muted == bool(document):
+                raise BadQuery(f"{_name(question)} {complaint}")
+            self.sources.writer.note(question.tenant, names[0], "mute", document)
+
+        await self.sources.alone(note)
+        return _name(question)
+
+    async def _names(self, question: Question) -> list[str]:
+        """Return all names of the host that is spoken of, the one it speaks under first."""
+        tagged = await asyncio.to_thread(self.sources.hosts.tagged, question.tenant)
+        return tagged.names.all_of(_name(question))
 
     async def _heard_of(self, question: Question, since_ms: int, *, documents: bool = True) -> list[Host]:
         return await asyncio.to_thread(
@@ -109,51 +123,57 @@ class _HostApi:
 
     def _with_documents(self, tenant: str, hosts: Sequence[Host]) -> list[Host]:
         documents = self.sources.hosts.documents(tenant, [host.name for host in hosts], whole=True)
-        return [replace(host, documents=documents.get(host.name, {})) for host in hosts]
+        return [replace(host, documents={**host.documents, **documents.get(host.name, {})}) for host in hosts]
 
     async def all_tags(self, question: Question) -> Json:
         """Answer the hosts of every tag."""
-        tags = await asyncio.to_thread(self.sources.hosts.tags, question.tenant)
-        return {"tags": shapes.inverted(tags, question.text("source"))}
+        tagged = await asyncio.to_thread(self.sources.hosts.tagged, question.tenant)
+        return {"tags": shapes.inverted(tagged.tags, question.text("source"))}
 
     async def tags(self, question: Question) -> Json:
         """Answer the tags of one host."""
-        return {"tags": shapes.of_host(await self._tags(question), question.text("source"))}
+        tagged = await asyncio.to_thread(self.sources.hosts.tagged, question.tenant)
+        return {"tags": shapes.of_host(tagged.tags_of(_name(question)), question.text("source"))}
 
     async def add_tags(self, question: Question) -> Json:
         """Add tags to those that a source gave a host."""
-        known = (await self._tags(question)).get(self._source(question), ())
-        return await self._replace(question, [*known, *self._given(question)])
+        given = self._given(question)
+        return await self._retag(question, lambda known: known | given)
 
     async def replace_tags(self, question: Question) -> Json:
         """Replace the tags that a source gave a host."""
-        return await self._replace(question, self._given(question))
+        given = self._given(question)
+        return await self._retag(question, lambda _: given)
 
     async def remove_tags(self, question: Question) -> None:
         """Remove the tags that a source gave a host."""
-        await self._replace(question, [])
+        await self._retag(question, lambda _: frozenset())
 
-    async def _replace(self, question: Question, tags: Sequence[str]) -> Json:
-        told = sorted(set(tags))
+    async def _retag(self, question: Question, change: _Change) -> Json:
+        source = shapes.source_of(question.text("source") or USERS)
+        names = await self._names(question)
+        told = await self.sources.alone(partial(self._retagged, question.tenant, names, source, change))
+        return {"host": _name(question), "tags": told}
+
+    def _retagged(self, tenant: str, names: Sequence[str], source: str, change: _Change) -> list[str]:
+        """Change the tags of a source and return them; what is read here nobody changes before it is written."""
+        writer = self.sources.writer
+        known = [one for one in writer.tags(tenant, names) if shapes.source_of(one.source) == source]
+        told = sorted(change(frozenset(tag for one in known for tag in one.tags)))
         if len(told) > self.sources.max_tags:
             raise BadQuery(f"a host may have {self.sources.max_tags} tags of one source, these are {len(told)}")
-        host = question.request.path_params["host"]
-        await self.sources.record_tags(
-            question.tenant, [TagSet(host, self._source(question), question.now_ms, tuple(told))]
-        )
-        return {"host": host, "tags": told}
+        writer.tag(tenant, shapes.retagged(known, names[0], source, told, time.time_ns() // 1_000_000))
+        return told
 
-    async def _tags(self, question: Question) -> Mapping[str, tuple[str, ...]]:
-        tags = await asyncio.to_thread(self.sources.hosts.tags, question.tenant)
-        return tags.get(question.request.path_params["host"], {})
-
-    def _source(self, question: Question) -> str:
-        return question.text("source") or shapes.USERS
-
-    def _given(self, question: Question) -> list[str]:
+    def _given(self, question: Question) -> frozenset[str]:
         tags = question.body.get("tags")
         if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
             raise BadQuery("tags must be a list of texts")
         if any(len(tag.encode("utf-8", "replace")) > self.sources.max_tag_bytes for tag in tags):
             raise BadQuery(f"a tag is longer than {self.sources.max_tag_bytes} bytes")
-        return tags
+        return frozenset(tags)
+
+
+def _name(question: Question) -> str:
+    name: str = question.request.path_params["host"]
+    return name
