@@ -19,6 +19,7 @@ SUBJECTS: Final = (
 )
 # A document with none of these says nothing of hosts: the others come with every payload of an Agent version 5.
 TELLING: Final = ("host-tags", "external_host_tags", "meta", "gohai", "systemStats", "agent_checks")
+_NAME: Final = "internalHostname"
 _TAGS: Final = "host-tags"
 _EXTERNAL_TAGS: Final = "external_host_tags"
 # Where `meta` has other names of the host.
@@ -26,6 +27,8 @@ _NAMES: Final = ("instance-id", "ec2-hostname", "socket-hostname", "socket-fqdn"
 # Names that every machine gives itself.
 _ANYBODYS: Final = ("localhost", "localhost.localdomain", "localhost6.localdomain6", "ip6-localhost")
 _INVENTORY_SUFFIX: Final = "_metadata"
+# Kinds of inventories that are of a cluster, whichever host its Agent runs on.
+_OF_CLUSTERS: Final = ("datadog_cluster_agent_metadata", "clustercheck_metadata")
 
 Document = Mapping[str, Any]
 
@@ -56,14 +59,15 @@ class Facts:
 
 def read_metadata(document: Document, bounds: Bounds) -> Facts:
     """Read a document of /intake/."""
-    facts = Facts(_text(document.get("internalHostname")) or _text(_mapping(document.get("meta")).get("hostname")))
+    facts = Facts(_text(document.get(_NAME)) or _text(_mapping(document.get("meta")).get("hostname")))
     if not any(key in document for key in TELLING):
         return facts
     if facts.host:
         _read_tags(facts, facts.host, _mapping(document.get(_TAGS)), bounds)
         if "meta" in document:
             facts.tags[facts.host, ALIASES] = _aliases(facts.host, _mapping(document["meta"]))
-        _read_subjects(facts, {key: _legible(key, document[key]) for key in SUBJECTS if key in document}, bounds)
+        said = {key: value for key in SUBJECTS if (value := _legible(key, document.get(key))) is not None}
+        _read_subjects(facts, said or {_NAME: facts.host}, bounds)
     else:
         facts.refused["no_host"] += sum(key in document for key in (*SUBJECTS, _TAGS))
     for host, of_source in _external(document.get(_EXTERNAL_TAGS)):
@@ -72,11 +76,12 @@ def read_metadata(document: Document, bounds: Bounds) -> Facts:
 
 
 def read_inventory(document: Document, bounds: Bounds) -> Facts:
-    """Read a document of /api/v1/metadata: one kind of inventory or several, of a host or a cluster."""
-    facts = Facts(_text(document.get("hostname")) or _text(document.get("clustername")))
+    """Read a document of /api/v1/metadata: one kind of inventory or several; a cluster is no host."""
     kinds = {key: value for key, value in document.items() if key.endswith(_INVENTORY_SUFFIX)}
+    of_cluster = any(key in document for key in _OF_CLUSTERS)
+    facts = Facts("" if of_cluster else _text(document.get("hostname")))
     if facts.host:
-        _read_subjects(facts, kinds, bounds)
+        _read_subjects(facts, {key: value for key, value in kinds.items() if value is not None}, bounds)
     else:
         facts.refused["no_host"] += len(kinds)
     return facts
@@ -107,8 +112,6 @@ def _read_subjects(facts: Facts, subjects: Document, bounds: Bounds) -> None:
     if not _is_named(facts, facts.host, bounds):
         return
     for subject, value in subjects.items():
-        if value is None:
-            continue
         encoded = msgspec.json.encode(value)
         if len(encoded) > bounds.max_document_bytes:
             facts.refused["document_too_large"] += 1

@@ -1,8 +1,19 @@
--- What hosts last said of themselves about some subjects; of what their machines measured of themselves the memory only.
-SELECT host, toString(subject) AS subject, if(subject = 'gohai' AND NOT {whole:Bool}, memory, document) AS document
+-- What hosts last said of themselves about some subjects; of the checks that they are configured for the names, and unless
+-- all of it is wanted, of what their machines measured of themselves the processors and the memory.
+SELECT
+    host,
+    toString(subject) AS subject,
+    multiIf(subject = 'check_metadata', checks, subject = 'gohai' AND NOT {whole:Bool}, machine, document) AS document
 FROM
 (
-    SELECT host, subject, document, concat('{"memory":', if(JSONHas(document, 'memory'), JSONExtractRaw(document, 'memory'), 'null'), '}') AS memory
+    SELECT
+        host,
+        subject,
+        document,
+        arrayMap(name -> concat(toJSONString(name), ':null'), JSONExtractKeys(document)) AS names,
+        concat('{', arrayStringConcat(names, ','), '}') AS checks,
+        arrayFilter(part -> part.1 IN ('cpu', 'memory'), JSONExtractKeysAndValuesRaw(document)) AS parts,
+        concat('{', arrayStringConcat(arrayMap(part -> concat(toJSONString(part.1), ':', part.2), parts), ','), '}') AS machine
     FROM hosts FINAL
     WHERE tenant = {tenant:String}
         AND subject IN {subjects:Array(String)}
