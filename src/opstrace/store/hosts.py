@@ -34,14 +34,14 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class TaggedHosts:
+class CurrentTags:
     """What is known of a tenant's hosts by their tags' table: names, and current tags by host and source."""
 
     names: HostNames
     tags: Mapping[str, Mapping[str, tuple[str, ...]]]
 
     @classmethod
-    def of(cls, sets: Sequence[TagSet]) -> "TaggedHosts":
+    def of(cls, sets: Sequence[TagSet]) -> "CurrentTags":
         """Read sets in the order of time; what another name of a host was given is the host's."""
         names = HostNames.of(sets)
         current = {(one.host, one.source): one.tags for one in without_names(sets)}
@@ -72,7 +72,7 @@ class Hosts:
         Without `documents` what they said of themselves is left out. What arrives under another name of a host is the
         host's. Raises StoreError.
         """
-        tagged = self.tagged(tenant)
+        tagged = self.current_tags(tenant)
         seen: dict[str, int] = {}
         metrics: dict[str, int] = {}
         for row in self._rows(tenant, since_ms, now_ms):
@@ -104,9 +104,9 @@ class Hosts:
             found.setdefault(row["host"], {})[row["subject"]] = msgspec.json.decode(row["document"])
         return found
 
-    def tagged(self, tenant: str) -> TaggedHosts:
+    def current_tags(self, tenant: str) -> CurrentTags:
         """Return the names of a tenant's hosts, and the tags that they have now."""
-        return TaggedHosts.of(self._host_tags.sets(tenant))
+        return CurrentTags.of(self._host_tags.sets(tenant))
 
     def _rows(self, tenant: str, since_ms: int, now_ms: int) -> list[dict[str, Any]]:
         with self._engine.reader() as connection:

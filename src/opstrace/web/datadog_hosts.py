@@ -113,7 +113,7 @@ class _HostApi:
 
     async def _names(self, question: Question) -> list[str]:
         """Return all names of the host that is spoken of, the one it speaks under first."""
-        tagged = await asyncio.to_thread(self.sources.hosts.tagged, question.tenant)
+        tagged = await asyncio.to_thread(self.sources.hosts.current_tags, question.tenant)
         return tagged.names.all_of(_name(question))
 
     async def _heard_of(self, question: Question, since_ms: int, *, documents: bool = True) -> list[Host]:
@@ -127,12 +127,12 @@ class _HostApi:
 
     async def all_tags(self, question: Question) -> Json:
         """Answer the hosts of every tag."""
-        tagged = await asyncio.to_thread(self.sources.hosts.tagged, question.tenant)
+        tagged = await asyncio.to_thread(self.sources.hosts.current_tags, question.tenant)
         return {"tags": shapes.inverted(tagged.tags, question.text("source"))}
 
     async def tags(self, question: Question) -> Json:
         """Answer the tags of one host."""
-        tagged = await asyncio.to_thread(self.sources.hosts.tagged, question.tenant)
+        tagged = await asyncio.to_thread(self.sources.hosts.current_tags, question.tenant)
         return {"tags": shapes.of_host(tagged.tags_of(_name(question)), question.text("source"))}
 
     async def add_tags(self, question: Question) -> Json:
