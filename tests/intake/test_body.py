@@ -1,14 +1,19 @@
+import asyncio
 import gzip
 import os
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import zstandard
+from cramjam import snappy
 
 from opstrace.errors import PayloadTooLarge, Undecodable
-from opstrace.intake.body import inflate
+from opstrace.intake import body as body_module
+from opstrace.intake.body import MAX_PARTS, Inflate, head, inflate, inflate_write, inflated
 
 PLAIN = b'{"series":[]}' + b" " * 5000 + os.urandom(300_000).hex().encode()
 CAP = 10_000_000
@@ -98,3 +103,108 @@ def test_no_encoding_is_no_work(encoding: str) -> None:
 def test_an_unknown_encoding_is_named() -> None:
     with pytest.raises(Undecodable, match="'br' is not one of deflate, gzip"):
         inflate(b"x", "br", CAP)
+
+
+SKIPPABLE = b"\x53\x2a\x4d\x18" + bytes(4)
+EMPTY_FRAME = zstd_stream(b"")
+# A frame without content, and what is before its last block.
+FRAME_HEAD, LAST_BLOCK = zstandard.ZstdCompressor(write_content_size=False).compress(b"")[:-3], b"\x01\x00\x00"
+EMPTY_BLOCK = b"\x00\x00\x00"
+PARTS: dict[str, tuple[str, bytes, bytes, bytes]] = {
+    "gzip members": ("gzip", b"", gzip.compress(b""), b""),
+    "padded gzip members": ("gzip", b"", gzip.compress(b"") + bytes(9), b""),
+    "zlib members": ("deflate", b"", zlib.compress(b""), b""),
+    "zstd frames": ("zstd", EMPTY_FRAME, EMPTY_FRAME, b""),
+    "skippable frames": ("zstd", EMPTY_FRAME, SKIPPABLE, b""),
+    "zstd blocks": ("zstd", FRAME_HEAD, EMPTY_BLOCK, LAST_BLOCK),
+}
+
+
+@pytest.mark.parametrize(("encoding", "first", "part", "last"), PARTS.values(), ids=PARTS)
+def test_parts_have_a_bound(encoding: str, first: bytes, part: bytes, last: bytes) -> None:
+    """A part that holds nothing costs something, too."""
+    assert inflate(first + part * 3000 + last, encoding, CAP) == b""
+    with pytest.raises(Undecodable, match=f"more than {MAX_PARTS} parts"):
+        inflate(first + part * (MAX_PARTS + 1) + last, encoding, CAP)
+
+
+@pytest.mark.parametrize("padding", [0, 40, 5000])
+def test_a_member_costs_what_is_in_it(padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind a member is not handed over, nor given back, once more for each of them."""
+    handed, given_back = [], []
+
+    class Member:
+        def __init__(self, window_bits: int) -> None:
+            self._member: Any = zlib.decompressobj(window_bits)
+
+        def decompress(self, data: bytes, max_length: int) -> bytes:
+            handed.append(len(data))
+            found: bytes = self._member.decompress(data, max_length)
+            given_back.append(len(self.unused_data) + len(self.unconsumed_tail))
+            return found
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._member, name)
+
+    class Library:
+        decompressobj = Member
+
+    monkeypatch.setattr(body_module, "zlib_ng", Library)
+    members = 3000
+    packed = (gzip.compress(b"") + bytes(padding)) * members + gzip.compress(PLAIN)
+    assert inflate(packed, "gzip", CAP) == PLAIN
+    assert max(handed) <= 4096
+    assert max(given_back) <= 4096
+    assert sum(handed) < members * 4096 + 3 * len(packed)
+
+
+@ways
+def test_a_head_is_what_comes_first(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(PLAIN)
+    assert head(packed, encoding, 1000) == PLAIN[:1000]
+    assert head(packed, encoding, CAP) == PLAIN
+    # What comes after it may be anything.
+    assert head(packed[: len(packed) // 2], encoding, 1000) == PLAIN[:1000]
+    with pytest.raises(Undecodable):
+        head(packed[: len(packed) // 2], encoding, CAP)
+
+
+def test_a_head_of_what_is_not_packed() -> None:
+    assert head(PLAIN, "", 1000) == head(PLAIN, "gzip", 1000) == PLAIN[:1000]
+
+
+@ways
+def test_a_head_of_a_bomb_costs_the_head(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    bomb = pack(bytes(50_000_000))
+    tracemalloc.start()
+    assert head(bomb, encoding, 100_000) == bytes(100_000)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+
+
+def snappy_block(data: bytes) -> bytes:
+    return bytes(snappy.compress_raw(data))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack", "undo"),
+    [*((encoding, pack, inflate) for encoding, pack in WAYS.values()), ("snappy", snappy_block, inflate_write)],
+    ids=[*WAYS, "snappy"],
+)
+def test_the_event_loop_inflates_what_is_small_and_no_bombs(
+    encoding: str, pack: Callable[[bytes], bytes], undo: Inflate
+) -> None:
+    loop, done = threading.get_ident(), []
+
+    def watched(packed: bytes, encoding: str, max_bytes: int) -> bytes:
+        found = undo(packed, encoding, max_bytes)
+        done.append((threading.get_ident() == loop, len(found)))
+        return found
+
+    for size, on_loop in {1000: True, 64 * 1024: True, 64 * 1024 + 1: False, 400_000: False}.items():
+        done.clear()
+        assert asyncio.run(inflated(pack(bytes(size)), encoding, CAP, watched)) == bytes(size)
+        assert done == [(on_loop, size)]
+    with pytest.raises(PayloadTooLarge):
+        asyncio.run(inflated(pack(bytes(1001)), encoding, 1000, watched))

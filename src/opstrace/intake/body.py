@@ -5,8 +5,10 @@ Encodings and their odd uses: datadog-intake.md, section 2.3.
 
 import asyncio
 import gzip
+import re
 from collections.abc import Callable, Iterator
-from typing import cast
+from contextlib import suppress
+from typing import Final, cast
 
 import zstandard
 from cramjam import DecompressionError, snappy
@@ -16,14 +18,19 @@ from zlib_ng import zlib_ng
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
 
-# Bodies from here on are inflated off the event loop.
+# Bodies that are larger, as sent or inflated, are inflated off the event loop.
 _LARGE_BYTES = 64 * 1024
 _CHUNK_BYTES = 256 * 1024
+# What is read of a body at once: zlib copies what it leaves of that.
+_SLICE_BYTES = 4 * 1024
+# Members of a gzip body; frames and blocks of a zstd body. Each costs something, also one that is empty.
+MAX_PARTS: Final = 20_000
 # The library's types take the class for an instance.
 _DEFLATE_ERROR = cast("type[Exception]", zlib_ng.error)
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte from 50 to 5f
+_PADDING = re.compile(rb"\0*")
 
 # Chunks of inflated bytes; never more in one chunk than the second argument says.
 Inflater = Callable[[bytes, int], Iterator[bytes]]
@@ -62,10 +69,14 @@ def held_back(request: Request) -> bool:
 
 
 async def inflated(body: bytes, encoding: str, max_bytes: int, undo: Inflate) -> bytes:
-    """Return what `inflate` or `inflate_write` returns, without keeping the event loop from others."""
-    if len(body) > _LARGE_BYTES:
-        return await asyncio.to_thread(undo, body, encoding, max_bytes)
-    return undo(body, encoding, max_bytes)
+    """Return what `inflate` or `inflate_write` returns, without keeping the event loop from others.
+
+    How large a body becomes is not known before: one that turns out to be large begins again on a thread.
+    """
+    if len(body) <= _LARGE_BYTES:
+        with suppress(PayloadTooLarge):
+            return undo(body, encoding, min(_LARGE_BYTES, max_bytes))
+    return await asyncio.to_thread(undo, body, encoding, max_bytes)
 
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -75,13 +86,24 @@ def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     Raises PayloadTooLarge beyond `max_bytes` (while inflating, so that a bomb costs no more than the cap) and
     Undecodable for an unknown encoding or a broken stream.
     """
-    inflater = _inflater(body, encoding.strip().lower())
-    if inflater is None:
-        return _capped([body], max_bytes)
-    try:
-        return _capped(inflater(body, _CHUNK_BYTES), max_bytes)
-    except (_DEFLATE_ERROR, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
-        raise Undecodable(f"the body is not valid {encoding}: {error}") from error
+    kept, size = [], 0
+    for chunk in _inflated_chunks(body, encoding, max_bytes):
+        size += len(chunk)
+        if size > max_bytes:
+            raise PayloadTooLarge("payload too large")
+        kept.append(chunk)
+    return b"".join(kept)
+
+
+def head(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Return the first bytes of what a body holds; what comes after them is neither inflated nor looked at."""
+    kept, size = [], 0
+    for chunk in _inflated_chunks(body, encoding, max_bytes):
+        kept.append(chunk[: max_bytes - size])
+        size += len(chunk)
+        if size >= max_bytes:
+            break
+    return b"".join(kept)
 
 
 def inflate_write(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -98,14 +120,16 @@ def inflate_write(body: bytes, encoding: str, max_bytes: int) -> bytes:
         raise Undecodable(f"the body is not valid snappy: {error}") from error
 
 
-def _capped(chunks: "Iterator[bytes] | list[bytes]", max_bytes: int) -> bytes:
-    kept, size = [], 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > max_bytes:
-            raise PayloadTooLarge("payload too large")
-        kept.append(chunk)
-    return b"".join(kept)
+def _inflated_chunks(body: bytes, encoding: str, max_bytes: int) -> Iterator[bytes]:
+    """Yield what a body holds, and little more at once than is wanted."""
+    inflater = _inflater(body, encoding.strip().lower())
+    if inflater is None:
+        yield body
+        return
+    try:
+        yield from inflater(body, min(_CHUNK_BYTES, max_bytes + 1))
+    except (_DEFLATE_ERROR, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
+        raise Undecodable(f"the body is not valid {encoding}: {error}") from error
 
 
 def _inflater(body: bytes, encoding: str) -> Inflater | None:
@@ -126,16 +150,31 @@ def _plain_or_fail(body: bytes, inflater: Inflater) -> Inflater | None:
 
 
 def _inflate_zlib_members(body: bytes, chunk_bytes: int, window_bits: int) -> Iterator[bytes]:
-    rest = body
-    while rest:
-        member = zlib_ng.decompressobj(window_bits)
+    at = members = 0
+    while at < len(body):
+        members = _one_more(members)
+        member, rest = zlib_ng.decompressobj(window_bits), b""
         while not member.eof:
+            if not rest:
+                rest = body[at : at + _SLICE_BYTES]
+                at += len(rest)
             data = member.decompress(rest, chunk_bytes)
-            if not data and not member.unconsumed_tail and not member.eof:
+            if not data and not rest and not member.eof:
                 raise EOFError("the stream ends early")
             yield data
             rest = member.unconsumed_tail
-        rest = member.unused_data.lstrip(b"\0")
+        at = _end_of_padding(body, at - len(member.unused_data))
+
+
+def _end_of_padding(body: bytes, start: int) -> int:
+    padding = _PADDING.match(body, start)
+    return padding.end() if padding else start
+
+
+def _one_more(parts: int) -> int:
+    if parts >= MAX_PARTS:
+        raise Undecodable(f"the body has more than {MAX_PARTS} parts, each compressed by itself")
+    return parts + 1
 
 
 def _inflate_gzip(body: bytes, chunk_bytes: int) -> Iterator[bytes]:
@@ -150,10 +189,10 @@ def _inflate_deflate(body: bytes, chunk_bytes: int) -> Iterator[bytes]:
 
 def _inflate_zstd(body: bytes, chunk_bytes: int) -> Iterator[bytes]:
     """Undo zstd: Agents write frames without a content size, and several of them in a body."""
-    _check_zstd_ends(body)
     reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body, read_across_frames=True)
     while data := reader.read(chunk_bytes):
         yield data
+    _check_zstd_ends(body)
 
 
 def _check_zstd_ends(body: bytes) -> None:
@@ -161,8 +200,9 @@ def _check_zstd_ends(body: bytes) -> None:
 
     Walks the blocks' headers as RFC 8878, section 3.1.1, lays them out.
     """
-    at = 0
+    at = parts = 0
     while at < len(body):
+        parts = _one_more(parts)
         if body[at + 1 : at + 4] == _SKIPPABLE_MAGIC and 0x50 <= body[at] <= 0x5F:
             at += 8 + int.from_bytes(body[at + 4 : at + 8], "little")
             continue
@@ -170,6 +210,7 @@ def _check_zstd_ends(body: bytes) -> None:
         at += zstandard.frame_header_size(body[at : at + 18])
         last = False
         while not last:
+            parts = _one_more(parts)
             if at + 3 > len(body):
                 raise EOFError("the stream ends early")
             header = int.from_bytes(body[at : at + 3], "little")
