@@ -3,6 +3,7 @@
 Statuses are verdicts (`errors.INTAKE_STATUS`). Answers are those of datadog-intake.md, section 21.
 """
 
+import asyncio
 import json
 import logging
 import re
@@ -20,7 +21,7 @@ from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
 from opstrace.intake.acceptance import Acceptance, Parcel
-from opstrace.intake.body import raw_of, read
+from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
@@ -35,6 +36,10 @@ _JSON: Final = "application/json"
 _READING: Final = ("GET", "HEAD", "DELETE")  # nothing is sent by these
 _FIRST_REFUSAL: Final = 400
 _PROTOBUF: Final = "application/x-protobuf"
+# How much of a body, inflated, is searched for a key, and how many bodies at once: they may be anybody's. Agents of
+# version 5 write it anywhere in a document, which holds one host's measurements of 15 s.
+MAX_KEYLESS_BYTES: Final = 1024 * 1024
+MAX_KEYLESS_BODIES: Final = 2
 # Found also in documents that no parser takes: their sender should hear that, not that the key is missing.
 _INNER_KEY: Final = re.compile(rb'"apiKey"\s*:\s*"([0-9a-fA-F]{32})"')
 
@@ -164,6 +169,7 @@ class Intake:
         self._rates = rates
         self._telemetry = telemetry
         self._limits = limits
+        self._keyless = asyncio.Semaphore(MAX_KEYLESS_BODIES)
         self._seen_unknown: set[str] = set()
 
     def routes(self) -> list[Route]:
@@ -228,12 +234,9 @@ class Intake:
         """Return the key in the body of a request that has none elsewhere (datadog-intake.md, section 2.1)."""
         if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
             return ""
-        try:
-            content = await self._acceptance.inflated(await read(request, self._limits), request.headers)
-        except Undecodable:
-            return ""
-        found = _INNER_KEY.search(content)
-        return found[1].decode() if found else ""
+        raw = await read(request, self._limits)
+        async with self._keyless:
+            return await asyncio.to_thread(_key_in, raw, request.headers.get("content-encoding", ""))
 
     def _refuse(self, error: IntakeError, request: Request, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
@@ -249,6 +252,14 @@ class Intake:
         if path not in self._seen_unknown and len(self._seen_unknown) < 1000:
             self._seen_unknown.add(path)
             logger.info("keeping payloads of %.200r as they come: they are not understood yet", path)
+
+
+def _key_in(raw: bytes, encoding: str) -> str:
+    try:
+        found = _INNER_KEY.search(head(raw, encoding, MAX_KEYLESS_BYTES))
+    except Undecodable:
+        return ""
+    return found[1].decode() if found else ""
 
 
 def _errors(status: int, message: str) -> Response:

@@ -1,0 +1,95 @@
+"""What a body costs that comes without a key."""
+
+import asyncio
+import gzip
+import json
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from opstrace.access import Access
+from opstrace.config import Limits
+from opstrace.intake import routes
+from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, Intake
+from opstrace.telemetry import Telemetry
+from opstrace.tenants import Keyring, key_digest
+
+KEY = "1" * 32
+
+
+class Acceptance:
+    """Takes what has a key, and keeps nothing."""
+
+    async def store(self, *_: Any) -> Any:
+        return SimpleNamespace(told=None)
+
+    def refuse(self, *_: Any) -> None:
+        """Book nothing."""
+
+
+def statuses(*bodies: bytes, path: str = "/intake/", encoding: str = "gzip") -> list[int]:
+    """Return how bodies without a key are answered that come together."""
+    access = Access(Keyring({"one": [key_digest(KEY)]}), "demo.localhost")
+    rates: Any = SimpleNamespace(admit=lambda _tenant: None)
+    acceptance: Any = Acceptance()
+    flares: Any = None
+    intake = Intake(access, acceptance, flares, rates, Telemetry(), Limits())
+    headers = [(b"content-encoding", encoding.encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+
+    async def answered(body: bytes) -> int:
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return (await intake.answer(Request(scope, receive))).status_code
+
+    async def together() -> list[int]:
+        return list(await asyncio.gather(*map(answered, bodies)))
+
+    return asyncio.run(together())
+
+
+def test_a_key_is_found_in_the_head_of_a_body() -> None:
+    filling = "x" * (MAX_KEYLESS_BYTES - 100)
+    document = {"filling": filling, "apiKey": KEY}
+    assert statuses(gzip.compress(json.dumps(document).encode())) == [202]
+    assert statuses(json.dumps(document).encode(), encoding="") == [202]
+    assert statuses(gzip.compress(json.dumps({**document, "filling": filling * 2}).encode())) == [403]
+
+
+@pytest.mark.parametrize("path", ["/intake", "/intake/metrics", "/api/v1/series"])
+def test_no_more_is_inflated_of_a_body_than_its_head(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inflated = []
+
+    def watched(body: bytes, encoding: str, max_bytes: int) -> bytes:
+        inflated.append((threading.get_ident(), max_bytes))
+        return real(body, encoding, max_bytes)
+
+    real = routes.head
+    monkeypatch.setattr(routes, "head", watched)
+    # More than any body may be.
+    assert statuses(gzip.compress(bytes(Limits().max_inflated_bytes + 1), 1), path=path) == [403]
+    assert [most for _, most in inflated] == ([] if path == "/api/v1/series" else [MAX_KEYLESS_BYTES])
+    assert threading.get_ident() not in [thread for thread, _ in inflated]
+
+
+def test_few_bodies_are_searched_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, now, most = threading.Lock(), 0, 0
+
+    def watched(*_: Any) -> bytes:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+        return b"{}"
+
+    monkeypatch.setattr(routes, "head", watched)
+    assert statuses(*[b"{}"] * 12) == [403] * 12
+    assert most <= MAX_KEYLESS_BODIES
