@@ -60,11 +60,9 @@ def table(series: list[Sent]) -> pa.Table:
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def fate(one: Sent, time: float | None, value: float | None, excess: set[tuple[int, int]]) -> str:
+def fate(one: Sent, time: float | None, value: float | None, excess: set[tuple[int, int, int]]) -> str:
     if one["refusal"]:
         return REFUSED[one["refusal"]]
-    if (one["body"] % 2, one["series"]) in excess:
-        return "too_many_series"
     if time is None:
         return "no_timestamp"
     if value is None:
@@ -73,7 +71,9 @@ def fate(one: Sent, time: float | None, value: float | None, excess: set[tuple[i
         return "not_finite"
     if time > MOMENTS.newest:
         return "future"
-    return "ancient" if time < MOMENTS.oldest else "stored"
+    if time < MOMENTS.oldest:
+        return "ancient"
+    return "too_many_series" if (one["body"] % 2, time // DAY_S, one["series"]) in excess else "stored"
 
 
 def fate_of_series(one: Sent, fates: list[str]) -> str:
@@ -84,16 +84,20 @@ def fate_of_series(one: Sent, fates: list[str]) -> str:
     return REFUSED[one["refusal"]] if one["refusal"] else "no_points"
 
 
-@given(st.lists(SERIES, min_size=1, max_size=12), st.integers(1, 3), st.sets(st.integers(0, 5), max_size=2))
-def test_it_is_the_slow_one(series: list[Sent], pieces: int, excessive: set[int]) -> None:
+EXCESSIVE = st.sets(st.tuples(st.sampled_from([NOW // DAY_S, NOW // DAY_S - 1]), st.integers(0, 5)), max_size=3)
+
+
+@given(st.lists(SERIES, min_size=1, max_size=12), st.integers(1, 3), EXCESSIVE)
+def test_it_is_the_slow_one(series: list[Sent], pieces: int, excessive: set[tuple[int, int]]) -> None:
     tables = [table(series[piece::pieces]) for piece in range(pieces)]
     series = [one for piece in range(pieces) for one in series[piece::pieces]]
     sent = SentSeries.of(tables)
     assert sent is not None
     judgement = Judgement(sent, MOMENTS)
-    # Bodies 0 and 2 are of one tenant, 1 and 3 of another: that one has no room for some of its series.
-    judgement.refuse([1, 3], sorted(excessive), "too_many_series")
-    excess = {(1, number) for number in excessive}
+    # Bodies 0 and 2 are of one tenant, 1 and 3 of another: that one has no room for some of its series on some day.
+    for day in {day for day, _ in excessive}:
+        judgement.refuse([1, 3], day, [number for own, number in excessive if own == day], "too_many_series")
+    excess = {(1, *pair) for pair in excessive}
     fates = [[fate(one, *point, excess) for point in one["points"]] for one in series]
     for body, judged in judgement.judged().items():
         own = [(one, of_one) for one, of_one in zip(series, fates, strict=True) if one["body"] == body]

@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from end_to_end.remote_write import write_request
 from opstrace.config import Config, Limits
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.series_room import Added, Room
@@ -126,3 +129,134 @@ def test_a_series_that_is_too_large_is_refused_alone(tmp_path: Path) -> None:
         {"name_too_long": 1},
         {"stored": 1},
     ]
+
+
+# Noon of yesterday, and of the day before.
+NOON = time.time() // DAY_S * DAY_S - DAY_S / 2
+BEFORE = NOON - DAY_S
+
+
+def points(tenant: str = "t", **times: Sequence[float]) -> Body:
+    """Return a payload of series with points at these times."""
+    series = [{"metric": name, "points": [[time_s, 1] for time_s in own]} for name, own in times.items()]
+    return Body(Family.SERIES_V1, tenant, json.dumps({"series": series}).encode())
+
+
+def checks(time_s: float, *names: str) -> Body:
+    runs = [{"check": name, "status": 0, "timestamp": time_s, "host_name": "h", "message": "well"} for name in names]
+    return Body(Family.CHECK_RUN, "t", json.dumps(runs).encode())
+
+
+def written(**times: Sequence[float]) -> Body:
+    """Return a remote write of series with samples, and a native histogram beside each, at these times."""
+    stamps = {name: [round(time_s * 1000) for time_s in own] for name, own in times.items()}
+    timeseries = [
+        {
+            "labels": [{"name": "__name__", "value": name}],
+            "samples": [{"value": 1, "timestamp": stamp} for stamp in own],
+            "histograms": [{"count_int": 1, "zero_count_int": 1, "sum": 0, "timestamp": stamp} for stamp in own],
+        }
+        for name, own in stamps.items()
+    ]
+    return Body(Family.REMOTE_WRITE_V1, "t", write_request({"timeseries": timeseries}))
+
+
+def stored(target: Translator, table: str, column: str) -> list[Any]:
+    """Return what is in a column of a table."""
+    return sorted(target._connection.read(f"SELECT {column} FROM {table}").column(0).to_pylist())
+
+
+def test_a_full_day_refuses_no_points_of_another_day(tmp_path: Path) -> None:
+    with translator(tmp_path, max_series=3) as target:
+        committed(target, payload(["a", "b", "c"], NOON), payload(["x", "y", "z"], BEFORE))
+        first, second, both = committed(
+            target, points(a=[NOON + 1]), points(a=[BEFORE + 1]), points(b=[NOON + 2, BEFORE + 2], x=[BEFORE + 3])
+        )
+        assert (first.points, first.series) == ({"stored": 1}, {"stored": 1})
+        assert (second.points, second.series) == ({"too_many_series": 1}, {"too_many_series": 1})
+        assert (both.points, both.series) == ({"stored": 2, "too_many_series": 1}, {"stored": 2})
+        times = [
+            (NOON, 3),
+            (NOON - 1, 3),
+            (BEFORE, 3),
+            (BEFORE - 1, 3),
+            (NOON + 1, 1),
+            (NOON + 2, 1),
+            (BEFORE + 3, 1),
+        ]
+        assert stored(target, "samples", "toUnixTimestamp64Milli(timestamp)") == sorted(
+            round(time_s * 1000) for time_s, times_ in times for _ in range(times_)
+        )
+
+
+def test_a_full_day_refuses_no_checks_of_another_day(tmp_path: Path) -> None:
+    with translator(tmp_path, max_series=2) as target:
+        committed(target, checks(NOON, "a", "b"), payload(["x", "y"], BEFORE))
+        odd = [{"check": "a", "status": 0, "timestamp": time} for time in ("NaN", "inf", "-inf", 1e300, None, "x")]
+        first, second, third = committed(
+            target,
+            checks(NOON + 1, "a"),
+            checks(BEFORE, "a", "b"),
+            Body(Family.CHECK_RUN, "u", json.dumps([*odd, {"check": "a"}]).encode()),
+        )
+        assert (first.points, second.points) == ({"stored": 1}, {"too_many_series": 2})
+        assert third.points["not_finite"] == 3
+        assert stored(target, "checks WHERE tenant = 't'", "DISTINCT toUnixTimestamp(timestamp)") == [NOON, NOON + 1]
+        assert stored(target, "check_messages", "toUnixTimestamp(timestamp)") == [NOON, NOON, NOON + 1]
+
+
+@pytest.mark.parametrize("limit", ["max_series", "max_new_series_per_minute"])
+def test_a_full_day_refuses_no_samples_of_another_day(limit: str, tmp_path: Path) -> None:
+    """Those of remote write, where a metric and its histogram are two series."""
+    full = "too_many_series" if limit == "max_series" else "too_many_new_series"
+    with translator(tmp_path, **{limit: 4}) as target:
+        committed(target, written(a=[NOON], b=[NOON]))
+        if limit == "max_series":
+            committed(target, written(x=[BEFORE], y=[BEFORE]))
+        first, second = committed(target, written(a=[NOON + 1]), written(a=[NOON + 2, BEFORE], c=[BEFORE]))
+        assert first.points == {"stored": 2}
+        refused = 4 if limit == "max_series" else 2
+        assert second.points == {"stored": 6 - refused, full: refused}
+        assert second.series == {"stored": 1, full: 1}
+        after = {"max_series": [NOON, NOON, NOON + 1, NOON + 2, BEFORE, BEFORE]}.get(
+            limit, [NOON, NOON, NOON + 1, NOON + 2, BEFORE]
+        )
+        for table in ("samples", "histograms"):
+            assert stored(target, table, "toUnixTimestamp(timestamp)") == sorted(after)
+
+
+def test_a_new_series_counts_once_whatever_its_days(tmp_path: Path) -> None:
+    with translator(tmp_path, max_new_series_per_minute=3) as target:
+        days = [NOON - day * DAY_S for day in range(6)]
+        assert committed(target, points(a=days))[0].points == {"stored": 6}
+        assert committed(target, points(a=[NOON - 6 * DAY_S], b=days))[0].points == {"stored": 7}
+        # A series that it had lately is not new on another day, before or after.
+        assert committed(target, points(a=[NOON - 20 * DAY_S]))[0].points == {"stored": 1}
+        (verdict,) = committed(target, points(c=days, d=days, e=[NOON]))
+        assert verdict.series == {"stored": 1, "too_many_new_series": 2}
+        assert committed(target, points(f=days))[0].points == {"too_many_new_series": 6}
+        assert committed(target, points("u", f=days))[0].points == {"stored": 6}
+
+
+def test_what_a_day_has_no_room_for_does_not_count_as_new(tmp_path: Path) -> None:
+    with translator(tmp_path, max_series=2, max_new_series_per_minute=6) as target:
+        committed(target, payload(["a", "b"], NOON))
+        for _ in range(2):
+            (verdict,) = committed(target, payload(["c", "d", "e", "f", "g"], NOON))
+            assert verdict.series == {"too_many_series": 5}
+        # Of two days one has room: those are new.
+        (verdict,) = committed(target, points(c=[NOON, BEFORE], d=[NOON, BEFORE]))
+        assert verdict.points == {"stored": 2, "too_many_series": 2}
+        (verdict,) = committed(target, points(**{name: [BEFORE - DAY_S] for name in "hijk"}))
+        assert verdict.series == {"stored": 2, "too_many_series": 2}
+        (verdict,) = committed(target, points(l=[BEFORE - 9 * DAY_S]))
+        assert verdict.series == {"too_many_new_series": 1}
+
+
+def test_series_it_had_find_room_before_new_ones(tmp_path: Path) -> None:
+    names = [f"known{number}" for number in range(5)]
+    with translator(tmp_path, max_series=5, max_new_series_per_minute=5) as target:
+        committed(target, payload(names, BEFORE))
+        new, known = committed(target, payload([f"new{number}" for number in range(20)], NOON), payload(names, NOON))
+        assert known.series == {"stored": 5}
+        assert new.series == {"too_many_series": 20}

@@ -84,12 +84,12 @@ class Judgement:
         lacking = ~sent.known[owners] | (days != first_days[owners])
         return set(np.unique(sent.bodies[owners[lacking]]).tolist())
 
-    def refuse(self, tenant_bodies: Sequence[int], series: Sequence[int], reason: str) -> None:
-        """Refuse series of a tenant, which these bodies are of."""
+    def refuse(self, tenant_bodies: Sequence[int], day: int, series: Sequence[int], reason: str) -> None:
+        """Refuse what else were stored of series on a day (since 1970) of a tenant, which these bodies are of."""
         sent = self._sent
         of_tenant = np.isin(sent.bodies, np.array(tenant_bodies, dtype=np.uint32))
-        refused = of_tenant & np.isin(sent.series, np.array(series, dtype=np.uint64)) & (sent.refusals == 0)
-        self._fates[refused[self._owners]] = _CODES[reason]
+        refused = of_tenant & np.isin(sent.series, np.array(series, dtype=np.uint64))
+        self._fates[refused[self._owners] & self._are_stored() & (_days(sent.times) == day)] = _CODES[reason]
 
     def judged(self) -> defaultdict[int, Judged]:
         """Return what became of each body."""

@@ -1,4 +1,4 @@
-"""How many series a tenant may have on one day, and new in one minute; the excess is refused series by series."""
+"""How many series a tenant may have on one day, and new in one minute; the excess is refused by series and day."""
 
 import time
 from collections import defaultdict
@@ -12,13 +12,22 @@ from opstrace.store.engine import Connection, statement
 _PACKAGE: Final = "opstrace.intake"
 _MINUTE_S: Final = 60.0
 _EXCESS: Final = """
-SELECT tenant, toString(refusal) AS reason, groupArray(series) AS numbers FROM excess GROUP BY tenant, refusal
+SELECT tenant, toInt32(day) AS on_day, toString(refusal) AS reason, groupArray(series) AS numbers
+FROM excess
+GROUP BY tenant, day, refusal
+"""
+_TAKE_OUT: Final = "ALTER TABLE unseen DELETE WHERE seen_key(tenant, day, series) IN (SELECT key FROM excess)"
+# What is staged for more than its series has one point, whose time may be any number or none.
+_TAKE_OUT_STAGED: Final = """
+ALTER TABLE staged
+DELETE WHERE seen_key(tenant, toInt32(if(isFinite(points[1].1), points[1].1, 0) / 86400), series)
+    IN (SELECT key FROM excess)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Series that one commit would add to a tenant's day, and those of them that are new to the tenant."""
+    """Series that one commit would add to a tenant's day; of those that are new to the tenant it is the first one."""
 
     tenant: str
     day: str
@@ -93,25 +102,22 @@ class SeriesRoom:
         commit = self._added()
         exceeded = self._room.exceeded(commit, now)
         if exceeded:
+            self._connection.execute("TRUNCATE TABLE excess")  # of a commit that failed
             self._connection.execute(self._excess, **self._rooms(commit, now))
-            self._connection.execute(
-                "ALTER TABLE unseen DELETE WHERE sipHash64(tenant, series) IN (SELECT key FROM excess)"
-            )
+            self._connection.execute(_TAKE_OUT)
             commit = self._added()
         for added in commit:
             self._room.take(added, now)
         return exceeded
 
-    def excess(self) -> Iterator[tuple[str, list[int], str]]:
-        """Yield tenant, series and reason of what was taken out."""
+    def excess(self) -> Iterator[tuple[str, int, list[int], str]]:
+        """Yield tenant, day (since 1970), series and reason of what was taken out."""
         for row in self._connection.read(_EXCESS).to_pylist():
-            yield row["tenant"], row["numbers"], row["reason"]
+            yield row["tenant"], row["on_day"], row["numbers"], row["reason"]
 
     def clear(self) -> None:
-        """Take the series in `excess` out of `staged`, and empty it."""
-        self._connection.execute(
-            "ALTER TABLE staged DELETE WHERE sipHash64(tenant, series) IN (SELECT key FROM excess)"
-        )
+        """Take what is in `excess` out of `staged`, and empty it."""
+        self._connection.execute(_TAKE_OUT_STAGED)
         self._connection.execute("TRUNCATE TABLE excess")
 
     def _added(self) -> list[Added]:

@@ -43,8 +43,24 @@ CREATE TABLE staged
 ENGINE = Memory;
 
 DROP TABLE IF EXISTS excess;
--- The series of this commit that are more than their tenant may have, or may add in a minute.
-CREATE TABLE excess (key UInt64, tenant String, series UInt64, refusal Enum8('too_many_series' = 5, 'too_many_new_series' = 6)) ENGINE = Memory;
+-- The series of this commit that are more than their tenant may have on a day, or may add in a minute; keys are those of `seen`.
+CREATE TABLE excess
+(
+    key     UInt64,
+    tenant  String,
+    day     Date32,
+    series  UInt64,
+    refusal Enum8('too_many_series' = 5, 'too_many_new_series' = 6)
+)
+ENGINE = Memory;
+
+-- Of the days that `seen` is filled with at a start.
+CREATE OR REPLACE FUNCTION was_seen_lately AS (tenant, series) -> (
+    seen_key(tenant, toDate32(now('UTC')), series) IN seen
+    OR seen_key(tenant, toDate32(now('UTC')) - 1, series) IN seen
+    OR seen_key(tenant, toDate32(now('UTC')) - 2, series) IN seen
+    OR seen_key(tenant, toDate32(now('UTC')) - 3, series) IN seen
+);
 
 DROP TABLE IF EXISTS staged_logs;
 -- One row a log of a payload, read but not judged.

@@ -178,8 +178,8 @@ class Translator:
         if not any(added):
             return 0
         if self._room.admit():
-            for tenant, series, reason in self._room.excess():
-                judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], series, reason)
+            for tenant, day, series, reason in self._room.excess():
+                judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], day, series, reason)
             self._room.clear()
         return self._writer.register_unseen({bodies[i].tenant for i in untranslated})
 

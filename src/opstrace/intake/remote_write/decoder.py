@@ -28,7 +28,8 @@ _TABLES: Final = ("staged_writes", "staged_metadata", "staged_symbols")
 _ON_TOO_MANY: Final = "{key} IN (SELECT key FROM excess WHERE refusal = 'too_many_series'), 6,"
 _ON_TOO_NEW: Final = "{key} IN (SELECT key FROM excess), 7,"
 _HAS_ROOM: Final = "{key} NOT IN (SELECT key FROM excess)"
-_KEYS: Final = {"excess": "sipHash64(tenant, series)", "histogram_excess": "sipHash64(tenant, histogram_series)"}
+_KEY: Final = "seen_key(tenant, intDiv({time}, 86400000), {series})"
+_SERIES: Final = {"excess": "series", "histogram_excess": "histogram_series"}
 
 
 class RemoteWriteDecoder:
@@ -136,7 +137,8 @@ class RemoteWriteDecoder:
 
     def _count(self, findings: Findings, limits: Mapping[str, float], *, exceeded: bool) -> None:
         sql = self._verdicts
-        for place, key in _KEYS.items():
+        for place, series in _SERIES.items():
+            key = _KEY.replace("{time}", "time").replace("{series}", series)
             excess = f"{_ON_TOO_MANY} {_ON_TOO_NEW}".replace("{key}", key) if exceeded else ""
             sql = sql.replace(f"{{{place}}}", excess)
         for row in self._connection.read(sql, now_ms=round(self._now * 1000), **limits).to_pylist():
@@ -147,8 +149,9 @@ class RemoteWriteDecoder:
 
 
 def _admitted(sql: str, *, exceeded: bool) -> str:
-    """Return the statement without the series that found no room."""
-    key = _KEYS["histogram_excess" if "INTO histograms" in sql else "excess"]
+    """Return the statement without what found no room."""
+    time, series = ("h", "histogram_series") if "INTO histograms" in sql else ("sample", "series")
+    key = _KEY.replace("{time}", f"{time}.timestamp").replace("{series}", series)
     return sql.replace("{admitted}", _HAS_ROOM.replace("{key}", key) if exceeded else "1")
 
 

@@ -17,8 +17,8 @@ FROM
             )
         ) AS all_samples
     FROM staged_writes
-    WHERE refusal = 'none' AND NOT is_started AND {admitted}
+    WHERE refusal = 'none' AND NOT is_started
 )
 ARRAY JOIN all_samples AS sample
-WHERE sample.timestamp BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000
+WHERE sample.timestamp BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000 AND {admitted}
 SETTINGS max_partitions_per_insert_block = 0
