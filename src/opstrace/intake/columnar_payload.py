@@ -23,7 +23,6 @@ from opstrace.intake.columns import (
     runs,
     signed,
     strings,
-    text,
     varints,
 )
 
@@ -141,13 +140,6 @@ class _MetricData:
             return np.zeros(series, dtype=np.int64)
         return _within(column, running(self.signed(column, series)), entries)
 
-    def names(self) -> pa.StringArray:
-        """Return the dictionary of metric names: one that cannot be read cannot be guessed either."""
-        found = text(strings(self._columns.get(_NAMES, b"")))
-        if found is None:
-            raise Undecodable("a metric's name is not valid UTF-8")
-        return found
-
 
 def _of_length(column: int, values: "NDArray[Any]", length: int | None) -> "NDArray[Any]":
     if length is not None and len(values) != length:
@@ -186,7 +178,7 @@ class _Series:
 
     @classmethod
     def of(cls, data: _MetricData, types: "Ints", body: int, tenant: str) -> "_Series":
-        count, names = len(types), data.names()
+        count, names = len(types), data.strings(_NAMES)
         tags = data.strings(_TAGS)
         tag_sets = _tag_sets(data, len(tags))
         resource_sets = _ResourceSets.of(data)

@@ -187,19 +187,11 @@ def _without_lengths(table: bytes, bounds: "Ints") -> pa.BinaryArray:
 
 def legible(entries: pa.BinaryArray) -> pa.StringArray:
     """Return entries as text; what is not UTF-8 becomes the character that says so."""
-    found = text(entries)
-    if found is None:
-        return pa.array([entry.decode("utf-8", "replace") for entry in entries.to_pylist()], pa.string())
-    return found
-
-
-def text(entries: pa.BinaryArray) -> pa.StringArray | None:
-    """Return entries as text; nothing where one of them is not UTF-8."""
     found = pa.Array.from_buffers(pa.string(), len(entries), entries.buffers())
     try:
         found.validate(full=True)
     except pa.ArrowInvalid:
-        return None
+        return pa.array([entry.decode("utf-8", "replace") for entry in entries.to_pylist()], pa.string())
     return found
 
 

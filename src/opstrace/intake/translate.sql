@@ -1,13 +1,17 @@
--- From Datadog's vocabulary to Prometheus's, for the series of this commit that have no row of their day yet.
+-- From Datadog's vocabulary to Prometheus's, for the series of this commit that have no row of their day yet. What is no
+-- UTF-8, as in fields of protobuf, is a series of its own and made legible here.
 INSERT INTO unseen
 WITH
+    toValidUTF8(metric_name) AS legible_metric_name,
+    toValidUTF8(host) AS legible_host,
+    arrayMap(tag -> toValidUTF8(tag), tags) AS legible_tags,
     -- "key:value" is split at the first colon; a bare tag is true.
     arrayMap(
         tag -> (
             if(position(tag, ':') = 0, tag, substring(tag, 1, position(tag, ':') - 1)),
             if(position(tag, ':') = 0, 'true', substring(tag, position(tag, ':') + 1))
         ),
-        arrayMap(tag -> toValidUTF8(tag), tags)
+        legible_tags
     ) AS sent_pairs,
     -- A key keeps to Prometheus's alphabet.
     arrayMap(
@@ -63,12 +67,12 @@ WITH
     -- A label without a value is no label.
     arraySort(arrayFilter(
         label -> label.2 != '',
-        arrayConcat(tag_labels, [('instance', toValidUTF8(host)), ('job', 'ddagent'), ('type', toString(type))])
+        arrayConcat(tag_labels, [('instance', legible_host), ('job', 'ddagent'), ('type', toString(type))])
     )) AS all_labels,
     if(
         isValidASCII(metric_name),
         translate(metric_name, {not_in_names:String}, repeat('_', length({not_in_names:String}))),
-        replaceRegexpAll(toValidUTF8(metric_name), '[^a-zA-Z0-9_:]', '_')
+        replaceRegexpAll(legible_metric_name, '[^a-zA-Z0-9_:]', '_')
     ) AS legal_name,
     -- Sketches are a histogram, and five series of numbers beside it.
     arrayJoin(
@@ -87,13 +91,13 @@ SELECT
     series,
     cityHash64(label_name, all_labels) AS label_set,
     CAST(all_labels, 'Map(LowCardinality(String), String)') AS labels,
-    concat(metric_name, if(part = '', '', '.'), part),
-    host,
-    tags,
+    concat(legible_metric_name, if(part = '', '', '.'), part),
+    legible_host,
+    legible_tags,
     type,
     interval,
-    if(part = 'count', '', unit),
-    source_type
+    if(part = 'count', '', toValidUTF8(unit)),
+    toValidUTF8(source_type)
 FROM
 (
     SELECT

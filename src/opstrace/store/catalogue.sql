@@ -1,11 +1,12 @@
 -- Every metric of a tenant that has a point on some days, with what it costs: its series and hosts.
+-- Some rows of earlier versions are no UTF-8.
 SELECT
     name,
-    argMax(metric_name, day) AS datadog_name,
+    toValidUTF8(argMax(metric_name, day)) AS datadog_name,
     argMax(toString(type), day) AS last_type,
-    argMax(toString(unit), day) AS last_unit,
+    toValidUTF8(argMax(toString(unit), day)) AS last_unit,
     argMax(interval, day) AS interval_s,
-    argMax(toString(source_type), day) AS last_source,
+    toValidUTF8(argMax(toString(source_type), day)) AS last_source,
     uniqExact(label_set) AS series,
     uniqExactIf(host, host != '') AS hosts,
     toInt64(max(day)) * 86400 AS last_day_s

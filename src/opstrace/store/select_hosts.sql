@@ -1,14 +1,14 @@
 -- Hosts of a tenant that were heard of since a moment: when they last sent a payload or spoke of themselves, the names of
--- their metrics, counted, and some of their series.
+-- their metrics, counted, and some of their series. Some rows of earlier versions are no UTF-8.
 SELECT
-    host,
+    toValidUTF8(sent_host) AS host,
     max(heard_ms) AS seen_ms,
     max(names) AS metric_count,
     CAST(groupArrayArray(some), 'Array(Tuple(metric UInt64, series UInt64))') AS chosen
 FROM
 (
     SELECT
-        host,
+        host AS sent_host,
         toUnixTimestamp64Milli(max(seen)) AS heard_ms,
         toUInt64(0) AS names,
         CAST([], 'Array(Tuple(UInt64, UInt64))') AS some
@@ -35,6 +35,6 @@ FROM
     WHERE tenant = {tenant:String} AND day >= toDate32(fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC'))
     GROUP BY host
 )
-WHERE host != '' AND host != '(others)'
+WHERE sent_host != '' AND sent_host != '(others)'
 GROUP BY host
 ORDER BY host
