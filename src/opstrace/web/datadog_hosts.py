@@ -169,9 +169,10 @@ class _HostApi:
         tags = question.body.get("tags")
         if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
             raise BadQuery("tags must be a list of texts")
-        if any(len(tag.encode("utf-8", "replace")) > self.sources.max_tag_bytes for tag in tags):
+        legible = [tag.encode("utf-8", "replace") for tag in tags]  # JSON can spell half of a character
+        if any(len(tag) > self.sources.max_tag_bytes for tag in legible):
             raise BadQuery(f"a tag is longer than {self.sources.max_tag_bytes} bytes")
-        return frozenset(tags)
+        return frozenset(tag.decode() for tag in legible)
 
 
 def _name(question: Question) -> str:
