@@ -213,7 +213,7 @@ def test_prometheus_routes() -> None:
     """routes.md has each path of the query API with its methods."""
     table = by_name(rows(section(page("routes"), "Prometheus's API")))
     shown = {path: row[1].split(", ") for path, row in table.items()}
-    assert shown == {re.sub(r"\{(\w+):path\}", r"<\1>", path): list(methods) for path, methods, _ in PROMETHEUS}
+    assert shown == {re.sub(r"\{(\w+):anything\}", r"<\1>", path): list(methods) for path, methods, _ in PROMETHEUS}
 
 
 def test_other_routes() -> None:

@@ -26,6 +26,7 @@ from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import hinted
+from opstrace.routing import ANYTHING
 from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
 
@@ -175,7 +176,7 @@ class Intake:
     def routes(self) -> list[Route]:
         """Return the routes; the last takes every path, so mount them last."""
         methods = ["POST", "PUT", "PATCH", "GET", "HEAD", "DELETE"]
-        return [Route("/_health", _health), Route("/{path:path}", self.answer, methods=methods)]
+        return [Route("/_health", _health), Route(f"/{{path:{ANYTHING}}}", self.answer, methods=methods)]
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, and measure how long that took."""

@@ -26,6 +26,7 @@ from opstrace.errors import (
     QueryUnauthorized,
     StoreError,
 )
+from opstrace.routing import ANYTHING
 from opstrace.tenants import Tenant
 
 MAX_REQUEST_BYTES: Final = 1 << 20
@@ -75,7 +76,7 @@ def routes(door: Door, endpoints: Iterable[tuple[str, str, Endpoint, int]]) -> l
     """Return the routes of endpoints, each with method, path and status; mount them before those of intake."""
     return [
         # Names of hosts may have slashes.
-        Route(path.replace("{host}", "{host:path}"), _answered(door, endpoint, status), methods=[method])
+        Route(path.replace("{host}", f"{{host:{ANYTHING}}}"), _answered(door, endpoint, status), methods=[method])
         for method, path, endpoint, status in endpoints
     ]
 

@@ -38,6 +38,7 @@ from opstrace.promql.engine import Engine, Result
 from opstrace.promql.parser import parse, parse_selector
 from opstrace.promql.printer import printed
 from opstrace.promql.tree import Node
+from opstrace.routing import ANYTHING
 from opstrace.store.backend import Backend, Block, Labels, Matcher, MetricMetadata, Querier
 from opstrace.store.budget import Budget
 from opstrace.telemetry import Telemetry
@@ -102,7 +103,7 @@ def routes(
         for path, methods, endpoint in ENDPOINTS
     ]
     nowhere = partial(api.answer, _not_found, "other")
-    return [*table, Route("/prometheus/{path:path}", nowhere, methods=["GET", "POST", "PUT", "DELETE"])]
+    return [*table, Route(f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=["GET", "POST", "PUT", "DELETE"])]
 
 
 def _endpoint_name(path: str) -> str:
@@ -577,7 +578,7 @@ ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
     ("/read", ("POST",), _read),
     ("/series", _BOTH, _series),
     ("/labels", _BOTH, _labels),
-    ("/label/{name:path}/values", _GET, _label_values),
+    (f"/label/{{name:{ANYTHING}}}/values", _GET, _label_values),
     ("/metadata", _GET, _metadata),
     ("/rules", _GET, _rules),
     ("/alerts", _GET, _constant({"alerts": []})),
