@@ -75,8 +75,8 @@ def judge_logs(instance: Instance, tenant: str, query: str, expected: list[dict[
     answer = instance.send("GET", f"/admin/logs?{parameters}", headers={"DD-API-KEY": instance.key(tenant)})
     assert answer.status == 200, answer
     assert answer.json()["more"] is False
-    found = sorted(answer.json()["logs"], key=lambda log: str(log["message"]))
-    wanted = sorted(expected, key=lambda log: str(log["message"]))
+    found = sorted(answer.json()["logs"], key=lambda log: (str(log["message"]), str(log["service"])))
+    wanted = sorted(expected, key=lambda log: (str(log["message"]), str(log["service"])))
     for log, like in zip(found, wanted, strict=False):
         if like["timestamp_ms"] is None:
             assert log["timestamp_ms"] in answered

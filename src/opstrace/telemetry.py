@@ -93,6 +93,12 @@ class Telemetry:
             ("tenant", "reason"),
             registry=self.registry,
         )
+        self.cut_logs = Counter(
+            "dd_api_cut_logs_total",
+            "Logs that were stored without the end of a message that is too long.",
+            ("tenant",),
+            registry=self.registry,
+        )
         self.stored_facts = Counter(
             "dd_api_stored_host_facts_total",
             "Sets of tags of a host, and documents of its metadata, that were stored.",

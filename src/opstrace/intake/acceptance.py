@@ -11,7 +11,7 @@ from opstrace.errors import Undecodable
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
-from opstrace.intake.logs_decoder import DEFAULTS, LOGPLEX
+from opstrace.intake.logs_decoder import DEFAULTS, GUESSED, LOGPLEX
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
@@ -72,6 +72,8 @@ class Acceptance:
         body = Body(family, parcel.tenant, content, _facts(parcel, media_type))
         verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body)
         self._settle(parcel, body, verdict, replayed=replayed)
+        if verdict.cut_logs:
+            self._telemetry.cut_logs.labels(parcel.tenant).inc(verdict.cut_logs)
         return verdict
 
     async def keep(self, parcel: Parcel) -> None:
@@ -121,7 +123,8 @@ class Acceptance:
 
 def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:
     facts = {name: parcel.query[name] for name in DEFAULTS if name in parcel.query}
-    return facts | ({LOGPLEX: media_type} if LOGPLEX in media_type else {})
+    told = {LOGPLEX: LOGPLEX in media_type, GUESSED: "json" not in media_type}
+    return facts | {name: "yes" for name, holds in told.items() if holds}
 
 
 def _kept(parcel: Parcel) -> Kept:

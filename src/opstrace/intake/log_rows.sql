@@ -1,21 +1,22 @@
--- The logs of this commit that are stored. One without a time is of now, and like no other.
+-- The logs of this commit that are stored. One without a time is of when it came, and like no other.
 INSERT INTO logs
 SELECT
     tenant,
-    fromUnixTimestamp64Milli(coalesce(said_ms, {now_ms:Int64}), 'UTC'),
+    fromUnixTimestamp64Milli(coalesce(said_ms, came_ms), 'UTC'),
     if(said_ms IS NULL, sipHash64(payload, place, body, {commit:UInt64}), sipHash64(payload, place)),
     host,
     service,
     source,
-    multiIf(
-        sent_state = '', 'info',
-        match(sent_state, '^[0-7]$'), ['emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug'][toUInt8(sent_state) + 1],
+    transform(
+        sent_state,
+        ['', '0', '1', '2', '3', '4', '5', '6', '7'],
+        ['info', 'emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug'],
         lower(sent_state)
     ),
     arraySort(arrayDistinct(arrayFilter(tag -> tag != '', arrayMap(tag -> trim(BOTH ' ' FROM tag), sent_tags)))),
-    message,
+    if(is_long, concat(toValidUTF8(substring(message, 1, {max_message_bytes:UInt64})), {cut_here:String}), message),
     attributes,
     {commit:UInt64}
-FROM staged_logs
-WHERE legible AND coalesce(said_ms, {now_ms:Int64}) BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000
+FROM (SELECT *, length(message) > {max_message_bytes:UInt64} AS is_long FROM staged_logs)
+WHERE legible AND coalesce(said_ms, came_ms) BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000
 SETTINGS max_partitions_per_insert_block = 0, optimize_on_insert = 0

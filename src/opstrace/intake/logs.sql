@@ -1,7 +1,7 @@
 -- POST /api/v2/logs, /v1/input with JSON: an array of logs, one log, or a log a line. Names of fields other than
 -- Datadog's are those of other shippers (datadog-intake.md, section 14); whatever else a log says is an attribute.
 INSERT INTO staged_logs (
-    body, tenant, place, payload, legible, sent_time, host, service, source, sent_state, sent_tags, message, attributes
+    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, sent_tags, message, attributes
 )
 SELECT
     body,
@@ -9,7 +9,8 @@ SELECT
     place,
     payload,
     first IN ('{', '"'),
-    time_said,
+    came_ms,
+    coalesce(by_timestamp, said_ms_of(s.`@timestamp`), said_ms_of(s._timestamp), said_ms_of(s.date)),
     multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
     if(s.service != '', s.service, default_service),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
@@ -42,6 +43,7 @@ FROM
         place,
         payload,
         line,
+        came_ms,
         default_host,
         default_service,
         default_source,
@@ -62,14 +64,10 @@ FROM
             source       String,
             ddtags       String
         )') AS s,
-        multiIf(
-            s.timestamp != '', s.timestamp, s.`@timestamp` != '', s.`@timestamp`, s._timestamp != '', s._timestamp, s.date
-        ) AS time_said,
-        toFloat64OrNull(s.timestamp) IS NOT NULL
-            OR parseDateTime64BestEffortOrNull(s.timestamp, 3, 'UTC') IS NOT NULL AS readable,
+        said_ms_of(s.timestamp) AS by_timestamp,
         arrayFilter(
             key -> key NOT IN ('message', 'status', 'hostname', 'service', 'ddsource', 'ddtags')
-                AND NOT (key = 'timestamp' AND readable)
+                AND NOT (key = 'timestamp' AND by_timestamp IS NOT NULL)
                 AND NOT (key = 'host' AND s.hostname = '')
                 AND NOT (key = 'source' AND s.ddsource = ''),
             JSONExtractKeys(line)
@@ -79,12 +77,13 @@ FROM
         SELECT
             assumeNotNull(body) AS body,
             assumeNotNull(tenant) AS tenant,
+            assumeNotNull(came_ms) AS came_ms,
             assumeNotNull(default_host) AS default_host,
             assumeNotNull(default_service) AS default_service,
             assumeNotNull(default_source) AS default_source,
             assumeNotNull(default_tags) AS default_tags,
             toValidUTF8(assumeNotNull(content)) AS text,
-            sipHash64(text) AS payload,
+            sipHash64(text, default_host, default_service, default_source, default_tags) AS payload,
             multiIf(
                 startsWith(trimLeft(text), '['), JSONExtractArrayRaw(text),
                 isValidJSON(text), [text],

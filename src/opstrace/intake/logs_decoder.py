@@ -1,13 +1,15 @@
 """Logs, in every form in which they come."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 
 from opstrace.errors import Undecodable
+from opstrace.intake.logplex import separated
 from opstrace.intake.payload import STORED, Body, Family, Findings, Numbered
-from opstrace.intake.repair import repair
+from opstrace.intake.repair import repair, repair_lines
 from opstrace.intake.rows import rows_of
 from opstrace.store.engine import Connection, statement
 
@@ -21,12 +23,19 @@ DEFAULTS: Final = {
     "ddtags": "default_tags",
 }
 LOGPLEX: Final = "logplex"
+GUESSED: Final = "guessed"
+MAX_MESSAGE_BYTES: Final = 1_000_000
+CUT_HERE: Final = "...TRUNCATED..."  # as Agents end what they cut (DataDog/datadog-agent: pkg/logs/message)
+_READ: Final = """
+SELECT body, max(legible) AS found, groupArrayIf(place, NOT legible) AS places FROM staged_logs GROUP BY body
+"""
 
 
 class LogsDecoder:
     """Decodes logs into a staging table of their own, and stores them.
 
-    `facts` of a body may hold DEFAULTS, and LOGPLEX where its lines are syslog records.
+    `facts` of a body may hold DEFAULTS, LOGPLEX where it is syslog records, and GUESSED where nobody said that it is
+    JSON: what cannot be read as such is text.
     """
 
     families = frozenset({Family.LOGS, Family.LOGS_TEXT})
@@ -46,23 +55,28 @@ class LogsDecoder:
         self._findings, self._now = findings, now
         texts = {i: body for i, body in bodies.items() if body.family is Family.LOGS_TEXT}
         documents = {i: body for i, body in bodies.items() if i not in texts}
-        self._insert(self._text, texts)
         self._insert(self._json, documents)
         if documents:
-            self._insert(self._json, self._repaired(self._illegible(documents), findings))
+            repaired, others = self._repaired(documents, findings)
+            self._insert(self._json, repaired)
+            texts |= others
+        self._insert(self._text, {i: _framed(body) for i, body in texts.items()})
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Make logs durable and count them; their retention is their own."""
         if self._findings is None:
             return
         limits = {"oldest": max(self._now - self._retention_days() * _DAY_S, 0.0), "newest": limits["newest"]}
-        self._connection.execute(self._rows, commit=commit, now_ms=round(self._now * 1000), **limits)
-        for row in self._connection.read(self._verdicts, **limits).to_pylist():
+        cutting = {"max_message_bytes": MAX_MESSAGE_BYTES}
+        self._connection.execute(self._rows, commit=commit, cut_here=CUT_HERE, **cutting, **limits)
+        for row in self._connection.read(self._verdicts, **cutting, **limits).to_pylist():
             i, reason = row["body"], row["reason"]
             self._findings.logs.setdefault(i, {})[reason] = row["total"]
             self._findings.hosts[i] = row["of_host"]
-            if row["untimed"] and reason == STORED:
-                self._findings.untimed.add(i)
+            if reason == STORED:
+                self._findings.cut_logs[i] = row["cut"]
+                if row["untimed"]:
+                    self._findings.untimed.add(i)
 
     def clear(self) -> None:
         """Empty the staging table, if it was filled."""
@@ -72,34 +86,54 @@ class LogsDecoder:
 
     def _insert(self, sql: str, bodies: Numbered) -> None:
         if bodies:
-            self._connection.execute(sql, rows=_with_facts(rows_of(bodies), bodies))
+            self._connection.execute(sql, rows=_with_facts(rows_of(bodies), bodies, round(self._now * 1000)))
 
-    def _illegible(self, bodies: Numbered) -> Numbered:
-        """Return the bodies in which the engine found no log, and forget what it found instead."""
-        query = "SELECT DISTINCT body FROM staged_logs WHERE legible"
-        legible = set(self._connection.read(query).column(0).to_pylist())
-        illegible = {i: body for i, body in bodies.items() if i not in legible}
-        if illegible:
-            numbers = ", ".join(map(str, illegible))
-            self._connection.execute(f"ALTER TABLE staged_logs DELETE WHERE body IN ({numbers})")
-        return illegible
+    def _repaired(self, bodies: Numbered, findings: Findings) -> tuple[Numbered, Numbered]:
+        """Return bodies that the engine could not read as it can, and those that are text after all.
 
-    def _repaired(self, bodies: Numbered, findings: Findings) -> Numbered:
-        repaired = {}
-        for i, body in bodies.items():
+        Their rows are removed, as are those of bodies that nobody can read.
+        """
+        repaired, texts = {}, {}
+        for i, (found, places) in self._illegible(bodies).items():
+            body = bodies[i]
             try:
-                found = repair(body.family, body.content)
+                content = repair(body.family, body.content)
             except Undecodable as error:
-                findings.faults[i] = str(error)
-                continue
-            if found:
-                repaired[i] = Body(body.family, body.tenant, found, body.facts)
-        return repaired
+                content = repair_lines(body.content, places)
+                if content is None and not found:
+                    if GUESSED in body.facts:
+                        texts[i] = replace(body, family=Family.LOGS_TEXT)
+                    else:
+                        findings.faults[i] = str(error)
+            if content:
+                repaired[i] = replace(body, content=content)
+        if unread := [*repaired, *texts, *(i for i in findings.faults if i in bodies)]:
+            numbers = ", ".join(map(str, unread))
+            self._connection.execute(f"ALTER TABLE staged_logs DELETE WHERE body IN ({numbers})")
+        return repaired, texts
+
+    def _illegible(self, bodies: Numbered) -> dict[int, tuple[bool, list[int]]]:
+        """Return the bodies that want to be read again: whether a log was found, and the places where none was.
+
+        What is no log in an array of which others are is refused; a line is read again, and a body without any log.
+        """
+        rows = self._connection.read(_READ).to_pylist()
+        read = {row["body"]: (row["found"], row["places"]) for row in rows}
+        return {
+            i: read.get(i, (False, []))
+            for i, body in bodies.items()
+            if i not in read or not read[i][0] or (read[i][1] and not body.content.lstrip().startswith(b"["))
+        }
 
 
-def _with_facts(rows: pa.Table, bodies: Numbered) -> pa.Table:
+def _with_facts(rows: pa.Table, bodies: Numbered, now_ms: int) -> pa.Table:
     for fact, column in DEFAULTS.items():
         rows = rows.append_column(
             column, pa.array([body.facts.get(fact, "") for body in bodies.values()], pa.string())
         )
+    rows = rows.append_column("came_ms", pa.array([body.came_ms or now_ms for body in bodies.values()], pa.int64()))
     return rows.append_column(LOGPLEX, pa.array([LOGPLEX in body.facts for body in bodies.values()], pa.bool_()))
+
+
+def _framed(body: Body) -> Body:
+    return replace(body, content=separated(body.content)) if LOGPLEX in body.facts else body

@@ -1,20 +1,22 @@
--- POST /api/v2/logs, /v1/input with plain text: a log a line. With logplex each line is a syslog record after its length:
+-- POST /api/v2/logs, /v1/input with plain text: a log a line. With logplex each is a syslog record after its length, parted by
+-- logplex.py:
 -- `83 <40>1 2012-11-30T06:45:29+00:00 host app web.3 - the message` (Heroku's log drains; RFC 5424 without data).
 INSERT INTO staged_logs (
-    body, tenant, place, payload, legible, sent_time, host, service, source, sent_state, sent_tags, message, attributes
+    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, sent_tags, message, attributes
 )
-WITH extractGroups(line, '^\\d+ <(\\d{1,3})>\\d+ (\\S+) (\\S+) (\\S+) (\\S+) \\S+ ?(.*)$') AS record, logplex AND notEmpty(record) AS syslog
+WITH extractGroups(line, '^\\d+ <(\\d{1,3})>\\d+ (\\S+) (\\S+) (\\S+) (\\S+) \\S+ ?((?s:.*))$') AS record, logplex AND notEmpty(record) AS syslog
 SELECT
     body,
     tenant,
     place,
     payload,
     true,
-    if(syslog, record[2], ''),
+    came_ms,
+    said_ms_of(if(syslog, record[2], '')),
     if(syslog AND record[3] != '-', record[3], default_host),
     if(syslog AND record[4] != '-', record[4], default_service),
     default_source,
-    if(syslog, toString(toUInt16(record[1]) % 8), ''),
+    if(syslog, toString(toUInt16OrZero(record[1]) % 8), ''),
     splitByChar(',', default_tags),
     if(syslog, record[6], line),
     if(syslog AND record[5] != '-', concat('{"procid":', toJSONString(record[5]), '}'), '')
@@ -23,14 +25,15 @@ FROM
     SELECT
         assumeNotNull(body) AS body,
         assumeNotNull(tenant) AS tenant,
+        assumeNotNull(came_ms) AS came_ms,
         assumeNotNull(default_host) AS default_host,
         assumeNotNull(default_service) AS default_service,
         assumeNotNull(default_source) AS default_source,
         assumeNotNull(default_tags) AS default_tags,
         assumeNotNull(logplex) AS logplex,
         toValidUTF8(assumeNotNull(content)) AS text,
-        sipHash64(text) AS payload,
-        arrayMap(line -> trimRight(line, '\r'), splitByChar('\n', text)) AS lines
+        sipHash64(text, default_host, default_service, default_source, default_tags) AS payload,
+        if(logplex, splitByChar('\0', text), arrayMap(line -> trimRight(line, '\r'), splitByChar('\n', text))) AS lines
     FROM Python(rows)
 )
 ARRAY JOIN lines AS line, arrayEnumerate(lines) AS place

@@ -45,6 +45,7 @@ class Body:
     tenant: str
     content: bytes
     facts: Mapping[str, str] = field(default_factory=dict)  # what the request said beside its body
+    came_ms: int = 0  # when it came; 0: now
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Verdict:
     series: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → series
     logs: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → logs
     facts: Mapping[str, int] = field(default_factory=dict)  # the same of what it says of hosts
+    cut_logs: int = 0  # whose message is longer than it may be
     late: int = 0  # stored points whose time is more than a minute past
     timed: bool = True  # nothing in it got the server's time for one that was not sent
     host: str = ""  # which the body speaks of, most of the time
@@ -86,6 +88,7 @@ class Findings:
     events: defaultdict[int, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))  # as in Verdict
     told: dict[int, Event] = field(default_factory=dict)  # as in Verdict
     logs: dict[int, dict[str, int]] = field(default_factory=dict)  # as in Verdict
+    cut_logs: Counter[int] = field(default_factory=Counter)  # as in Verdict
     facts: dict[int, Counter[str]] = field(default_factory=dict)  # as in Verdict
     hosts: dict[int, str] = field(default_factory=dict)  # as in Verdict
     untimed: set[int] = field(default_factory=set)  # bodies in which something got the server's time

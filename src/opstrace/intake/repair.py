@@ -6,6 +6,7 @@ parser can read is broken for ever.
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from opstrace.intake.payload import Family
 # A document costs some ten times its size while Python holds it.
 MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
 _DOCUMENTS: Final = frozenset({Family.INTAKE, Family.INVENTORY, Family.EVENT_V1, Family.EVENT_V2})
+_TOO_DEEP: Final = "the body is not valid JSON: nested too deeply"
 _NAMES: Final = {
     dict: "an object",
     list: "an array",
@@ -43,9 +45,29 @@ def repair(family: Family, content: bytes) -> bytes | None:
     return _legible(document) if _elements(family, document) else None
 
 
+def repair_lines(content: bytes, places: Sequence[int]) -> bytes | None:
+    """Return a body with its lines at `places`, counted from 1, as the engine reads them; None if none is a log."""
+    lines = content.split(b"\n")
+    repaired = {}
+    if sum(len(lines[place - 1]) for place in places) <= MAX_REPAIR_BYTES:
+        repaired = {place - 1: line for place in places if (line := _repaired_line(lines[place - 1]))}
+    return b"\n".join(repaired.get(i, line) for i, line in enumerate(lines)) if repaired else None
+
+
+def _repaired_line(line: bytes) -> bytes | None:
+    try:
+        document = _parse(line.decode("utf-8", "replace"))
+        return _legible(document) if isinstance(document, dict | str) else None
+    except Undecodable:
+        return None
+
+
 def _legible(document: Any) -> bytes:
     """Return a document as the engine reads it: half of a surrogate pair, which JSON can spell, is no character."""
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    except RecursionError as error:
+        raise Undecodable(_TOO_DEEP) from error
 
 
 def _check_is_large_json(family: Family, content: bytes) -> None:
@@ -82,7 +104,7 @@ def _parse(text: str) -> Any:
     except ValueError as error:
         raise Undecodable("the body is not valid JSON: a number has too many digits") from error
     except RecursionError as error:
-        raise Undecodable("the body is not valid JSON: nested too deeply") from error
+        raise Undecodable(_TOO_DEEP) from error
 
 
 def _elements(family: Family, document: Any) -> list[Any]:

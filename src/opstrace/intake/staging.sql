@@ -16,6 +16,24 @@ CREATE OR REPLACE FUNCTION refusal_of AS (name, host, tags) -> multiIf(
 
 CREATE OR REPLACE FUNCTION series_of AS (name, host, type, interval, tags) -> cityHash64(name, host, type, interval, tags);
 
+-- What a log says of its time, in milliseconds; none where that is not to be read. Expressions of a statement are worked
+-- out for rows that do not need them, too: none of these may fail, whatever it is given.
+
+-- Seconds, milliseconds, microseconds or nanoseconds, by how large the number is.
+CREATE OR REPLACE FUNCTION ms_of_number AS number -> accurateCastOrNull(
+    round(number * multiIf(abs(number) < 1e11, 1e3, abs(number) < 1e14, 1, abs(number) < 1e17, 1e-3, abs(number) < 1e19, 1e-6, nan)),
+    'Int64'
+);
+
+CREATE OR REPLACE FUNCTION ms_of_date AS text -> toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(text, 3, 'UTC'));
+
+-- Python's loggers part seconds by a comma (`2026-11-28 07:06:27,123`), web servers write `28/Nov/2026:07:06:27 +0000`.
+CREATE OR REPLACE FUNCTION usual_date AS text -> replaceOne(
+    replaceRegexpOne(text, '^(\\d{1,2})/([A-Za-z]{3})/(\\d{4}):', '\\1 \\2 \\3 '), ',', '.'
+);
+
+CREATE OR REPLACE FUNCTION said_ms_of AS text -> coalesce(ms_of_number(toFloat64OrNull(text)), ms_of_date(text), ms_of_date(usual_date(text)));
+
 -- Where one commit's payloads lie, decoded, until they are in the store. In memory only; emptied by every commit.
 
 DROP TABLE IF EXISTS staged;
@@ -71,24 +89,15 @@ CREATE TABLE staged_logs
     place      UInt32,                                             -- in the body
     payload    UInt64,                                             -- hash of the body
     legible    Bool,                                               -- it is a log at all
-    sent_time  String,
+    came_ms    Int64,
+    said_ms    Nullable(Int64),                                    -- none: it is of when it came
     host       String,
     service    String,
     source     String,
     sent_state String,
     sent_tags  Array(String),
     message    String,
-    attributes String,
-    number     Nullable(Float64) MATERIALIZED toFloat64OrNull(sent_time),
-    -- Seconds, milliseconds, microseconds or nanoseconds, by how large the number is; or a date in words.
-    said_ms    Nullable(Int64)   MATERIALIZED multiIf(
-        number IS NULL, toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(sent_time, 3, 'UTC')),
-        NOT isFinite(number) OR abs(number) >= 1e19, NULL,
-        abs(number) < 1e11, toInt64(round(number * 1000)),
-        abs(number) < 1e14, toInt64(round(number)),
-        abs(number) < 1e17, toInt64(round(number / 1e3)),
-        toInt64(round(number / 1e6))
-    )
+    attributes String
 )
 ENGINE = Memory;
 

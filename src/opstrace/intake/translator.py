@@ -218,6 +218,7 @@ def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
         told=findings.told.get(i),
         series=judged.series + written.get("series", Counter()),
         logs=findings.logs.get(i, {}),
+        cut_logs=findings.cut_logs[i],
         facts=findings.facts.get(i, {}),
         late=judged.late + findings.late[i],
         timed=judged.timed and i not in findings.untimed,
