@@ -79,6 +79,7 @@ def test_the_route_that_takes_the_most_makes_room_and_what_goes_is_counted(tmp_p
     dropped = kept.take_dropped()
     assert {(one.tenant, one.reason) for one in dropped} == {("t", "space")}
     assert sum(one.records for one in dropped) == 201 - len(bodies(kept))
+    assert sum(one.body_bytes for one in dropped) == 201 * 1500 - 1496 - sum(map(len, bodies(kept)))
     assert kept.take_dropped() == []
 
 
@@ -89,7 +90,16 @@ def test_what_is_too_old_goes_and_is_counted(tmp_path: Path) -> None:
     assert len(bodies(kept)) == 2
     kept.drop_old(time.time() + 8 * DAY_S)
     assert bodies(kept) == []
-    assert [(one.reason, one.records) for one in kept.take_dropped()] == [("age", 2)]
+    assert [(one.reason, one.records, one.body_bytes) for one in kept.take_dropped()] == [("age", 2, 2)]
+
+
+def test_what_goes_is_counted_in_bytes_of_bodies_after_a_restart_and_a_replay_too(tmp_path: Path) -> None:
+    kept = opened(tmp_path)
+    kept.append("t", "other", [record(b"done").encode(), record(b"left").encode()])
+    (segment,) = kept.segments("t")
+    kept.replace(segment, [record(b"left")])
+    for store in (kept, opened(tmp_path)):
+        assert [segment.body_bytes for segment in store.segments("t")] == [4]
 
 
 def test_replacing_leaves_what_is_left_and_what_came_since(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Bookkeeper:
     async def write(self) -> None:
         """Write what was booked since the last time; raises StoreError, and keeps it for the next time then."""
         for dropped in await self._commit.between(self._kept.take_dropped):
-            self.ledger.drop(dropped.tenant, dropped.records, dropped.size_bytes, dropped.reason)
+            self.ledger.drop(dropped.tenant, dropped.records, dropped.body_bytes, dropped.reason)
         taken = self.ledger.take()
         try:
             await self._commit.between(lambda: self._books.append(_entries(taken.items()), time.time()))

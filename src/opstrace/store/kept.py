@@ -10,7 +10,7 @@ import struct
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -60,8 +60,9 @@ class Segment:
     route: str
     path: Path
     records: int = 0
-    size_bytes: int = 0
+    size_bytes: int = 0  # on disk
     newest: float = 0.0  # s; when it was last written
+    body_bytes: int = 0  # of bodies alone, as they came
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Dropped:
     tenant: str
     reason: str  # space, age
     records: int
-    size_bytes: int
+    body_bytes: int
 
 
 @dataclass(slots=True)
@@ -116,7 +117,13 @@ class KeptRequests:
         if not segment.size_bytes:
             for directory in segment.path.parents[:3]:
                 atomic_file.sync_directory(directory)
-        written = replace(segment, records=segment.records + len(records), size_bytes=size, newest=time.time())
+        written = replace(
+            segment,
+            records=segment.records + len(records),
+            size_bytes=size,
+            newest=time.time(),
+            body_bytes=segment.body_bytes + sum(map(_body_bytes, records)),
+        )
         self._shelves[tenant].routes[route][-1] = written
         self._make_room(tenant)
 
@@ -162,7 +169,12 @@ class KeptRequests:
             return
         content = MAGIC + b"".join(encoded)
         atomic_file.write(segment.path, content)
-        segments[place] = replace(segments[place], records=len(encoded), size_bytes=len(content))
+        segments[place] = replace(
+            segments[place],
+            records=len(encoded),
+            size_bytes=len(content),
+            body_bytes=sum(map(_body_bytes, encoded)),
+        )
 
     def _segment(self, tenant: str, route: str) -> Segment:
         """Return the segment to append to; a new one where the last is full, or of another day."""
@@ -185,21 +197,21 @@ class KeptRequests:
     def _drop(self, tenant: str, segment: Segment, reason: str) -> None:
         self._shelves[tenant].routes[segment.route].remove(segment)
         segment.path.unlink(missing_ok=True)
-        self._dropped.append(Dropped(tenant, reason, segment.records, segment.size_bytes))
+        self._dropped.append(Dropped(tenant, reason, segment.records, segment.body_bytes))
 
     def _open(self, path: Path) -> None:
         tenant, route = path.parts[-3:-1]
-        whole, records = _whole(path)
+        whole, records, body_bytes = _whole(path)
         if not records:
             path.unlink()
             return
         if whole < path.stat().st_size:
             os.truncate(path, whole)
-        found = Segment(tenant, route, path, records, whole, path.stat().st_mtime)
+        found = Segment(tenant, route, path, records, whole, path.stat().st_mtime, body_bytes)
         self._shelves[tenant].routes[route].append(found)
 
 
-def read_records(segment: Segment, skip: int = 0) -> Iterator[Record]:
+def read_records(segment: Segment, skip: int = 0) -> Generator[Record]:
     """Yield the records of a segment as long as it was when it was described, but the first `skip`."""
     with segment.path.open("rb") as file:
         file.seek(len(MAGIC))
@@ -212,12 +224,18 @@ def read_records(segment: Segment, skip: int = 0) -> Iterator[Record]:
             yield Record(request, file.read(body_bytes))
 
 
-def _whole(path: Path) -> tuple[int, int]:
-    """Return the bytes of a segment up to where it is torn, and the records in them."""
-    at = records = 0
+def _body_bytes(record: bytes) -> int:
+    """Return the size of the body in an encoded record."""
+    _, size, _ = _LENGTHS.unpack_from(record)
+    return int(size)
+
+
+def _whole(path: Path) -> tuple[int, int, int]:
+    """Return the bytes of a segment up to where it is torn, the records in them, and the bytes of their bodies."""
+    at = records = total = 0
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            return 0, 0
+            return 0, 0, 0
         at = len(MAGIC)
         while len(lengths := file.read(_LENGTHS.size)) == _LENGTHS.size:
             request_bytes, body_bytes, checksum = _LENGTHS.unpack(lengths)
@@ -227,7 +245,8 @@ def _whole(path: Path) -> tuple[int, int]:
                 break
             at += _LENGTHS.size + request_bytes + body_bytes
             records += 1
-    return at, records
+            total += body_bytes
+    return at, records, total
 
 
 def _checksum(request: bytes, body: bytes) -> int:
