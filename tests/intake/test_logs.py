@@ -2,21 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opstrace.config import Limits
+from opstrace.errors import BadQuery
+from opstrace.intake.logplex import SEPARATOR, separated
+from opstrace.intake.logs_decoder import CUT_HERE, MAX_MESSAGE_BYTES
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.translator import Translator
 from opstrace.store.engine import Engine
-from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_writer import HostWriter
-from opstrace.store.kept import KeptRequests
-from opstrace.store.logs import Logs, parse_filter
-from opstrace.store.writer import Writer
+from opstrace.store.logs import MAX_TERMS, Filter, Logs, parse_filter
 
 GOOD = json.dumps([{"message": "neighbour", "timestamp": time.time() * 1000}] * 3).encode()
 LOG = {
@@ -28,31 +25,6 @@ LOG = {
     "ddtags": "a:b",
     "other": {"n": [1, None, True, "é"]},
 }
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    opened = Engine(tmp_path_factory.mktemp("logs"), readers=1)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def translator(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Translator:
-    kept = KeptRequests(tmp_path_factory.mktemp("kept"), lambda _tenant: Limits())
-    writer = Writer(engine)
-    hosts = HostWriter(engine, writer, HostTagTable(engine))
-    return Translator(
-        engine,
-        writer,
-        kept,
-        hosts,
-        Limits(),
-        lambda _tenant: Limits(),
-        retention_days=lambda: 30,
-        log_retention_days=lambda: 7,
-        tag_label_prefix="",
-    )
 
 
 def judged(translator: Translator, content: bytes, family: Family = Family.LOGS) -> Verdict:
@@ -103,8 +75,8 @@ def test_bytes_that_are_no_text_in_every_field(
     )
     verdict = judged(translator, content)
     assert verdict.logs == {"stored": 1}
-    found = Logs(engine).select("t", parse_filter(""), 0, round(time.time() * 1000) + 1000, 5)
-    assert found
+    found, more = Logs(engine).select("t", parse_filter(""), 0, round(time.time() * 1000) + 1000, 5)
+    assert found or more
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,3 +85,48 @@ def test_any_bytes_as_text(translator: Translator, content: bytes) -> None:
     verdict = judged(translator, content, Family.LOGS_TEXT)
     assert verdict.fault == ""
     assert set(verdict.logs) <= {"stored"}
+
+
+def test_a_message_is_cut_and_an_answer_is_bounded(translator: Translator, engine: Engine) -> None:
+    now = round(time.time() * 1000)
+    body = [{"message": f"{i} " + "x" * 2_000_000, "timestamp": now - i} for i in range(20)]
+    verdict = judged(translator, json.dumps(body).encode())
+    assert (verdict.logs, verdict.cut_logs) == ({"stored": 20}, 20)
+    found, more = Logs(engine).select("t", parse_filter("xx"), 0, now, 100)
+    assert [log.message[:2] for log in found] == [f"{i} "[:2] for i in range(16)]
+    assert {len(log.message) for log in found} == {MAX_MESSAGE_BYTES + len(CUT_HERE)}
+    assert more
+    assert len(Logs(engine).select("t", parse_filter("xx"), 0, now - 16, 100)[0]) == 4
+    assert Logs(engine).select("t", parse_filter("no such"), 0, now, 100) == ([], False)
+
+
+def test_a_query_of_too_many_words_is_refused() -> None:
+    assert len(parse_filter("word " * MAX_TERMS).substrings) == MAX_TERMS
+    with pytest.raises(BadQuery):
+        parse_filter("word " * (MAX_TERMS + 1))
+
+
+@pytest.mark.parametrize(
+    ("query", "filter_"),
+    [
+        ('team:"a b" x', Filter(("x",), ("team:a b",))),
+        ('service:"my shop" status:Error', Filter((), (), (("service", "my shop"), ("status", "error")))),
+        ('"a:b c" d', Filter(("a:b c", "d"))),
+        ('a:"b"c', Filter((), ('a:"b"c',))),
+        ('a: :b "" ""c', Filter(("a:", ":b", "c"))),
+        ('say:"open', Filter((), ('say:"open',))),
+    ],
+)
+def test_queries(query: str, filter_: Filter) -> None:
+    assert parse_filter(query) == filter_
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.booleans()), max_size=5))
+def test_records_that_say_their_length_are_found_again(messages: list[tuple[str, bool]]) -> None:
+    """Whatever is in them, but for newlines at their ends, and with or without a newline between."""
+    records = [f"<40>1 - h a p - {text}".encode() for text, _ in messages]
+    frames = [b"%d %s" % (len(record), record) for record in records]
+    content = b"".join(frame + b"\n" * newline for frame, (_, newline) in zip(frames, messages, strict=True))
+    found = [record for record in separated(content).split(SEPARATOR) if record]
+    assert found == [frame.replace(b"\0", "\ufffd".encode()).strip(b"\r\n") for frame in frames]

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from opstrace.errors import BadQuery
 from opstrace.store.engine import Engine, Parameter, statement
 
-# A quoted phrase, or a word.
-_TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
-_TAG: Final = re.compile(r"[A-Za-z_@][\w./-]*:.+")
+# A key with a value, either of which may be quoted, a quoted phrase, or a word.
+_TERM: Final = re.compile(
+    r'(?P<key>[A-Za-z_@][\w./-]*):(?:"(?P<quoted>[^"]+)"(?!\S)|(?P<value>\S+))|"(?P<phrase>[^"]*)"|(?P<word>\S+)'
+)
 _COLUMNS: Final = ("host", "service", "source", "status")
 MAX_TERMS: Final = 100
+MAX_READ_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,20 @@ class Filter:
 def parse_filter(query: str) -> Filter:
     """Read a query: `host:`, `service:`, `source:`, `status:` and tags by `key:value`, the rest is in the message.
 
-    What is quoted is one substring, whatever it holds.
+    What is quoted is one substring, whatever it holds; the value behind a key may be quoted, too. Raises BadQuery.
     """
+    terms = list(_TERM.finditer(query))
+    if len(terms) > MAX_TERMS:
+        raise BadQuery(f"query: more than {MAX_TERMS} words")
     substrings, tags, columns = [], [], []
-    for phrase, word in _TERM.findall(query)[:MAX_TERMS]:
-        key, _, value = word.partition(":")
-        if not word or not _TAG.fullmatch(word):
-            substrings.append(phrase or word)
+    for term in terms:
+        key, value = term["key"], term["quoted"] or term["value"]
+        if not key:
+            substrings.append(term["phrase"] or term["word"])
         elif key in _COLUMNS:
-            columns.append((key, value))
+            columns.append((key, value.lower() if key == "status" else value))
         else:
-            tags.append(word)
+            tags.append(f"{key}:{value}")
     return Filter(tuple(text for text in substrings if text), tuple(tags), tuple(columns))
 
 
@@ -59,16 +65,24 @@ class Logs:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._sizes = statement("opstrace.store", "select_log_sizes")
         self._select = statement("opstrace.store", "select_logs")
 
-    def select(self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int) -> list[Log]:
-        """Return a tenant's youngest logs of a range of time; raises StoreError and QueryTimeout."""
+    def select(self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int) -> tuple[list[Log], bool]:
+        """Return a tenant's youngest logs of a range of time, and whether there are more than they may be.
+
+        They are `limit` at most, and together MAX_READ_BYTES, but one at least. Raises StoreError and QueryTimeout.
+        """
         conditions = list(_conditions(wanted))
+        clause = " AND ".join(clause for clause, _, _ in conditions) or "1"
         parameters: dict[str, Parameter] = {name: value for _, name, value in conditions}
-        sql = self._select.replace("{conditions}", " AND ".join(clause for clause, _, _ in conditions) or "1")
+        parameters |= {"tenant": tenant, "start_ms": start_ms, "end_ms": end_ms}
+        sizes, select = (sql.replace("{conditions}", clause) for sql in (self._sizes, self._select))
         with self._engine.reader() as connection:
-            table = connection.read(sql, tenant=tenant, start_ms=start_ms, end_ms=end_ms, limit=limit, **parameters)
-        return [Log(**row) for row in table.to_pylist()]
+            found = connection.read(sizes, limit=limit + 1, **parameters)["size_bytes"].to_numpy()
+            fitting = min(max(int((found.cumsum() <= MAX_READ_BYTES).sum()), 1), limit)
+            table = connection.read(select, limit=fitting, **parameters)
+        return [Log(**row) for row in table.to_pylist()], len(found) > fitting
 
 
 def _conditions(wanted: Filter) -> Iterator[tuple[str, str, str]]:
