@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from opstrace.nesting import is_too_deep
 from opstrace.store.events import Event
 
 Document: TypeAlias = dict[str, Any]
@@ -63,7 +64,7 @@ def shown(event: Event, base_url: str) -> Document:
 
 def shown_v2(event: Event) -> Document:
     """Return an event as the second API version shows it; an alert has the priority that it was sent with."""
-    sent = json.loads(event.attributes) if event.attributes else {}
+    sent = _sent(event)
     own = sent["attributes"] if isinstance(sent.get("attributes"), dict) else {}
     category = sent.get("category")
     attributes = {
@@ -91,6 +92,14 @@ def shown_v2(event: Event) -> Document:
         "type": "event",
         "attributes": {"message": event.text, "tags": event.tags, "timestamp": moment, "attributes": attributes},
     }
+
+
+def _sent(event: Event) -> Document:
+    """Return what only the second version says; nothing where it could not be written again."""
+    if not event.attributes or is_too_deep(event.attributes.encode()):
+        return {}
+    sent: Document = json.loads(event.attributes)
+    return sent
 
 
 # The types of the first version in the second one's words.

@@ -1,12 +1,14 @@
 """Bodies that are one JSON object each: made legible, or found broken, before their parts are read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from opstrace.errors import Undecodable
 from opstrace.intake.payload import Body, Family, Findings, Numbered
 from opstrace.intake.repair import repair
 from opstrace.intake.rows import rows_of
+from opstrace.nesting import MAX_DEPTH, is_too_deep
 from opstrace.store.engine import Connection
 
 _OBJECTS: Final = """
@@ -26,7 +28,10 @@ class DocumentDecoder:
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (no time is read)
         """Note the faults of broken bodies, and put what the engine can read in the place of others it cannot."""
         objects = set(self._connection.read(_OBJECTS, rows=rows_of(bodies)).column(0).to_pylist())
-        for i in bodies.keys() - objects:
+        for i, body in bodies.items():
+            if body.family is Family.EVENT_V2 and is_too_deep(body.content):
+                findings.faults[i] = f"the body is nested deeper than {MAX_DEPTH} levels"
+        for i in bodies.keys() - objects - findings.faults.keys():
             try:
                 findings.repaired[i] = _repaired(bodies[i])
             except Undecodable as error:
@@ -40,4 +45,4 @@ class DocumentDecoder:
 
 
 def _repaired(body: Body) -> Body:
-    return Body(body.family, body.tenant, repair(body.family, body.content) or _NOTHING)
+    return replace(body, content=repair(body.family, body.content) or _NOTHING)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from opstrace.nesting import is_too_deep
 from opstrace.store.host_names import ALIASES
 
 # Keys of host metadata that are kept, each under its name; tags of hosts have a table of their own.
@@ -112,11 +113,21 @@ def _read_subjects(facts: Facts, subjects: Document, bounds: Bounds) -> None:
     if not _is_named(facts, facts.host, bounds):
         return
     for subject, value in subjects.items():
-        encoded = msgspec.json.encode(value)
-        if len(encoded) > bounds.max_document_bytes:
+        encoded = _encoded(value)
+        if encoded is None or is_too_deep(encoded):
+            facts.refused["document_too_deep"] += 1
+        elif len(encoded) > bounds.max_document_bytes:
             facts.refused["document_too_large"] += 1
         else:
             facts.documents[subject] = encoded
+
+
+def _encoded(value: Any) -> bytes | None:
+    """Return JSON; None for what is nested too deeply to be written."""
+    try:
+        return msgspec.json.encode(value)
+    except RecursionError:
+        return None
 
 
 def _legible(subject: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
+from opstrace.nesting import is_too_deep
 from opstrace.store.engine import Engine, statement
 from opstrace.store.host_names import HostNames, without_names
 from opstrace.store.host_tag_table import HostTagTable
@@ -101,7 +102,9 @@ class Hosts:
             )
         found: dict[str, dict[str, Any]] = {}
         for row in table.to_pylist():
-            found.setdefault(row["host"], {})[row["subject"]] = msgspec.json.decode(row["document"])
+            document = row["document"]
+            if not is_too_deep(document if isinstance(document, bytes) else document.encode()):
+                found.setdefault(row["host"], {})[row["subject"]] = msgspec.json.decode(document)
         return found
 
     def current_tags(self, tenant: str) -> CurrentTags:
