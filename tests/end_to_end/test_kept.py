@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote
 
 import pytest
 
@@ -69,6 +70,30 @@ def test_a_request_is_kept_as_it_came_without_its_keys(instance: Instance) -> No
     instance.run("start", instance.name)
 
 
+def test_a_key_is_nowhere_in_what_is_kept_and_said(instance: Instance) -> None:
+    key = instance.key()
+    names = ("API_KEY", "apikey", "token", "dd_api_key", "X-Auth")
+    query = "&".join(f"{name}=hidden" for name in names)
+    answer = instance.send(
+        "POST",
+        f"/prefix/v1/input/{key}?{query}&note=of+{key.upper()}&{key}",
+        b"a body",
+        {"DD-API-KEY": key, "DD-APP-KEY": "hidden", "X-Honeycomb-Team-Token": "hidden", "Referer": f"/x/{key}"},
+    )
+    assert answer.status == 202
+    instance.run("stop", instance.name)
+    (record,) = kept(instance)
+    assert (record.request.path, record.request.headers["referer"]) == ("/prefix/v1/input/<key>", "/x/<key>")
+    assert parse_qs(record.request.query, keep_blank_values=True) == {"note": ["of <key>"], "<key>": [""]}
+    everything = b"".join(path.read_bytes() for path in (home(instance) / "kept").rglob("*.kept"))
+    said = (home(instance) / "server.log").read_bytes()
+    assert b"keeping payloads of '/prefix/v1/input/<key>'" in said
+    for text in (everything.lower(), said.lower()):
+        assert key.encode() not in text
+        assert b"hidden" not in text
+    instance.run("start", instance.name)
+
+
 @pytest.mark.parametrize(
     "path", ["/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"]
 )
@@ -96,6 +121,8 @@ def test_a_bound_holds_and_what_goes_is_counted(instance: Instance) -> None:
         entry["total"] for entry in found["entries"] if (entry["unit"], entry["outcome"]) == ("payloads", "dropped")
     ]
     assert dropped == [30 - row["requests"]]
+    lost = [entry["total"] for entry in found["entries"] if (entry["unit"], entry["outcome"]) == ("bytes", "dropped")]
+    assert lost == [dropped[0] * 10_000]
     assert losses(instance, "other")["kept"] == []
 
 
@@ -134,6 +161,40 @@ def test_a_version_that_understands_replays_what_was_kept(instance: Instance) ->
     assert booked["payloads", "replayed", "undecodable"] == 1
     again = json.loads(instance.run("replay", instance.name, "--json").stdout)["replayed"]
     assert [one["fate"] for one in again] == ["undecodable", "not_understood"]
+
+
+def test_a_replay_knows_when_a_request_came_and_what_it_asked_for(instance: Instance) -> None:
+    tags = quote("a:b&c,d:e+f=g")
+    path = f"/api/v2/unheard?ddtags={tags}&service=my+shop"
+    assert instance.send("POST", path, b"came-log", {"DD-API-KEY": instance.key()}).status == 202
+    instance.run("stop", instance.name)
+    (record,) = kept(instance)
+    came_ms = (int(time.time()) - 3 * 3600) * 1000
+    check = {"check": "came.check", "status": 1}
+    requests = [
+        ("/api/v2/logs", record.request.query, b"came-log"),
+        ("/api/v2/logs", "", b'[{"message": "came-log json"}]'),
+        ("/api/v1/events", "", b'{"title": "came-event"}'),
+        ("/intake", "", b'{"events": {"api": [{"msg_title": "came-event too"}]}}'),
+        ("/api/v1/check_run", "", json.dumps(check).encode()),
+    ]
+    records = [
+        Record(Kept(time_ms=came_ms, method="POST", path=path, query=query), body).encode()
+        for path, query, body in requests
+    ]
+    KeptRequests(home(instance) / "kept", lambda _tenant: Limits()).append("default", "other", records)
+    instance.run("start", instance.name)
+    fates = json.loads(instance.run("replay", instance.name, "--json").stdout)["replayed"]
+    assert sum(one["requests"] for one in fates if one["fate"] == "stored") == len(requests)
+    key = {"DD-API-KEY": instance.key()}
+    since = came_ms // 1000 - 60
+    logs = instance.send("GET", f"/admin/logs?query=came-log&from={since}", headers=key).json()["logs"]
+    assert {log["message"]: log["timestamp_ms"] for log in logs} == {"came-log": came_ms, "came-log json": came_ms}
+    (log,) = (log for log in logs if log["message"] == "came-log")
+    assert (log["tags"], log["service"]) == (["a:b&c", "d:e+f=g"], "my shop")
+    events = instance.send("GET", f"/admin/events?query=came-event&from={since}", headers=key).json()["events"]
+    assert [event["time_s"] for event in events] == [came_ms / 1000] * 2
+    assert list(instance.samples("came_check", time.time(), 86400).values()) == [{came_ms: "1"}]
 
 
 def flare(archive: bytes) -> tuple[bytes, dict[str, str]]:

@@ -1,10 +1,12 @@
 """What happens to a request once it is known whose it is: inflated, committed, booked; or kept as it came."""
 
 import codecs
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 from opstrace.config import Limits
 from opstrace.errors import Undecodable
@@ -19,11 +21,11 @@ from opstrace.intake.senders import sender_of, shown
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
 
-# What may hold a key, in a kept request.
-_KEY_HEADERS: Final = frozenset(
-    ("dd-api-key", "dd-application-key", "authorization", "proxy-authorization", "cookie", "x-api-key")
-)
-_KEY_PARAMETERS: Final = frozenset(("api_key", "dd-api-key", "application_key", "dd-application-key"))
+# Names of headers and parameters that may hold a key hold one of these.
+_SECRET: Final = re.compile("key|token|auth|cookie|secret|passw|credential|signature", re.IGNORECASE)
+_BLOT: Final = "<key>"
+# What is shorter is no key, and stands in words.
+_SHORTEST_KEY: Final = 16
 # Bodies that say nothing: probes of Agents. They are well where they are not understood, too.
 _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 # What a Content-Type must say for the second of two families; anything else decides by the first byte.
@@ -44,6 +46,8 @@ class Parcel:
     query: Mapping[str, str]
     headers: Mapping[str, str]  # names in lower case
     raw: bytes
+    keys: tuple[str, ...] = ()  # that came with it
+    came_ms: int = 0  # 0: now
 
     @property
     def sender(self) -> Sender:
@@ -69,7 +73,7 @@ class Acceptance:
         self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "inflated").inc(len(content))
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
-        body = Body(family, parcel.tenant, content, _facts(parcel, media_type))
+        body = Body(family, parcel.tenant, content, _facts(parcel, media_type), parcel.came_ms)
         verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body)
         self._settle(parcel, body, verdict, replayed=replayed)
         if verdict.cut_logs:
@@ -127,16 +131,29 @@ def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:
     return facts | {name: "yes" for name, holds in told.items() if holds}
 
 
+def blotted(text: str, keys: Iterable[str]) -> str:
+    """Return a text without the keys that a request came with, wherever they stand in it."""
+    for key in keys:
+        if len(key) >= _SHORTEST_KEY:
+            text = re.sub(re.escape(key), _BLOT, text, flags=re.IGNORECASE)
+    return text
+
+
 def _kept(parcel: Parcel) -> Kept:
     return Kept(
         time_ms=time.time_ns() // 1_000_000,
         method=parcel.method,
-        path=parcel.path,
-        query="&".join(f"{name}={value}" for name, value in parcel.query.items() if name not in _KEY_PARAMETERS),
-        headers={name: value for name, value in parcel.headers.items() if name not in _KEY_HEADERS},
+        path=blotted(parcel.path, parcel.keys),
+        query=urlencode(_public(parcel.query, parcel.keys)),
+        headers=_public(parcel.headers, parcel.keys),
         version=parcel.sender.version,
         host=parcel.sender.host,
     )
+
+
+def _public(named: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
+    """Return headers or parameters without those that may hold a key."""
+    return {blotted(name, keys): blotted(value, keys) for name, value in named.items() if not _SECRET.search(name)}
 
 
 def _family(families: Sequence[Family], media_type: str, content: bytes) -> Family:

@@ -3,7 +3,7 @@ INSERT INTO staged_events (body, tenant, time, title, text, host, source, priori
 SELECT
     {bodies:Array(UInt32)}[message + 1],
     {tenants:Array(String)}[message + 1],
-    if(e.ts = 0, toUnixTimestamp(now()), e.ts),
+    if(e.ts = 0, {came:Array(Int64)}[message + 1], e.ts),
     toValidUTF8(e.title),
     toValidUTF8(e.text),
     toValidUTF8(e.host),

@@ -1,6 +1,7 @@
 """JSON bodies: one statement a family decodes all of them; what it finds nothing in is read again, patiently."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from opstrace.errors import Undecodable
 from opstrace.intake.json_statement import JsonStatement
@@ -42,4 +43,4 @@ def _repaired(body: Body, i: int, findings: Findings) -> Body | None:
     except Undecodable as error:
         findings.faults[i] = str(error)
         return None
-    return Body(body.family, body.tenant, repaired) if repaired else None
+    return replace(body, content=repaired) if repaired else None

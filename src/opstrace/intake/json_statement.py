@@ -1,12 +1,14 @@
 """A statement that decodes JSON bodies."""
 
-from opstrace.intake.payload import Numbered
+from collections import defaultdict
+
+from opstrace.intake.payload import Body, Numbered
 from opstrace.intake.rows import rows_of
 from opstrace.store.engine import Connection, Parameter, statement
 
 
 class JsonStatement:
-    """An INSERT from the rows of `rows_of`; it may use the parameter `now_ms`."""
+    """An INSERT from the rows of `rows_of`; it may use the parameter `now_ms`: when bodies came."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         """Take the statement `name`.sql of this package."""
@@ -16,8 +18,17 @@ class JsonStatement:
 
     def insert(self, bodies: Numbered, now: float) -> None:
         """Run the statement over bodies; raises StoreError when the engine cannot."""
+        if not self._uses_now:
+            self._run(bodies)
+            return
+        of_moment: defaultdict[int, dict[int, Body]] = defaultdict(dict)
+        for i, body in bodies.items():
+            of_moment[body.came_ms or round(now * 1000)][i] = body
+        for moment_ms, some in of_moment.items():
+            self._run(some, now_ms=moment_ms)
+
+    def _run(self, bodies: Numbered, **parameters: Parameter) -> None:
         if bodies:
-            parameters: dict[str, Parameter] = {"now_ms": round(now * 1000)} if self._uses_now else {}
             self._connection.execute(self._sql, rows=rows_of(bodies), **parameters)
 
 

@@ -24,12 +24,14 @@ class ProtobufDecoder:
         self._connection = connection
         self._message = message
         self._table = table
+        self._now_s = 0
         self._decode = statement(_PACKAGE, family.value).replace(
             "{schema}", _quoted(str(files(_PACKAGE) / "agent_payload.proto"))
         )
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the wire has the time)
+    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
+        self._now_s = round(now)
         try:
             self._insert(bodies)
         except StoreError as error:
@@ -48,7 +50,7 @@ class ProtobufDecoder:
 
     def _insert(self, bodies: Numbered) -> None:
         if bodies:
-            with _lent(bodies) as parameters:
+            with self._lent(bodies) as parameters:
                 self._connection.execute(self._decode, **parameters)
 
     def _clear(self, bodies: Sequence[int] | Numbered) -> None:
@@ -58,8 +60,13 @@ class ProtobufDecoder:
 
     def _read(self, bodies: Numbered) -> None:
         query = self._decode[self._decode.index("SELECT") :]
-        with _lent(bodies) as parameters:
+        with self._lent(bodies) as parameters:
             self._connection.read(query, **parameters)
+
+    @contextmanager
+    def _lent(self, bodies: Numbered) -> Iterator[dict[str, Parameter]]:
+        with _lent(bodies) as parameters:
+            yield {**parameters, "came": [body.came_ms // 1000 or self._now_s for body in bodies.values()]}
 
 
 class ProtobufSeriesDecoder:

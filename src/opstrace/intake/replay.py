@@ -1,8 +1,13 @@
 """Kept requests, once more through today's decoders."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+from urllib.parse import parse_qsl
 
 from opstrace.errors import IntakeError, Overloaded
 from opstrace.intake.acceptance import Acceptance, Parcel
@@ -12,6 +17,8 @@ from opstrace.intake.payload import STORED, Family
 from opstrace.store.kept import KeptRequests, Record, Segment, read_records
 
 NOT_UNDERSTOOD = "not_understood"
+# Records that are read before the event loop has its turn again.
+_PIECE_RECORDS: Final = 500
 # Families of a route, none where it is not understood.
 FamiliesOf = Callable[[str], Sequence[Family]]
 
@@ -48,7 +55,7 @@ class Replay:
         fates: Counter[tuple[str, str]] = Counter()
         for segment in await self._commit.between(lambda: self._kept.segments(tenant)):
             left = []
-            for record in read_records(segment):
+            async for record in _records(segment):
                 fate = await self._fate(segment, record)
                 fates[record.request.path, fate] += 1
                 if fate != STORED:
@@ -62,9 +69,15 @@ class Replay:
         families = self._families_of(request.path)
         if not families:
             return NOT_UNDERSTOOD
-        query = dict(pair.partition("=")[::2] for pair in request.query.split("&") if pair)
         parcel = Parcel(
-            segment.tenant, request.method, request.path, segment.route, query, request.headers, record.body
+            tenant=segment.tenant,
+            method=request.method,
+            path=request.path,
+            route=segment.route,
+            query=dict(parse_qsl(request.query, keep_blank_values=True)),
+            headers=request.headers,
+            raw=record.body,
+            came_ms=request.time_ms,
         )
         try:
             await self._acceptance.store(parcel, families, replayed=True)
@@ -76,3 +89,11 @@ class Replay:
             fate = STORED
         self._ledger.replay(parcel.sender, fate)
         return fate
+
+
+async def _records(segment: Segment) -> AsyncIterator[Record]:
+    """Yield the records of a segment, which are read elsewhere than on the event loop."""
+    with closing(read_records(segment)) as records:
+        while piece := await asyncio.to_thread(lambda: list(islice(records, _PIECE_RECORDS))):
+            for record in piece:
+                yield record

@@ -20,7 +20,7 @@ from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
-from opstrace.intake.acceptance import Acceptance, Parcel
+from opstrace.intake.acceptance import Acceptance, Parcel, blotted
 from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
@@ -219,7 +219,8 @@ class Intake:
         """Make a body durable, understood or not; return what its sender must be told of it, if anything."""
         raw = await read(request, self._limits)
         headers, query = dict(request.headers), dict(request.query_params)
-        parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw)
+        sent_keys = tuple(keys(request))
+        parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw, sent_keys)
         if endpoint.families:
             verdict = await self._acceptance.store(parcel, endpoint.families)
             if verdict.told and endpoint.tell:
@@ -228,7 +229,7 @@ class Intake:
             self._acceptance.refuse(tenant, headers, len(raw), "not_served")
         else:
             await self._acceptance.keep(parcel)
-            self._name_unknown(path)
+            self._name_unknown(blotted(path, sent_keys))
         return None
 
     async def _inner_key(self, request: Request, path: str) -> str:
