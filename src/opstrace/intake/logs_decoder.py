@@ -9,7 +9,7 @@ import pyarrow as pa
 from opstrace.errors import Undecodable
 from opstrace.intake.logplex import separated
 from opstrace.intake.payload import STORED, Body, Family, Findings, Numbered
-from opstrace.intake.repair import repair, repair_lines
+from opstrace.intake.repair import MAX_REPAIR_BYTES, repair, repair_lines
 from opstrace.intake.rows import rows_of
 from opstrace.store.engine import Connection, statement
 
@@ -101,7 +101,7 @@ class LogsDecoder:
             except Undecodable as error:
                 content = repair_lines(body.content, places)
                 if content is None and not found:
-                    if GUESSED in body.facts:
+                    if GUESSED in body.facts and len(body.content) <= MAX_REPAIR_BYTES:
                         texts[i] = replace(body, family=Family.LOGS_TEXT)
                     else:
                         findings.faults[i] = str(error)
