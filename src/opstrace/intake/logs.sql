@@ -10,7 +10,10 @@ SELECT
     payload,
     first IN ('{', '"'),
     came_ms,
-    coalesce(by_timestamp, said_ms_of(s.`@timestamp`), said_ms_of(s._timestamp), said_ms_of(s.date)),
+    coalesce(
+        by_timestamp,
+        said_ms_of(multiIf(s.`@timestamp` != '', s.`@timestamp`, s._timestamp != '', s._timestamp, s.date))
+    ),
     multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
     if(s.service != '', s.service, default_service),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),

@@ -19,11 +19,14 @@ CREATE OR REPLACE FUNCTION series_of AS (name, host, type, interval, tags) -> ci
 -- What a log says of its time, in milliseconds; none where that is not to be read. Expressions of a statement are worked
 -- out for rows that do not need them, too: none of these may fail, whatever it is given.
 
--- Seconds, milliseconds, microseconds or nanoseconds, by how large the number is.
-CREATE OR REPLACE FUNCTION ms_of_number AS number -> accurateCastOrNull(
-    round(number * multiIf(abs(number) < 1e11, 1e3, abs(number) < 1e14, 1, abs(number) < 1e17, 1e-3, abs(number) < 1e19, 1e-6, nan)),
-    'Int64'
-);
+-- Seconds, milliseconds, microseconds or nanoseconds, by how large the number is; what is made whole is chosen first.
+CREATE OR REPLACE FUNCTION ms_of_number AS number -> toInt64(multiIf(
+    abs(number) < 1e11, round(number * 1e3),
+    abs(number) < 1e14, round(number),
+    abs(number) < 1e17, round(number / 1e3),
+    abs(number) < 1e19, round(number / 1e6),
+    NULL
+));
 
 CREATE OR REPLACE FUNCTION ms_of_date AS text -> toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(text, 3, 'UTC'));
 
@@ -32,7 +35,11 @@ CREATE OR REPLACE FUNCTION usual_date AS text -> replaceOne(
     replaceRegexpOne(text, '^(\\d{1,2})/([A-Za-z]{3})/(\\d{4}):', '\\1 \\2 \\3 '), ',', '.'
 );
 
-CREATE OR REPLACE FUNCTION said_ms_of AS text -> coalesce(ms_of_number(toFloat64OrNull(text)), ms_of_date(text), ms_of_date(usual_date(text)));
+CREATE OR REPLACE FUNCTION said_ms_of AS text -> if(
+    ms_of_number(toFloat64OrNull(text)) IS NOT NULL,
+    ms_of_number(toFloat64OrNull(text)),
+    if(ms_of_date(text) IS NOT NULL, ms_of_date(text), ms_of_date(usual_date(text)))
+);
 
 -- Where one commit's payloads lie, decoded, until they are in the store. In memory only; emptied by every commit.
 
