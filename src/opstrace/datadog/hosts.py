@@ -184,7 +184,7 @@ def _meta(host: Host) -> Document:
         "platform": _first(stats.get("platform"), machine.os),
         "machine": _first(stats.get("machine")),
         "processor": _first(stats.get("processor")),
-        "pythonV": _first(stats.get("pythonV")),
+        "pythonV": _first(stats.get("pythonV"), str(said.get("python") or "").partition(" ")[0]),
         "cpuCores": machine.cpu_cores,
         "gohai": json.dumps(said["gohai"]) if "gohai" in said else "",
         **{name: stats[name] for name in _VERSIONS if isinstance(stats.get(name), list)},
@@ -203,9 +203,10 @@ def _agent_version(said: Mapping[str, Any]) -> str:
 
 
 def _distribution(stats: Mapping[str, Any]) -> str:
-    """Return `debian 12` of the list that a system's version comes in."""
-    version = next((stats[name] for name in _VERSIONS if isinstance(stats.get(name), list)), ())
-    return " ".join(str(part) for part in version[:2] if part)
+    """Return `debian 12` of the list that a system's version comes in; Agents also send empty ones of others."""
+    versions = (_listed(stats.get(name)) for name in _VERSIONS)
+    texts = ([part for part in version[:2] if part and isinstance(part, str)] for version in versions)
+    return " ".join(next(filter(None, texts), []))
 
 
 def _first(*texts: Any) -> str:

@@ -161,9 +161,14 @@ def _family(families: Sequence[Family], media_type: str, content: bytes) -> Fami
     if len(families) == 1:
         return families[0]
     first, second = families
-    if any(word in media_type for word in _TELLING.get(second, _PROTOBUF)):
+    if any(word in media_type for word in _TELLING.get(second, _PROTOBUF)) and not _is_objects(media_type, content):
         return second
     return first if "json" in media_type or _looks_like_json(content) else second
+
+
+def _is_objects(media_type: str, content: bytes) -> bool:
+    """Say whether text is objects in JSON: a browser calls by this name what a page sends as it is."""
+    return "text/plain" in media_type and content.lstrip()[:1] == b"{" and _looks_like_json(content)
 
 
 def _looks_like_json(content: bytes) -> bool:

@@ -332,7 +332,8 @@ class _ResourceSets:
         ]
         everybodys = list(zip(data.resources[::2], data.resources[1::2], strict=False))
         ends = places(lengths).tolist()
-        sets = [everybodys, *(pairs[start:end] + everybodys for start, end in pairwise(ends))]
+        # What has no resources has none of the payload's (DataDog/datadog-agent: test/fakeintake, apiv3/reader.go).
+        sets = [[], *(pairs[start:end] + everybodys for start, end in pairwise(ends))]
         return cls(
             [next((name for kind, name in one if kind == "host" and name), "") for one in sets],
             [

@@ -4,7 +4,7 @@ SELECT
     body,
     tenant,
     if(coalesce(e.timestamp, 0) = 0, intDiv({now_ms:Int64}, 1000), e.timestamp),
-    e.msg_title,
+    if(e.msg_title = '', e.event_type, e.msg_title),
     e.msg_text,
     e.host,
     if(e.source_type_name = '', of_source.1, e.source_type_name),

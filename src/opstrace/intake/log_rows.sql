@@ -8,9 +8,15 @@ SELECT
     service,
     source,
     transform(
-        sent_state,
-        ['', '0', '1', '2', '3', '4', '5', '6', '7'],
-        ['info', 'emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug'],
+        lower(sent_state),
+        [
+            '', '0', '1', '2', '3', '4', '5', '6', '7',
+            'emerg', 'fatal', 'panic', 'crit', 'err', 'warning', 'information', 'informational', 'trace', 'verbose'
+        ],
+        [
+            'info', 'emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug',
+            'emergency', 'emergency', 'emergency', 'critical', 'error', 'warn', 'info', 'info', 'debug', 'debug'
+        ],
         lower(sent_state)
     ),
     arraySort(arrayDistinct(arrayFilter(tag -> tag != '', arrayMap(tag -> trim(BOTH ' ' FROM tag), sent_tags)))),

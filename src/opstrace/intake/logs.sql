@@ -12,17 +12,27 @@ SELECT
     came_ms,
     coalesce(
         by_timestamp,
-        said_ms_of(multiIf(s.`@timestamp` != '', s.`@timestamp`, s._timestamp != '', s._timestamp, s.date))
+        said_ms_of(multiIf(
+            s.`@timestamp` != '', s.`@timestamp`,
+            s._timestamp != '', s._timestamp,
+            s.date != '', s.date,
+            s.Timestamp != '', s.Timestamp,
+            s.eventTime != '', s.eventTime,
+            s.published_date != '', s.published_date,
+            s.syslog.timestamp
+        ))
     ),
     multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
-    if(s.service != '', s.service, default_service),
+    multiIf(
+        s.service != '', s.service, s.`dd.service` != '', s.`dd.service`, s.syslog.appname != '', s.syslog.appname, default_service
+    ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
-    s.status,
+    multiIf(s.status != '', s.status, s.severity != '', s.severity, s.level != '', s.level, s.syslog.severity),
     arrayConcat(
         if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
         splitByChar(',', default_tags)
     ),
-    if(first = '"', JSONExtractString(line), s.message),
+    multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, s.msg != '', s.msg, s.log),
     if(
         empty(others),
         '',
@@ -53,19 +63,27 @@ FROM
         default_tags,
         substring(trimLeft(line), 1, 1) AS first,
         JSONExtract(line, 'Tuple(
-            message      String,
-            status       String,
-            timestamp    String,
-            `@timestamp` String,
-            _timestamp   String,
-            date         String,
-            hostname     String,
-            host         String,
-            syslog       Tuple(hostname String),
-            service      String,
-            ddsource     String,
-            source       String,
-            ddtags       String
+            message        String,
+            msg            String,
+            log            String,
+            status         String,
+            severity       String,
+            level          String,
+            timestamp      String,
+            `@timestamp`   String,
+            _timestamp     String,
+            date           String,
+            Timestamp      String,
+            eventTime      String,
+            published_date String,
+            hostname       String,
+            host           String,
+            syslog         Tuple(hostname String, appname String, severity String, timestamp String),
+            service        String,
+            `dd.service`   String,
+            ddsource       String,
+            source         String,
+            ddtags         String
         )') AS s,
         said_ms_of(s.timestamp) AS by_timestamp,
         arrayFilter(

@@ -99,7 +99,7 @@ class LogsDecoder:
             try:
                 content = repair(body.family, body.content)
             except Undecodable as error:
-                content = repair_lines(body.content, places)
+                content = repair_lines(body.content, places, as_text=found and GUESSED in body.facts)
                 if content is None and not found:
                     if GUESSED in body.facts and len(body.content) <= MAX_REPAIR_BYTES:
                         texts[i] = replace(body, family=Family.LOGS_TEXT)

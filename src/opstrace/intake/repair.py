@@ -45,21 +45,25 @@ def repair(family: Family, content: bytes) -> bytes | None:
     return _legible(document) if _elements(family, document) else None
 
 
-def repair_lines(content: bytes, places: Sequence[int]) -> bytes | None:
-    """Return a body with its lines at `places`, counted from 1, as the engine reads them; None if none is a log."""
+def repair_lines(content: bytes, places: Sequence[int], *, as_text: bool) -> bytes | None:
+    """Return a body with its lines at `places`, counted from 1, as the engine reads them; None if none is a log.
+
+    `as_text`: what is no JSON is a log of that text.
+    """
     lines = content.split(b"\n")
     repaired = {}
     if sum(len(lines[place - 1]) for place in places) <= MAX_REPAIR_BYTES:
-        repaired = {place - 1: line for place in places if (line := _repaired_line(lines[place - 1]))}
+        repaired = {place - 1: line for place in places if (line := _repaired_line(lines[place - 1], as_text))}
     return b"\n".join(repaired.get(i, line) for i, line in enumerate(lines)) if repaired else None
 
 
-def _repaired_line(line: bytes) -> bytes | None:
+def _repaired_line(line: bytes, as_text: bool) -> bytes | None:
+    text = line.decode("utf-8", "replace")
     try:
-        document = _parse(line.decode("utf-8", "replace"))
+        document = _parse(text)
         return _legible(document) if isinstance(document, dict | str) else None
     except Undecodable:
-        return None
+        return _legible(text.strip("\r")) if as_text else None
 
 
 def _legible(document: Any) -> bytes:

@@ -17,8 +17,8 @@ from opstrace.store.host_versions import TagSet
 _SILENT_MS: Final = 60_000
 # Subjects of which a list of hosts tells.
 _SUBJECTS: Final = (
-    *("agentVersion", "agent-flavor", "os", "systemStats", "meta", "gohai", "install-method", "agent_checks"),
-    *("host_metadata", "agent_metadata", "check_metadata", "mute"),
+    *("agentVersion", "agent-flavor", "os", "python", "systemStats", "meta", "gohai", "install-method"),
+    *("agent_checks", "host_metadata", "agent_metadata", "check_metadata", "mute"),
 )
 
 
