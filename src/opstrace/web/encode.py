@@ -4,7 +4,6 @@ Samples are turned to text and joined a slice of series at a time: Python touche
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -21,6 +20,7 @@ from zlib_ng import zlib_ng
 
 from opstrace.promql import native
 from opstrace.promql.engine import Result
+from opstrace.promql.labelsets import sayable
 from opstrace.promql.values import filled
 from opstrace.store.backend import Block, Labels, LabelSets, found_out
 from opstrace.store.histogram import NativeHistogram
@@ -59,13 +59,10 @@ def json_bytes(value: object) -> bytes:
         return _to_json(_sayable(value))
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
 def _sayable(value: object) -> object:
     match value:
         case str():
-            return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+            return sayable(value)
         case dict():
             return {_sayable(key): _sayable(item) for key, item in value.items()}
         case list() | tuple():
