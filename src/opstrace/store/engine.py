@@ -4,6 +4,7 @@ One process owns a data directory. A connection serves one thread at a time; the
 engine works, so statements on different connections run in parallel.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,12 @@ import pyarrow as pa
 
 from opstrace import atomic_file
 from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
+from opstrace.store.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+logger = logging.getLogger(__name__)
 
 Parameter: TypeAlias = str | int | float | Sequence[int] | Sequence[str]
 
@@ -79,13 +83,22 @@ class Connection:
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: Any = chdb.connect(path)
+        self._parts: Parts | None = None
+
+    def watch(self, directories: Mapping[str, Path]) -> None:
+        """Have what is written to tables from now on looked at on disk; these are theirs."""
+        self._parts = Parts(directories)
 
     def execute(self, sql: str, rows: pa.Table | None = None, **parameters: Parameter) -> int:
         """Run a statement whose result does not matter and return how many rows it wrote.
 
-        `FROM Python(rows)` in the statement reads the table given as `rows`.
+        `FROM Python(rows)` in the statement reads the table given as `rows`. Raises StoreError when the engine
+        cannot, or the disk did not take all of it: then none of it is there.
         """
-        return int(self._run(sql, "Null", rows, parameters).rows_written())
+        written = int(self._run(sql, "Null", rows, parameters).rows_written())
+        if self._parts:
+            self._check_parts(self._parts, sql)
+        return written
 
     def read(self, sql: str, rows: pa.Table | None = None, **parameters: Parameter) -> pa.Table:
         """Run a query and return its result."""
@@ -124,6 +137,13 @@ class Connection:
         except Exception as error:
             self._reconnect()
             raise _translated(error) from error
+
+    def _check_parts(self, parts: Parts, sql: str) -> None:
+        table, torn = parts.torn(sql)
+        for name in torn:
+            self._run(f"ALTER TABLE {table} DROP PART '{name}'", "Null", None, {})
+        if torn:
+            raise StoreError(f"the disk took only a part of what was written to {table}; is it full?")
 
     def _reconnect(self) -> None:
         """Replace the connection: after a failed statement one of chDB 26.9 answers the next query with no rows."""
@@ -191,7 +211,7 @@ class Engine:
         for name in ("schema", *([f"upgrade_from_{found}"] if found in _UPGRADED_VERSIONS else [])):
             for part in script("opstrace.store", name):
                 self.writer.execute(part)
-        self._settle_tables()
+        self.writer.watch(self._settled_tables())
         if found != str(SCHEMA_VERSION):
             atomic_file.write(_marker(directory), f"{SCHEMA_VERSION}\n")
         self._connections = [Connection(path) for _ in range(readers)]
@@ -220,13 +240,20 @@ class Engine:
             rows: int = connection.read(statement("opstrace.store", "merged_rows"))[0][0].as_py()
         return rows
 
-    def _settle_tables(self) -> None:
-        """Give the settings that all tables on disk have to those that lack one."""
+    def _settled_tables(self) -> dict[str, Path]:
+        """Give the settings that all tables on disk have to those that lack one; return where the tables lie."""
         sql = statement("opstrace.store", "table_settings")
         wanted = re.findall(r"(\w+ = \d+)", sql)
-        for row in self.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist():
+        tables = self.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist()
+        for row in tables:
             if not all(re.search(rf"\b{setting}\b", row["settings"]) for setting in wanted):
                 self.writer.execute(sql.replace("{table}", row["name"]))
+        directories = {row["name"]: Path(row["directory"]) for row in tables}
+        for name, directory in directories.items():
+            aside = directory / "detached"
+            if broken := sum(1 for _ in aside.glob("broken*")):
+                logger.error("%d parts of table %s could not be read and lie in %s", broken, name, aside)
+        return directories
 
     def close(self) -> None:
         """Close every connection; the directory is free for another process afterwards."""

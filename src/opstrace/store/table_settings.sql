@@ -7,4 +7,8 @@ ALTER TABLE {table} MODIFY SETTING
     -- Merged parts go every second, and not some hundred at once, for which commits would wait.
     cleanup_delay_period = 1,
     cleanup_delay_period_random_add = 0,
-    cleanup_thread_preferred_points_per_iteration = 10
+    cleanup_thread_preferred_points_per_iteration = 10,
+    -- They go soon: what replaces them was synced, and every commit looks at what lies there.
+    old_parts_lifetime = 60,
+    -- Below this nothing is taken in: what is written would be cut short, merges included.
+    min_free_disk_bytes_to_perform_insert = 268435456
