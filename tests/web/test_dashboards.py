@@ -5,13 +5,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from opstrace.errors import BadQuery, BudgetExceeded, NotFound, StoreError
+from opstrace.promql.engine import Engine
 from opstrace.promql.parser import parse
+from opstrace.store.backend import Block
+from opstrace.store.budget import Budget
 from opstrace.telemetry import Telemetry
 from opstrace.web import dashboards
 from opstrace.web.dashboards import MAX_PANELS, Dashboards, checked
+from promql.memory_store import MemoryStore
 
 OWN = {"uid": "ignored", "title": "Mine", "tags": ["a"], "panels": [{"type": "timeseries", "targets": []}]}
 BUNDLED = {
@@ -197,3 +202,44 @@ def test_what_system_asks_of_the_server_is_what_the_server_says() -> None:
                 named = set(re.findall(r"\b(?:dd_api|opstrace|process)_\w+", expr))
                 assert named, expr
                 assert named <= known, expr
+
+
+def all_of(variable: dict[str, Any], listed: list[str]) -> str:
+    """Return what Grafana, and our own UI, write for a variable of which everything is chosen."""
+    return variable.get("allValue") or "(" + "|".join(listed) + ")"
+
+
+def observed(telemetry: Telemetry, requests: list[tuple[str, str]]) -> MemoryStore:
+    """Return what is stored by three observations while requests, of a status and a tenant, are answered."""
+    store = MemoryStore()
+    for at_ms in (0, 10_000, 20_000):
+        for status, tenant in requests:
+            telemetry.request_duration.labels("POST", "api_v2_series", status, tenant).observe(0.01)
+        samples = list(telemetry.samples())
+        count = len(samples)
+        store.appender("system").append(
+            Block(
+                [{"__name__": name, **labels} for name, labels, _ in samples],
+                np.arange(count + 1),
+                np.full(count, at_ms, dtype=np.int64),
+                np.array([value for _, _, value in samples]),
+            )
+        )
+    return store
+
+
+def test_all_tenants_are_also_those_who_showed_no_good_key() -> None:
+    (variable,) = (one for one in BUNDLED["dd-api-overview.json"]["templating"]["list"] if one["name"] == "tenant")
+    title = "Series POSTs per second, by status"
+    (panel,) = (one for one in panels(BUNDLED["dd-api-overview.json"]) if one["title"] == title)
+    query = panel["targets"][0]["expr"].replace("$window", "1m").replace("$tenant", all_of(variable, ["default"]))
+    store, budget = observed(Telemetry(), [("202", "default"), ("403", "")]), Budget()
+    found = Engine().instant(store.querier("system", budget), query, 20_000, budget)
+    assert {labels["status_code"] for labels in found.labels} == {"202", "403"}
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_all_tenants_are_every_value_in_every_dashboard(name: str) -> None:
+    for variable in BUNDLED[name]["templating"]["list"]:
+        if variable["name"] == "tenant":
+            assert variable["allValue"] == ".*"
