@@ -1,5 +1,8 @@
+import errno
 import os
 import time
+from bisect import bisect_right
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from opstrace.config import Limits
 from opstrace.store.kept import MAGIC, Kept, KeptRequests, Record, read_records
+from opstrace.store.kept_segment import survey
 
 DAY_S = 86_400
 
@@ -65,6 +69,92 @@ def test_a_flipped_bit_ends_the_segment_there(tmp_path: Path) -> None:
     content[-1] ^= 1
     segment.path.write_bytes(content)
     assert bodies(opened(tmp_path)) == [b"good"]
+
+
+SENT = [b"first", b"x" * 500, b"third" * 20, b'{"time_ms":1' * 9, b"last"]
+
+
+@given(st.data())
+def test_a_damaged_byte_costs_the_record_it_is_in_and_that_is_booked(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    directory = tmp_path_factory.mktemp("kept")
+    encoded = [record(body).encode() for body in SENT]
+    kept = opened(directory)
+    kept.append("t", "other", encoded)
+    (segment,) = kept.segments("t")
+    content = bytearray(segment.path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - len(encoded[-1]) - 1))
+    content[place] ^= 1 << data.draw(st.integers(0, 7))
+    segment.path.write_bytes(content)
+    os.utime(segment.path, (1000, 1000))
+    again = opened(directory)
+    ends = list(accumulate(map(len, encoded), initial=len(MAGIC)))
+    hit = bisect_right(ends, place) - 1
+    left = [body for number, body in enumerate(SENT) if number != hit]
+    assert bodies(again) == left
+    (dropped,) = again.take_dropped()
+    assert (dropped.tenant, dropped.reason) == ("t", "damaged")
+    assert (dropped.records > 0) == (hit >= 0)
+    assert [one.newest for one in again.segments("t")] == [1000]
+    (aside,) = directory.glob("t/other/*.damaged")
+    assert aside.read_bytes() == (content[slice(*ends[hit : hit + 2])] if hit >= 0 else content[: len(MAGIC)])
+    once_more = opened(directory)
+    assert (bodies(once_more), once_more.take_dropped()) == (left, [])
+
+
+def test_damage_is_told_and_what_is_put_aside_has_a_bound_and_an_age(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = opened(tmp_path)
+    for route in ("one", "two"):
+        kept.append("t", route, [record(b"lost" * 5000).encode(), record(b"left").encode()])
+    for segment in kept.segments("t"):
+        content = bytearray(segment.path.read_bytes())
+        content[300] ^= 1
+        segment.path.write_bytes(content)
+    again = opened(tmp_path)
+    assert bodies(again) == [b"left", b"left"]
+    assert [(one.reason, one.records, one.body_bytes) for one in again.take_dropped()] == [("damaged", 1, 20_000)] * 2
+    said = [one.getMessage().partition(" is ")[2] for one in caplog.records]
+    assert said == ["damaged; requests lost: 1, left: 1"] * 2
+    assert len(list(tmp_path.rglob("*.damaged"))) == 1  # a second one is more than the bound
+    for segment in again.segments("t"):
+        again.replace(segment, [])
+    opened(tmp_path).drop_old(time.time() + 8 * DAY_S)
+    assert list(tmp_path.rglob("*.damaged")) == []
+
+
+def test_a_segment_that_cannot_be_mended_is_left_and_does_not_prevent_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = opened(tmp_path)
+    kept.append("t", "other", [record(b"lost").encode(), record(b"left").encode()])
+    (segment,) = kept.segments("t")
+    content = bytearray(segment.path.read_bytes())
+    content[30] ^= 1
+    segment.path.write_bytes(content)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("opstrace.atomic_file.write", full)
+        again = opened(tmp_path)
+    assert bodies(again) == []
+    again.append("t", "other", [record(b"next").encode()])
+    assert segment.path.read_bytes() == content
+    assert bodies(opened(tmp_path)) == [b"left", b"next"]
+
+
+def test_a_hostile_body_behind_damage_costs_no_more_than_so_many_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opstrace.store.kept_segment._MAX_TRIES", 3)
+    tried = []
+    monkeypatch.setattr("opstrace.store.kept_segment.checksum", lambda *_: tried.append(1))
+    survey(MAGIC + (b"\1\0\0\0" * 3 + b'{"time_ms":') * 100)
+    assert len(tried) <= 5
 
 
 def test_the_route_that_takes_the_most_makes_room_and_what_goes_is_counted(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Outcome(StrEnum):
     KEPT = "kept"
     DUPLICATE = "duplicate"
     LATE = "late"
-    DROPPED = "dropped"  # kept once, then gone by a bound
+    DROPPED = "dropped"  # kept once, then gone by a bound, or damaged
     REPLAYED = "replayed"  # kept once, then fed to a decoder
 
 
@@ -98,7 +98,7 @@ class Ledger:
             self._add(Line(self._named(sender), Unit.POINTS, Outcome.LATE), verdict.late)
 
     def drop(self, tenant: str, payloads: int, size_bytes: int, reason: str) -> None:
-        """Book kept payloads that went by a bound."""
+        """Book kept payloads that went by a bound, or were damaged."""
         self._add(Line(Sender(tenant), Unit.PAYLOADS, Outcome.DROPPED, reason), payloads)
         self._add(Line(Sender(tenant), Unit.BYTES, Outcome.DROPPED, reason), size_bytes)
 

@@ -2,13 +2,13 @@
 
 `<directory>/<tenant>/<route>/<number>.kept` is a segment: a magic number, then record after record, each after its
 two lengths and its checksum (docs/format.md). Writers append and sync; the oldest segment of the route that takes the
-most goes where a tenant exceeds its bytes. What a crash tore is cut off at the next start.
+most goes where a tenant exceeds its bytes. What a crash tore is cut off at the next start; what is damaged elsewhere
+is put aside as `<number>.damaged`, and the records around it stay.
 """
 
+import logging
 import os
-import struct
 import time
-import zlib
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +19,10 @@ import msgspec
 
 from opstrace import atomic_file
 from opstrace.config import LimitsOf
+from opstrace.store.kept_segment import LENGTHS, MAGIC, Survey, checksum, survey, totals
 
-MAGIC: Final = b"opskept1"
-_LENGTHS: Final = struct.Struct("<III")  # of the request, of its body; CRC-32 of both
+logger = logging.getLogger(__name__)
+
 # A segment is this part of a tenant's bound: bounds are kept to within one.
 _SEGMENTS: Final = 32
 _DAY_S: Final = 86_400
@@ -49,7 +50,7 @@ class Record:
     def encode(self) -> bytes:
         """Return the record as it lies in a segment."""
         request = msgspec.json.encode(self.request)
-        return _LENGTHS.pack(len(request), len(self.body), _checksum(request, self.body)) + request + self.body
+        return LENGTHS.pack(len(request), len(self.body), checksum(request, self.body)) + request + self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Dropped:
     """What went without having been understood."""
 
     tenant: str
-    reason: str  # space, age
+    reason: str  # space, age, damaged
     records: int
     body_bytes: int
 
@@ -97,7 +98,7 @@ class KeptRequests:
     """The kept requests of every tenant; use it on one thread."""
 
     def __init__(self, directory: Path, limits_of: LimitsOf) -> None:
-        """Open the directory and cut off what a crash tore."""
+        """Open the directory, cut off what a crash tore, and put aside what is damaged."""
         self._directory = directory
         self._limits_of = limits_of
         self._shelves: defaultdict[str, _Shelf] = defaultdict(_Shelf)
@@ -130,9 +131,11 @@ class KeptRequests:
     def drop_old(self, now: float) -> None:
         """Drop segments of which everything is too old."""
         for tenant, shelf in self._shelves.items():
-            oldest = now - self._limits_of(tenant).max_kept_days * _DAY_S
-            for segment in [one for one in shelf.segments() if one.newest < oldest]:
+            for segment in [one for one in shelf.segments() if one.newest < self._oldest(tenant, now)]:
                 self._drop(tenant, segment, "age")
+        for path in self._aside("*"):
+            if path.stat().st_mtime < self._oldest(path.parts[-3], now):
+                path.unlink()
 
     def make_room(self) -> None:
         """Drop what exceeds the bounds as they are now."""
@@ -176,6 +179,9 @@ class KeptRequests:
             body_bytes=sum(map(_body_bytes, encoded)),
         )
 
+    def _oldest(self, tenant: str, now: float) -> float:
+        return now - self._limits_of(tenant).max_kept_days * _DAY_S
+
     def _segment(self, tenant: str, route: str) -> Segment:
         """Return the segment to append to; a new one where the last is full, or of another day."""
         segments = self._shelves[tenant].routes[route]
@@ -200,15 +206,43 @@ class KeptRequests:
         self._dropped.append(Dropped(tenant, reason, segment.records, segment.body_bytes))
 
     def _open(self, path: Path) -> None:
-        tenant, route = path.parts[-3:-1]
-        whole, records, body_bytes = _whole(path)
-        if not records:
+        content, written = path.read_bytes(), path.stat()
+        found = survey(content)
+        try:
+            self._mend(path, content, found)
+        except OSError as error:
+            logger.error("cannot mend %s, which is left as it is until the next start: %s", path, error)
+            return
+        if not found.readable:
             path.unlink()
             return
-        if whole < path.stat().st_size:
-            os.truncate(path, whole)
-        found = Segment(tenant, route, path, records, whole, path.stat().st_mtime, body_bytes)
-        self._shelves[tenant].routes[route].append(found)
+        os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
+        tenant, route = path.parts[-3:-1]
+        records, body_bytes = totals(found.readable)
+        segment = Segment(tenant, route, path, records, path.stat().st_size, written.st_mtime, body_bytes)
+        self._shelves[tenant].routes[route].append(segment)
+
+    def _mend(self, path: Path, content: bytes, found: Survey) -> None:
+        """Leave only what can be read in a segment."""
+        if found.damaged:
+            self._put_aside(path, b"".join(stretch.of(content) for stretch in found.damaged))
+            records, body_bytes = totals(found.damaged)
+            logger.warning("%s is damaged; requests lost: %d, left: %d", path, records, len(found.readable))
+            atomic_file.write(path, MAGIC + b"".join(stretch.of(content) for stretch in found.readable))
+            self._dropped.append(Dropped(path.parts[-3], "damaged", records, body_bytes))
+        elif found.whole < len(content):
+            logger.info("cut %d bytes off %s, whose end was torn", len(content) - found.whole, path)
+            os.truncate(path, found.whole)
+
+    def _put_aside(self, path: Path, damaged: bytes) -> None:
+        """Keep damaged bytes for whoever can read them, as many of a tenant as a segment may have."""
+        tenant = path.parts[-3]
+        taken = sum(other.stat().st_size for other in self._aside(tenant))
+        if taken + len(damaged) <= self._limits_of(tenant).max_kept_bytes // _SEGMENTS:
+            atomic_file.write(path.with_suffix(".damaged"), damaged)
+
+    def _aside(self, tenant: str) -> list[Path]:
+        return list(self._directory.glob(f"{tenant}/*/*.damaged"))
 
 
 def read_records(segment: Segment, skip: int = 0) -> Generator[Record]:
@@ -216,7 +250,7 @@ def read_records(segment: Segment, skip: int = 0) -> Generator[Record]:
     with segment.path.open("rb") as file:
         file.seek(len(MAGIC))
         for number in range(segment.records):
-            request_bytes, body_bytes, _ = _LENGTHS.unpack(file.read(_LENGTHS.size))
+            request_bytes, body_bytes, _ = LENGTHS.unpack(file.read(LENGTHS.size))
             if number < skip:
                 file.seek(request_bytes + body_bytes, os.SEEK_CUR)
                 continue
@@ -226,28 +260,5 @@ def read_records(segment: Segment, skip: int = 0) -> Generator[Record]:
 
 def _body_bytes(record: bytes) -> int:
     """Return the size of the body in an encoded record."""
-    _, size, _ = _LENGTHS.unpack_from(record)
+    _, size, _ = LENGTHS.unpack_from(record)
     return int(size)
-
-
-def _whole(path: Path) -> tuple[int, int, int]:
-    """Return the bytes of a segment up to where it is torn, the records in them, and the bytes of their bodies."""
-    at = records = total = 0
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            return 0, 0, 0
-        at = len(MAGIC)
-        while len(lengths := file.read(_LENGTHS.size)) == _LENGTHS.size:
-            request_bytes, body_bytes, checksum = _LENGTHS.unpack(lengths)
-            if at + _LENGTHS.size + request_bytes + body_bytes > path.stat().st_size:
-                break
-            if _checksum(file.read(request_bytes), file.read(body_bytes)) != checksum:
-                break
-            at += _LENGTHS.size + request_bytes + body_bytes
-            records += 1
-            total += body_bytes
-    return at, records, total
-
-
-def _checksum(request: bytes, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(request))
