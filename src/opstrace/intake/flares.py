@@ -41,6 +41,16 @@ class Flares:
 
     async def store(self, tenant: str, request: Request) -> None:
         """Write a flare to disk; raises PayloadTooLarge and Overloaded."""
+        try:
+            size = await self._write(tenant, request)
+        except OSError as error:
+            logger.error("a flare of %s could not be stored, its sender is told to come again: %s", tenant, error)
+            raise Overloaded("the flare could not be stored now; try again") from error
+        sender = sender_of(request.headers, tenant)
+        self._ledger.settle(sender, size, Verdict(), repeated=False)
+
+    async def _write(self, tenant: str, request: Request) -> int:
+        """Make a file of a flare and return the size of what was sent."""
         directory = self._directory / tenant
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         now_ns = time.time_ns()
@@ -53,8 +63,7 @@ class Flares:
                 await asyncio.to_thread(self._make_room, tenant)
         finally:
             temporary.unlink(missing_ok=True)
-        sender = sender_of(request.headers, tenant)
-        self._ledger.settle(sender, size, Verdict(), repeated=False)
+        return size
 
     async def _receive(self, request: Request, path: Path) -> int:
         size, stream = 0, request.stream().__aiter__()
@@ -89,8 +98,11 @@ def _finish(received: Path, path: Path, media_type: str) -> None:
         received.replace(path.with_name(f"{path.name}.form"))
     else:
         archive = received.with_name(f".{path.name}.zip")
-        _copy(received, archive, *found)
-        archive.replace(path.with_name(f"{path.name}.zip"))
+        try:
+            _copy(received, archive, *found)
+            archive.replace(path.with_name(f"{path.name}.zip"))
+        finally:
+            archive.unlink(missing_ok=True)
     _sync(path.parent)
 
 
