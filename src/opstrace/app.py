@@ -68,6 +68,7 @@ from opstrace.web.dashboards import Dashboards
 from opstrace.web.query_pool import QueryLimits, QueryPool
 from opstrace.web.sessions import Sessions
 from opstrace.web.tenancy import Tenancy
+from opstrace.web.under_way import UnderWay
 from opstrace.web.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ KEEP_ALIVE_S: Final = 75
 # times: by default, a hundred times as long, a commit beside a thread of light queries takes seconds.
 SWITCH_INTERVAL_S: Final = 0.00005
 DRAIN_S: Final = 15
+_LAST_RESORT_S: Final = 5  # after that, for requests that do not end when they are told to
 # What DogStatsD sends is what an Agent sends.
 _FAMILIES: Final = {
     Content.SERIES: Family.SERIES_V1,
@@ -401,7 +403,8 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     try:
         server.dogstatsd.open()
         server.commit.start()
-        async with _listening(instance, server.application()) as listeners:
+        application = UnderWay(server.application())
+        async with _listening(instance, application) as listeners:
             server.administration.contexts = [one.config.ssl for one in listeners if one.config.ssl]
             stop = _stop_signal()
             server.dogstatsd.start()
@@ -411,6 +414,7 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
             await stop.wait()
             logger.info("stopping: finishing what was accepted")
             chores.cancel()
+            asyncio.get_running_loop().call_later(DRAIN_S, application.end)
             for listener in listeners:
                 listener.should_exit = True
     finally:
@@ -448,7 +452,7 @@ async def _listening(instance: Instance, application: ASGIApp) -> AsyncIterator[
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=DRAIN_S,
+                timeout_graceful_shutdown=DRAIN_S + _LAST_RESORT_S,
                 ssl_certfile=instance.certificate_file if secure else None,
                 ssl_keyfile=instance.key_file if secure else None,
             )

@@ -1,0 +1,55 @@
+"""Requests that are under way, and their end when the server stops and has waited long enough."""
+
+import asyncio
+import json
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from opstrace.errors import Overloaded
+from opstrace.web import encode
+
+_STOPPING: Final = Overloaded("the server is stopping; try again")
+
+
+class UnderWay:
+    """An application whose requests can be ended: who waits for an answer hears that the server stops."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is answered by a task")
+        answering = False
+
+        async def watched(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        self._tasks.add(task)
+        try:
+            await self._application(scope, receive, watched)
+        except asyncio.CancelledError:
+            if not answering:
+                await _refusal(scope["path"])(scope, receive, send)
+        finally:
+            self._tasks.discard(task)
+
+    def end(self) -> None:
+        """End every request that is under way."""
+        for task in self._tasks:
+            task.cancel()
+
+
+def _refusal(path: str) -> Response:
+    """Return the answer to a request that was ended, in the form of its route."""
+    document = json.dumps({"errors": [str(_STOPPING)]}).encode()
+    content = encode.error("unavailable", str(_STOPPING)) if path.startswith("/prometheus/") else document
+    headers = {"retry-after": str(_STOPPING.retry_after_s), "connection": "close"}
+    return Response(content, 503, headers, "application/json")
