@@ -4,6 +4,7 @@ A tenant's key shows what is the tenant's; that of tenant `system` shows all ten
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ from opstrace.store.kept import Segment
 from opstrace.store.logs import Log, parse_filter
 from opstrace.tenants import Tenant
 from opstrace.web import moments
+
+logger = logging.getLogger(__name__)
 
 _DAY_S: Final = 86_400
 _DEFAULT_ROWS: Final = 1000
@@ -176,7 +179,8 @@ def _answered(
             return await asyncio.to_thread(_json, await endpoint(request))
         except QueryError as error:
             return _json({"errors": [str(error)]}, _STATUS.get(type(error), 503))
-        except StoreError:
+        except StoreError as error:
+            logger.error("the store could not answer %s: %s", request.url.path, error)
             return _json({"errors": ["the store could not answer now; try again"]}, 503)
         except IntakeError as error:
             status = 503 if isinstance(error, Overloaded) else 400

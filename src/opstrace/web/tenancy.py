@@ -1,5 +1,6 @@
 """What the operator does with tenants, their keys and limits: routes below /admin for the key of tenant `system`."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Protocol, TypeVar
@@ -25,9 +26,12 @@ from opstrace.instance import Instance, TenantKeys
 from opstrace.roster import DIGEST_CHARACTERS, Setting
 from opstrace.tenants import Tenant
 
+logger = logging.getLogger(__name__)
+
 MAX_DOCUMENT_BYTES: Final = 65_536
 
 _STATUS: Final = ((QueryUnauthorized, 403), (NotFound, 404), ((BadQuery, ConfigError), 400), (InstanceError, 500))
+_OUR_FAULT: Final = 500
 _HEADERS: Final = {"cache-control": "no-store"}  # keys may be in it
 
 Document = Mapping[str, Any]
@@ -179,6 +183,8 @@ class Tenancy:
                 return _json(await endpoint(request))
             except OpstraceError as error:
                 status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
+                if status >= _OUR_FAULT:
+                    logger.error("%s %s failed: %s", request.method, request.url.path, error)
                 return _json({"errors": [str(error)]}, status)
 
         return answer

@@ -5,6 +5,7 @@ Prometheus's.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
 from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
+
+logger = logging.getLogger(__name__)
 
 _DAY_S: Final = 86_400
 MAX_CATALOGUE_DAYS: Final = 366
@@ -134,7 +137,8 @@ def _answered(endpoint: Callable[[Request], Awaitable[Document]]) -> Callable[[R
             return _json({"errors": [str(error)]}, QUERY_STATUS[type(error)][0])
         except ClientDisconnect:
             return Response(status_code=499)
-        except OpstraceError:
+        except OpstraceError as error:
+            logger.error("the store could not answer %s: %s", request.url.path, error)
             return _json({"errors": ["the store could not answer now; try again"]}, 503)
 
     return answer
