@@ -449,8 +449,18 @@ def test_a_probe_key_opens_nothing_but_what_it_is_for(served: Instance) -> None:
         "/prometheus/api/v1/query?query=1": 403,
         "/prometheus/api/v1/labels": 403,
         "/metrics": 403,
+        "/admin/losses": 200,
+        "/admin/dogstatsd": 200,
+        "/admin/logs": 403,
+        "/admin/metrics": 403,
+        "/admin/dashboards": 403,
+        "/admin/tenants": 403,
+        "/admin/limits": 403,
     }
     assert {path: served.send("GET", path, headers={"DD-API-KEY": key}).status for path in asked} == asked
+    system = {"DD-API-KEY": probe_key((home(served) / "probe-secret").read_bytes(), "system")}
+    asked |= {"/admin/tenants": 200, "/admin/limits": 200}
+    assert {path: served.send("GET", path, headers=system).status for path in asked} == asked
     assert served.send("POST", "/api/v1/series", b'{"series":[]}', {"DD-API-KEY": key}).status == 403
 
 

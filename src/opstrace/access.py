@@ -41,8 +41,8 @@ class Access:
     ) -> Tenant:
         """Return the tenant of a request, or raise a refusal.
 
-        `probe=True` also accepts the instance's own probe key: for routes that reveal nothing. `last_resort`
-        is the key of a request that has none where keys are.
+        `probe=True` also accepts the instance's own probe key: for routes that the instance's own command asks.
+        `last_resort` is the key of a request that has none where keys are.
         """
         named = self._named(request)
         key = next(keys(request), last_resort)

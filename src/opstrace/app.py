@@ -278,7 +278,10 @@ class Server:
         self.writes.forget(tenant)
 
     def _operator(self, request: Request) -> Tenant:
-        """Return whose key a request shows; the instance's own command shows tenant `system`'s probe key."""
+        """Return whose key a request shows; the instance's own command shows tenant `system`'s probe key.
+
+        Routes that take this one take the probe keys of the other tenants, too, for what is theirs.
+        """
         return self.sessions.tenant(request, QueryUnauthorized, probe=True)
 
     async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:

@@ -5,7 +5,7 @@
       config.yaml           the validated config, without what has its default value
       keys.json             SHA-256 of each tenant's keys, and where its token file was written
       removed.json          tenants that were removed and whose data is still there
-      probe-secret          from which the keys are made that `create` and `status` probe with
+      probe-secret          from which the keys are made with which the command asks the server
       tls/                  ca.pem (to be trusted by clients), ca-key.pem, server.pem, server-key.pem
       data/                 the storage engine's
       dashboards/           dashboards that tenants keep, and their favourites

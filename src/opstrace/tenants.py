@@ -47,8 +47,9 @@ class Keyring:
     def tenant_for(self, key: str, *, probe: bool = False) -> Tenant | None:
         """Return the tenant this key opens, or None.
 
-        `probe=True` is for the two routes that reveal nothing (key validation, build information): there the
-        instance's own probe key is accepted too, with which `create` and `status` ask whether an endpoint works.
+        `probe=True` is for key validation and build information, with which `create` and `status` ask whether an
+        endpoint works, and for the routes below /admin that the instance's own command asks (books, replay, tenants,
+        limits): there the instance's own probe key is accepted too.
         """
         key = key.strip()
         if not is_key(key):
