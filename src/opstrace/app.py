@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -33,11 +33,11 @@ from opstrace.instance import Instance
 from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.body import inflate, inflated, read
 from opstrace.intake.bookkeeper import Bookkeeper
-from opstrace.intake.commit import Commit
+from opstrace.intake.commit import Commit, Write
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.otlp.route import Otlp
-from opstrace.intake.payload import Family
+from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import hinted
 from opstrace.intake.remote_write.route import RemoteWrite
@@ -45,6 +45,7 @@ from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
+from opstrace.log_lines import Sparing, Spell
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
 from opstrace.store.books import Books, Entry
@@ -127,7 +128,7 @@ class Server:
             log_days=lambda: self.instance.config.log_retention_days,
         )
         self.commit = Commit(
-            self.translator.commit,
+            heeded(self.translator.commit),
             self.telemetry,
             max_bodies=limits.max_queue_bodies,
             max_bytes=limits.max_queue_bytes,
@@ -181,8 +182,8 @@ class Server:
     async def run_chores(self) -> None:
         """Observe ourselves and drop what is too old, until cancelled."""
         async with asyncio.TaskGroup() as chores:
-            chores.create_task(self._every(SELF_MONITORING_INTERVAL_S, self._observe))
-            chores.create_task(self._every(RETENTION_INTERVAL_S, self._retain))
+            chores.create_task(every(SELF_MONITORING_INTERVAL_S, "writing the server's own metrics", self._observe))
+            chores.create_task(every(RETENTION_INTERVAL_S, "dropping what is past the retention", self._retain))
             chores.create_task(self.administration.run())
 
     async def close(self) -> None:
@@ -321,15 +322,6 @@ class Server:
             return Response("the key of tenant system is needed here\n", 403, media_type="text/plain")
         return Response(self.telemetry.exposition(), headers={"content-type": self.telemetry.content_type})
 
-    async def _every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Run work at multiples of an interval; a failure is logged and does not end the rest."""
-        while True:
-            try:
-                await work()
-            except OpstraceError as error:
-                logger.warning("%s failed: %s", getattr(work, "__name__", "a chore"), error)
-            await asyncio.sleep(interval_s - time.time() % interval_s)
-
     async def _observe(self) -> None:
         """Write our own metrics into tenant `system`, through the same commit as everything else."""
         for table in await asyncio.to_thread(self.engine.tables):
@@ -369,6 +361,36 @@ class Server:
         await self.commit.between(self.kept.make_room)
 
 
+async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run work at multiples of an interval; a failure does not end it. The first is logged, and when that is over."""
+    spell = Spell(what)
+    while True:
+        try:
+            await work()
+        except OpstraceError as error:
+            if spell.failed():
+                logger.warning("%s failed: %s", what, error)
+        else:
+            spell.worked()
+        await asyncio.sleep(interval_s - time.time() % interval_s)
+
+
+def heeded(write: Write) -> Write:
+    """Write, and tell when that works again; that it fails is told by whoever tells the senders."""
+    spell = Spell("writing to the store")
+
+    def watched(bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]]) -> tuple[list[Verdict], int]:
+        try:
+            written = write(bodies, blocks)
+        except Exception:
+            spell.failed()
+            raise
+        spell.worked()
+        return written
+
+    return watched
+
+
 def _query_limits(limits: Limits) -> QueryLimits:
     return QueryLimits(
         max_samples=limits.max_query_samples,
@@ -399,6 +421,7 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     Raises InstanceError when a port cannot be had, StoreError when the data cannot be opened.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger(Commit.__module__).addFilter(Sparing())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     allocator.keep_freed()
     ports.check_free(instance.config)

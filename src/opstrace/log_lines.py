@@ -2,9 +2,14 @@
 
 import logging
 import os
+import time
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+logger = logging.getLogger(__name__)
+
+# A message that would come many times a second is told so often.
+SPARING_S: Final = 10.0
 _COLOURS: Final = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
 
@@ -35,3 +40,46 @@ def write_to(stream: TextIO, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter(coloured=stream.isatty() and "NO_COLOR" not in os.environ))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class Sparing(logging.Filter):
+    """Lets a message through now and then, whatever is filled into it, and says how many there were meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, tuple[float, int]] = {}  # when, and how many were left out since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line is written."""
+        told_s, left_out = self._told.get(record.msg, (-SPARING_S, 0))
+        now_s = time.monotonic()
+        if now_s - told_s < SPARING_S:
+            self._told[record.msg] = (told_s, left_out + 1)
+            return False
+        self._told[record.msg] = (now_s, 0)
+        if left_out and isinstance(record.args, tuple):
+            record.msg, record.args = f"{record.msg} (and %d times before)", (*record.args, left_out)
+        return True
+
+
+class Spell:
+    """The times at which something fails, from the first until it works again: then a line tells of it."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._failures = 0
+        self._since_s = 0.0
+
+    def failed(self) -> bool:
+        """Count a failure, and say whether it is the first."""
+        if not self._failures:
+            self._since_s = time.monotonic()
+        self._failures += 1
+        return self._failures == 1
+
+    def worked(self) -> None:
+        """Tell that it works again, if it did not."""
+        if self._failures:
+            lasted_s = time.monotonic() - self._since_s
+            logger.info("%s works again; it failed %d times in %.0f s", self._what, self._failures, lasted_s)
+        self._failures = 0
