@@ -502,6 +502,32 @@ def test_data_dir_holds_the_instance_and_is_left_empty(instance: Instance) -> No
     assert list((instance.directory / "disk").iterdir()) == []
 
 
+@pytest.mark.parametrize("mount_point", [True, False], ids=["the mount point", "a directory of the volume"])
+def test_an_instance_is_not_made_anew_while_its_data_dir_is_not_mounted(
+    instance: Instance, mount_point: bool
+) -> None:
+    volume, away = instance.directory / "volume", instance.directory / "away"
+    volume.mkdir()
+    instance.config["data_dir"] = "volume" if mount_point else "volume/demo"
+    instance.create()
+    instance.run("stop", "demo")
+    volume.rename(away)
+    volume.mkdir()
+    (instance.directory / "c.yaml").write_text(document(instance))
+    for command in (["up", "demo"], ["create", "local", "demo"], ["start", "demo"]):
+        assert "is not there; is it mounted?" in refused(instance, *command, "-c", "c.yaml")
+    assert list(volume.iterdir()) == []
+    volume.rmdir()
+    away.rename(volume)
+    instance.run("start", "demo", "-c", "c.yaml")
+    assert instance.send("GET", "/api/v1/validate", headers={"DD-API-KEY": instance.key()}).status == 200
+    instance.run("stop", "demo")
+    volume.rename(away)
+    told = messages(instance.run("destroy", "local", "demo", "--yes").stderr)
+    assert told[-1][1].startswith("forgot demo, whose data_dir is not there; if ")
+    assert json.loads(instance.run("list", "local", "--json").stdout) == []
+
+
 # agent-config, promql, help
 
 

@@ -195,6 +195,46 @@ def test_a_data_dir_that_is_gone_is_told(tmp_path: Path) -> None:
         instances.load("demo")
 
 
+@pytest.mark.parametrize("left", [None, "empty"], ids=["a directory of the volume", "the mount point"])
+def test_nothing_is_made_where_a_data_dir_is_not_mounted(tmp_path: Path, left: str | None) -> None:
+    disk = tmp_path / "disk"
+    made = instances.make("demo", config(data_dir=str(disk)))
+    disk.rename(tmp_path / "unmounted")
+    if left:
+        disk.mkdir()
+    assert instances.exists("demo")
+    assert instances.names() == ["demo"]
+    for attempt in (lambda: instances.load("demo"), lambda: instances.make("demo", made.config)):
+        with pytest.raises(
+            InstanceError, match=r"of instance demo, .*disk, is not there; is it mounted\? If it is lost"
+        ):
+            attempt()
+    assert not disk.exists() or not list(disk.iterdir())
+    if left:
+        disk.rmdir()
+    (tmp_path / "unmounted").rename(disk)
+    assert instances.make("demo", made.config) == made
+
+
+def test_a_creation_that_ended_behind_its_link_is_completed(home: Path, tmp_path: Path) -> None:
+    made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
+    for entry in made.home.iterdir():
+        if entry.name != "making.lock":
+            entry.rmdir() if entry.is_dir() else entry.unlink()
+    assert not instances.exists("demo")
+    assert instances.make("demo", made.config) == instances.load("demo")
+
+
+def test_an_instance_whose_data_dir_is_lost_is_forgotten_and_found_again(tmp_path: Path) -> None:
+    made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    assert instances.is_lost("demo")
+    assert instances.forget_lost("demo") == tmp_path / "disk"
+    assert instances.names() == []
+    (tmp_path / "unmounted").rename(tmp_path / "disk")
+    assert instances.make("demo", made.config) == made
+
+
 # Removal
 
 

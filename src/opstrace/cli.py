@@ -224,10 +224,14 @@ def list_instances(provider: str, as_json: bool) -> None:
 def destroy(provider: str, name: str, yes: bool) -> None:
     """Stop the instance NAME and remove it with all of its data.
 
-    Token files stay where they are: an instance created beside them later accepts the same tokens.
+    Token files stay where they are: an instance created beside them later accepts the same tokens. An instance whose
+    `data_dir` is not there is only forgotten: what that holds stays in it.
     """
     from opstrace import instance, server_process
 
+    if instance.is_lost(name):
+        _forget_lost(name, yes)
+        return
     found = instance.load(name)
     if not yes:
         click.confirm(
@@ -623,6 +627,18 @@ def _stop_unfinished(name: str) -> None:
             f"`opstrace destroy local {name}`"
         )
     server_process.stop(begun)
+
+
+def _forget_lost(name: str, yes: bool) -> None:
+    """Know an instance no longer whose data_dir is not there, and which may be back one day."""
+    from opstrace import instance
+
+    if not yes:
+        click.confirm(
+            f"The data_dir of {name} is not there; is it mounted? Forget the instance?", abort=True, err=True
+        )
+    place = instance.forget_lost(name)
+    log.warning("forgot %s, whose data_dir is not there; if %s comes back, its data is in it still", name, place)
 
 
 def _serve(instance: "Instance", announce: Callable[[], None]) -> None:

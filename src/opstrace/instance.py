@@ -159,15 +159,19 @@ def names() -> list[str]:
 
 
 def exists(name: str) -> bool:
-    """Say whether an instance of this name has been begun."""
-    return (instances_directory() / _checked(name) / "instance.json").exists()
+    """Say whether an instance of this name has been begun, also if its data_dir is not there."""
+    return _is_lost(home := instances_directory() / _checked(name)) or (home / "instance.json").exists()
+
+
+def is_lost(name: str) -> bool:
+    """Say whether an instance lies in a data_dir that is not there: not mounted, or gone for good."""
+    return _is_lost(instances_directory() / _checked(name))
 
 
 def load(name: str) -> Instance:
     """Read an instance; raise InstanceError if there is none or it is damaged."""
     home = instances_directory() / _checked(name)
-    if _is_lost(home):
-        raise InstanceError(f"the data_dir of instance {name}, {home.readlink()}, is not there; is it mounted?")
+    _check_not_lost(home)
     if not exists(name):
         raise InstanceError(f"there is no instance {name}; `opstrace list local` shows those that exist")
     home = home.resolve()
@@ -263,6 +267,15 @@ def remove(instance: Instance) -> list[Path]:
     return left
 
 
+def forget_lost(name: str) -> Path:
+    """Know an instance no longer whose data_dir is not there; return where that was. Raise InstanceError."""
+    link = instances_directory() / _checked(name)
+    with explained(f"cannot remove the instance {name}"):
+        place = link.readlink()
+        link.unlink()
+    return place
+
+
 def _with_keys(instance: Instance, keys: dict[str, TenantKeys]) -> Instance:
     with explained(f"cannot write the keys of instance {instance.name}"):
         _write_json(instance.home / "keys.json", keys)
@@ -270,7 +283,16 @@ def _with_keys(instance: Instance, keys: dict[str, TenantKeys]) -> Instance:
 
 
 def _is_lost(home: Path) -> bool:
-    return home.is_symlink() and not home.exists()
+    """Say whether a link leads to nothing, or to a directory without what lay in it before the link was made."""
+    return home.is_symlink() and not any((home / name).exists() for name in ("instance.json", "making.lock"))
+
+
+def _check_not_lost(home: Path) -> None:
+    if _is_lost(home):
+        raise InstanceError(
+            f"the data_dir of instance {home.name}, {home.readlink()}, is not there; is it mounted? "
+            f"If it is lost for good, `opstrace destroy local {home.name}` forgets the instance"
+        )
 
 
 def _checked(name: str) -> str:
@@ -285,6 +307,7 @@ def _checked(name: str) -> str:
 def _claim(name: str, config: Config) -> Path:
     """Return the home directory, made if need be, and certain not to be anybody else's."""
     entry = instances_directory() / name
+    _check_not_lost(entry)
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if config.data_dir is None and not entry.is_symlink():
         entry.mkdir(mode=0o700, exist_ok=True)
@@ -307,6 +330,7 @@ def _claim_data_dir(name: str, home: Path) -> Path:
         raise ConfigError(f"data_dir: {home} belongs to the instance {owner}; choose another directory")
     if not identity.exists() and {entry.name for entry in home.iterdir()} - _LEFT_ALONE - {*_OWN}:
         raise ConfigError(f"data_dir: {home} is not empty and holds no instance; choose an empty directory")
+    (home / "making.lock").touch(mode=0o600)  # before the link to it: an empty directory is one that is not mounted
     return home.resolve()
 
 
