@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 from pathlib import Path
@@ -5,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from opstrace import atomic_file, token_files
 from opstrace import instance as instances
-from opstrace import token_files
 from opstrace.config import DEFAULT
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
@@ -154,3 +155,25 @@ def test_a_key_is_known_only_while_its_file_holds_it(made: Instance, here: Path)
     path.unlink()
     assert token_files.key_of(ensured, "beta") is None
     assert token_files.key_of(made, "beta") is None
+
+
+@pytest.mark.parametrize("fails", ["keys.json", "tenant-api-token-beta"])
+def test_a_rotation_that_fails_leaves_a_valid_key_in_the_file(
+    made: Instance, here: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    ensured = token_files.ensure(made, here, rewrite=True)
+    path = here / "tenant-api-token-beta"
+    before = path.read_text()
+    write_new = atomic_file._write_new
+
+    def full(temporary: Path, data: bytes, mode: int) -> None:
+        if fails in temporary.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_new(temporary, data, mode)
+
+    monkeypatch.setattr(atomic_file, "_write_new", full)
+    with pytest.raises(InstanceError, match="No space left on device"):
+        token_files.rotate(ensured, "beta")
+    assert path.read_text() == before
+    assert instances.load("demo").keys == ensured.keys
+    assert {entry.name for entry in here.iterdir()} == {f"tenant-api-token-{name}" for name in TWO.all_tenants}

@@ -2,15 +2,25 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write(path: Path, content: bytes | str, mode: int = 0o600) -> None:
     """Replace a file's content by temporary file, fsync and rename; raise OSError with the old content intact."""
+    with replacing(path, content, mode):
+        pass
+
+
+@contextmanager
+def replacing(path: Path, content: bytes | str, mode: int = 0o600) -> Iterator[None]:
+    """Write what becomes a file's content when the block has ended well; whatever fails, the old one is intact."""
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         _write_new(temporary, data, mode)
+        yield
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

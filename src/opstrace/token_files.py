@@ -6,6 +6,8 @@ never overwritten: the key in it is accepted for that tenant, so people can brin
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from opstrace import atomic_file
@@ -47,8 +49,7 @@ def rotate(instance: Instance, tenant: str) -> Path:
     record = instance.keys.get(tenant)
     path = Path((record and record.token_file) or name_of(tenant)).absolute()
     key = new_key()
-    with instances.locked(instance.home):
-        _write(path, key)
+    with instances.locked(instance.home), _written(path, key):
         instances.add_key(instances.load(instance.name), tenant, key, path)
     return path
 
@@ -79,14 +80,18 @@ def _ensure_one(instance: Instance, tenant: str, path: Path) -> Instance:
         return _adopt(instance, tenant, path)
     another = tenant in instance.keys and bool(instance.keys[tenant].digests)
     key = new_key()
-    _write(path, key)
+    with _written(path, key):
+        pass
     log.info("write api token for tenant %s to file %s%s", tenant, path.name, _ALSO_VALID if another else "")
     return instances.add_key(instance, tenant, key, path)
 
 
-def _write(path: Path, key: str) -> None:
+@contextmanager
+def _written(path: Path, key: str) -> Iterator[None]:
+    """Have a key in a token file once the block has ended well; the one before stays in it if not."""
     try:
-        atomic_file.write(path, key)
+        with atomic_file.replacing(path, key):
+            yield
     except OSError as error:
         raise InstanceError(
             f"cannot write the token file {path}: {error.strerror}; run the command in a directory you may write to"
