@@ -102,6 +102,31 @@ def test_a_token_one_brings_is_accepted_and_left_as_it_is(
     assert "use api token for tenant beta from file tenant-api-token-beta" in caplog.text
 
 
+def test_a_key_is_one_tenants_alone(made: Instance, here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    key = new_key()
+    for tenant in ("beta", "alpha"):
+        (here / f"tenant-api-token-{tenant}").write_text(key)
+        (here / f"tenant-api-token-{tenant}").chmod(0o600)
+    with pytest.raises(
+        InstanceError, match=r"key of tenant alpha in .*-alpha opens tenant beta already, .*another one there"
+    ):
+        token_files.ensure(made, here, rewrite=True)
+    assert instances.load("demo").keyring.tenant_for(key) == Tenant("beta")
+    assert "tenant alpha" not in caplog.text
+
+
+def test_the_key_of_a_tenant_that_left_the_config_may_become_anothers(made: Instance, here: Path) -> None:
+    key = new_key()
+    path = here / "token"
+    instances.add_key(made, "beta", key, path)
+    renamed = instances.make("demo", msgspec.structs.replace(TWO, tenants=("gamma", "alpha")))
+    assert instances.add_key(renamed, "gamma", key, path).keyring.tenant_for(key) == Tenant("gamma")
+    assert instances.make("demo", msgspec.structs.replace(TWO, tenants=("gamma", "beta"))).keyring.tenant_for(
+        key
+    ) == Tenant("gamma")
+
+
 @pytest.mark.parametrize("content", ["", "secret", "0" * 31, "g" * 32, "0" * 33, "0" * 32 + " " + "1" * 32])
 def test_a_file_that_holds_no_token_is_not_overwritten(made: Instance, here: Path, content: str) -> None:
     (here / "tenant-api-token-beta").write_text(content)

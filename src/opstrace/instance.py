@@ -219,13 +219,30 @@ def with_dogstatsd(instance: Instance) -> Instance:
 
 
 def add_key(instance: Instance, tenant: str, key: str, token_file: Path | None) -> Instance:
-    """Accept one more key of a tenant, and remember the file that holds it, if one does; earlier ones stay valid."""
+    """Accept one more key of a tenant, and remember the file that holds it, if one does; earlier ones stay valid.
+
+    One that opens another tenant is refused; one of a tenant that left the config changes hands. Raise InstanceError.
+    """
+    digest = key_digest(key)
+    _check_unshared(instance, tenant, digest, token_file)
     record = instance.keys.get(tenant, TenantKeys())
-    digests = record.digests
-    if key_digest(key) not in digests:
-        digests = (*digests, key_digest(key))
+    digests = record.digests if digest in record.digests else (*record.digests, digest)
     path = str(token_file) if token_file else record.token_file
-    return _with_keys(instance, {**instance.keys, tenant: TenantKeys(digests=digests, token_file=path)})
+    others = {
+        name: msgspec.structs.replace(other, digests=tuple(one for one in other.digests if one != digest))
+        for name, other in instance.keys.items()
+    }
+    return _with_keys(instance, {**others, tenant: TenantKeys(digests=digests, token_file=path)})
+
+
+def _check_unshared(instance: Instance, tenant: str, digest: str, token_file: Path | None) -> None:
+    """Raise InstanceError if a key opens another tenant."""
+    for other in instance.config.all_tenants:
+        if other != tenant and digest in instance.keys.get(other, TenantKeys()).digests:
+            raise InstanceError(
+                f"the key of tenant {tenant}{f' in {token_file}' if token_file else ''} opens tenant {other} "
+                "already, and a key opens one tenant only; put another one there, or remove the file to get a new one"
+            )
 
 
 def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...]) -> Instance:

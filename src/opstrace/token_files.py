@@ -105,8 +105,9 @@ def _adopt(instance: Instance, tenant: str, path: Path) -> Instance:
     key = _trusted_text(path).strip()
     if not is_key(key):
         raise InstanceError(f"{path} is there and holds no token of 32 hexadecimal digits; remove or move it")
+    instance = instances.add_key(instance, tenant, key, path)
     log.info("use api token for tenant %s from file %s", tenant, path.name)
-    return instances.add_key(instance, tenant, key, path)
+    return instance
 
 
 def _trusted_text(path: Path) -> str:

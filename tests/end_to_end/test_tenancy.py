@@ -126,6 +126,18 @@ def test_a_tenant_that_is_added_sends_and_asks_at_once(instance: Instance) -> No
     assert validated(instance, instance.key("third")) == 200
 
 
+def test_a_tenant_that_is_added_has_no_key_of_another(shared: Instance) -> None:
+    path = shared.directory / "tenant-api-token-copied"
+    path.write_text(shared.key("other"))
+    path.chmod(0o600)
+    before = stored_config(shared)
+    assert refused(shared, "tenants", "add", "demo", "copied").startswith(
+        f"the key of tenant copied in {path} opens tenant other already, and a key opens one tenant only; "
+    )
+    assert stored_config(shared) == before
+    path.unlink()
+
+
 def test_two_tenants_that_are_added_at_once_are_both_there(instance: Instance) -> None:
     """Neither command undoes what the other has done, to the config, the keys or the certificate."""
     names = [f"team-{number}" for number in range(4)]
