@@ -127,6 +127,21 @@ def test_a_damaged_file_is_named(home: Path, file: str) -> None:
         instances.load("demo")
 
 
+def test_an_instance_of_another_format_is_left_alone(home: Path, tmp_path: Path) -> None:
+    made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
+    (made.home / "instance.json").write_text('{"name": "demo", "format": 2, "finished": true}')
+    before = files(made.home)
+    sentence = (
+        r"instance\.json is of format 2, and this version of opstrace reads format 1; use the version that wrote"
+    )
+    with pytest.raises(InstanceError, match=sentence):
+        instances.load("demo")
+    (home / "demo").unlink()
+    with pytest.raises(InstanceError, match=sentence):
+        instances.make("demo", made.config)
+    assert files(made.home) == before
+
+
 def test_a_place_that_cannot_be_written_is_named(home: Path) -> None:
     home.write_text("a file where a directory should be")
     with pytest.raises(

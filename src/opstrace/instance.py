@@ -176,7 +176,7 @@ def load(name: str) -> Instance:
         raise InstanceError(f"there is no instance {name}; `opstrace list local` shows those that exist")
     home = home.resolve()
     with explained(f"cannot read the instance {name}"):
-        identity = _json(home / "instance.json", Identity)
+        identity = _identity(home / "instance.json")
         return Instance(
             name=name,
             home=home,
@@ -343,7 +343,7 @@ def _claim(name: str, config: Config) -> Path:
 def _claim_data_dir(name: str, home: Path) -> Path:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = home / "instance.json"
-    if identity.exists() and (owner := _json(identity, Identity).name) != name:
+    if identity.exists() and (owner := _identity(identity).name) != name:
         raise ConfigError(f"data_dir: {home} belongs to the instance {owner}; choose another directory")
     if not identity.exists() and {entry.name for entry in home.iterdir()} - _LEFT_ALONE - {*_OWN}:
         raise ConfigError(f"data_dir: {home} is not empty and holds no instance; choose an empty directory")
@@ -366,6 +366,16 @@ def explained(what: str, hint: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise InstanceError(f"{what}: {error.filename}: {error.strerror}{hint}") from error
+
+
+def _identity(path: Path) -> Identity:
+    identity = _json(path, Identity)
+    if identity.format != FORMAT:
+        raise InstanceError(
+            f"{path} is of format {identity.format}, and this version of opstrace reads format {FORMAT}; "
+            "use the version that wrote it, or a later one"
+        )
+    return identity
 
 
 def _stored_config(path: Path) -> Config:
