@@ -315,6 +315,40 @@ def test_up_of_a_running_instance_is_refused(served: Instance) -> None:
 # start, stop
 
 
+def test_up_serves_on_where_nobody_reads_what_it_prints(instance: Instance) -> None:
+    (instance.directory / "c.yaml").write_text(document(instance))
+    with spawned(instance, "up", "demo", "-c", "c.yaml") as process:
+        assert process.stdout
+        process.stdout.close()
+        healthy = ("status", "local", "demo")
+        wait_until(lambda: instance.run(*healthy, check=False).returncode == 0, WAIT_S, "it serves")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+        assert process.stderr
+        assert (
+            "cannot print the settings of Agents: Broken pipe; `opstrace agent-config` does" in process.stderr.read()
+        )
+
+
+@pytest.mark.parametrize("command", [["list", "local"], ["list", "local", "--json"], ["agent-config", "served"]])
+def test_output_that_cannot_be_written_is_told(served: Instance, command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*served.command, *command], stdout=full, stderr=subprocess.PIPE, env=served.environment(), text=True
+        )
+    assert done.returncode == 1
+    assert messages(done.stderr) == [("error", "cannot write the output: No space left on device")]
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e300"])
+@pytest.mark.parametrize("command", [["stop", "demo"], ["start", "demo"], ["create", "local", "demo"]])
+def test_no_wait_is_endless(tmp_path: Path, command: list[str], seconds: str) -> None:
+    done = prepared(tmp_path).run(*command, "--timeout", seconds, check=False)
+    assert done.returncode == 2
+    assert "Invalid value for '--timeout'" in done.stderr
+
+
 def test_start_and_stop(instance: Instance) -> None:
     instance.create()
     key, pid = instance.key(), status(instance)["pid"]

@@ -4,8 +4,10 @@ Results go to standard output, log lines to standard error. Exit codes: 0 done, 
 usage, 130 interrupted. Modules that take long to load are imported by the commands that need them.
 """
 
+import errno
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -42,6 +44,23 @@ class Opstrace(click.Group):
         except KeyboardInterrupt:
             log.error("interrupted; the same command, run again, completes what it began")
             ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if error.filename is not None or error.errno == errno.EPIPE:  # no stream's, or click's to end quietly
+                raise
+            _shut_output()
+            log.error("cannot write the output: %s", error.strerror or error)
+            ctx.exit(1)
+
+
+class Number(click.FloatRange):
+    """A number in a range: NaN, which no comparison finds outside of one, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; whatever is none is wrong usage."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 Command = Callable[..., Any]
@@ -57,7 +76,7 @@ _config = click.option(
     help="The config document (YAML; docs/configuration.md).",
 )
 _timeout = click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
+    "--timeout", "timeout_s", type=Number(min=1, max=1e6), default=60.0, show_default=True, metavar="SECONDS",
     help="How long to wait for every endpoint to answer.",
 )  # fmt: skip
 
@@ -152,7 +171,7 @@ def start(name: str, config_file: Path | None, timeout_s: float) -> None:
 @main.command()
 @_name
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=1), default=60.0, show_default=True, metavar="SECONDS",
+    "--timeout", "timeout_s", type=Number(min=1, max=1e6), default=60.0, show_default=True, metavar="SECONDS",
     help="How long to wait for the server to drain.",
 )  # fmt: skip
 def stop(name: str, timeout_s: float) -> None:
@@ -271,7 +290,7 @@ def agent_config(name: str, tenant: str | None, notation: str) -> None:
 
 @main.command()
 @_name
-@click.option("--hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="How far to look back.")
+@click.option("--hours", type=Number(min=0, max=1e6), default=24.0, show_default=True, help="How far to look back.")
 @_json
 def losses(name: str, hours: float, as_json: bool) -> None:
     """Show what every sender sent to the instance NAME, and what became of it.
@@ -673,8 +692,23 @@ def _announce(instance: "Instance", known: set[str]) -> None:
         lines += [f"Trust anchor:   {anchor[0]}", f"       SHA-256: {anchor[1]}"]
     target = target if tenant not in known else agent_settings.without_key(target)
     lines += ["", f"# Settings of an Agent of tenant {tenant}; other forms: opstrace agent-config {instance.name}"]
-    click.echo("\n".join(lines))
-    click.echo(agent_settings.environment(target))
+    _tell("\n".join([*lines, agent_settings.environment(target)]))
+
+
+def _tell(text: str) -> None:
+    """Print what a server that nobody may be reading goes on without."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        _shut_output()
+        log.warning("cannot print the settings of Agents: %s; `opstrace agent-config` does", error.strerror or error)
+
+
+def _shut_output() -> None:
+    """Write to nowhere what standard output did not take: at its end the process would try again, and fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _progress(answered: int, total: int) -> None:
