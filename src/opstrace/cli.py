@@ -574,7 +574,7 @@ def limits_set(name: str, given: tuple[str, ...], tenant: str | None, yes: bool)
     """
     from opstrace import instance, roster
 
-    values = dict(_setting(text) for text in given)
+    values = _settings(given)
     shortened = roster.shortened(instance.load(name).config, values) if tenant is None else {}
     for what, days in shortened.items():
         if not yes:
@@ -775,6 +775,16 @@ def _confirm_removal(instance: "Instance", tenant: str, holdings: str) -> None:
     click.confirm(f"Remove tenant {tenant} of {instance.name} with all it has: {holdings}?", abort=True, err=True)
 
 
+def _settings(given: Sequence[str]) -> dict[str, Any]:
+    """Return what each NAME=VALUE says; a name that comes twice is wrong usage."""
+    values: dict[str, Any] = {}
+    for name, value in map(_setting, given):
+        if name in values:
+            raise click.UsageError(f"{name} is given twice; give it one value")
+        values[name] = value
+    return values
+
+
 def _setting(text: str) -> tuple[str, Any]:
     """Return the name and the value of NAME=VALUE; None for the default."""
     import yaml
@@ -782,12 +792,15 @@ def _setting(text: str) -> tuple[str, Any]:
     name, found, value = text.partition("=")
     if not found:
         raise click.UsageError(f"{text!r} is not LIMIT=VALUE, such as max_series=1000000")
+    if not value.strip():
+        raise click.UsageError(f"{name} is given no value; {name}=default is what holds without the setting")
     if value == "default":
         return name, None
     try:
-        return name, yaml.safe_load(value)
+        number = yaml.safe_load(value)
     except yaml.YAMLError:
         return name, value
+    return name, value if number is None else number  # null is no other word for the default
 
 
 def _own_limits(limits: Any) -> str:

@@ -361,6 +361,7 @@ def test_retention_and_limits_of_all(instance: Instance) -> None:
     [
         (["max_sries=1"], "max_sries is no limit; the closest one is max_series"),
         (["max_series=few"], "limits.max_series: 'few' is not allowed; "),
+        (["max_series=null"], "limits.max_series: 'null' is not allowed; "),
         (["max_series=0"], "limits.max_series: 0 is not allowed; "),
         (["metric_retention_days=1.5"], "metric_retention_days: 1.5 is not allowed; "),
         (["max_series=0", "--tenant", "other"], "tenant_limits.other.max_series: 0 is not allowed; "),
@@ -372,6 +373,20 @@ def test_retention_and_limits_of_all(instance: Instance) -> None:
 def test_limits_that_are_refused(arguments: list[str], reason: str, shared: Instance) -> None:
     before = stored_config(shared)
     assert refused(shared, "limits", "set", "demo", *arguments).startswith(reason)
+    assert stored_config(shared) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["max_series="], "max_series is given no value; max_series=default is what holds without the setting"),
+        (["max_series=5", "max_series=6"], "max_series is given twice; give it one value"),
+    ],
+)
+def test_limits_without_one_value_are_wrong_usage(arguments: list[str], reason: str, shared: Instance) -> None:
+    before = stored_config(shared)
+    done = shared.run("limits", "set", "demo", *arguments, "--tenant", "other", check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"Error: {reason}")
     assert stored_config(shared) == before
 
 
