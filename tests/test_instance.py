@@ -127,6 +127,16 @@ def test_a_damaged_file_is_named(home: Path, file: str) -> None:
         instances.load("demo")
 
 
+@pytest.mark.parametrize("content", [b"", b"x" * 31])
+def test_a_damaged_probe_secret_is_named(home: Path, content: bytes) -> None:
+    instances.make("demo", DEFAULT)
+    (home / "demo" / "probe-secret").write_bytes(content)
+    with pytest.raises(
+        InstanceError, match=rf"probe-secret is damaged \({len(content)} bytes instead of 32\); restore"
+    ):
+        instances.load("demo")
+
+
 def test_an_instance_of_another_format_is_left_alone(home: Path, tmp_path: Path) -> None:
     made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
     (made.home / "instance.json").write_text('{"name": "demo", "format": 2, "finished": true}')

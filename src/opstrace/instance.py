@@ -54,6 +54,7 @@ _OWN: Final = (
     *("removed.json", "keys.json", "config.yaml", "instance.json", "making.lock"),
 )
 _LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one
+_PROBE_SECRET_LENGTH: Final = 32
 
 _T = TypeVar("_T")
 
@@ -182,7 +183,7 @@ def load(name: str) -> Instance:
             home=home,
             config=_stored_config(home / "config.yaml"),
             keys=_json(home / "keys.json", dict[str, TenantKeys]),
-            probe_secret=(home / "probe-secret").read_bytes(),
+            probe_secret=_probe_secret(home / "probe-secret"),
             finished=identity.finished,
             removed=_json(removed, tuple[str, ...]) if (removed := home / "removed.json").exists() else (),
         )
@@ -197,7 +198,7 @@ def make(name: str, config: Config) -> Instance:
             if not (home / "keys.json").exists():
                 _write_json(home / "keys.json", {})
             if not (home / "probe-secret").exists():
-                atomic_file.write(home / "probe-secret", secrets.token_bytes(32))
+                atomic_file.write(home / "probe-secret", secrets.token_bytes(_PROBE_SECRET_LENGTH))
             for directory in ("data", "tls"):
                 (home / directory).mkdir(mode=0o700, exist_ok=True)
             if not (home / "instance.json").exists():
@@ -376,6 +377,15 @@ def _identity(path: Path) -> Identity:
             "use the version that wrote it, or a later one"
         )
     return identity
+
+
+def _probe_secret(path: Path) -> bytes:
+    secret = path.read_bytes()
+    if len(secret) != _PROBE_SECRET_LENGTH:
+        raise InstanceError(
+            f"{path} is damaged ({len(secret)} bytes instead of {_PROBE_SECRET_LENGTH}); restore it from a backup"
+        )
+    return secret
 
 
 def _stored_config(path: Path) -> Config:
