@@ -9,7 +9,7 @@ import pytest
 
 from end_to_end.instance import Instance, running
 from end_to_end.remote_write import HEADERS_V1, snappy, write_request
-from opstrace.query_client import line, series_name, step_of, table
+from opstrace.query_client import line, series_name, step_of, table, times_of
 
 
 def test_a_line_goes_from_the_lowest_to_the_highest() -> None:
@@ -36,6 +36,18 @@ def test_steps() -> None:
     assert step_of(1000, None) == 1000
     assert step_of(100_000, None) == 2000
     assert step_of(3_600_000, 15_000) == 15_000
+
+
+@pytest.mark.parametrize(
+    ("range_ms", "step_ms", "times"),
+    [
+        (3_600_000, None, ("1795520999.789", "1795524599.789", "60.000")),
+        (100_000, 30_000, ("1795524509.789", "1795524599.789", "30.000")),
+        (1_000, 60_000, ("1795524599.789", "1795524599.789", "60.000")),
+    ],
+)
+def test_a_range_ends_now_after_whole_steps(range_ms: int, step_ms: int | None, times: tuple[str, ...]) -> None:
+    assert tuple(times_of(1_795_524_599_789, range_ms, step_ms).values()) == times
 
 
 def test_names_are_promqls() -> None:
@@ -92,6 +104,11 @@ def test_over_a_range(asked: Instance) -> None:
     assert shown[1].split()[1] == "1"
 
 
+@pytest.mark.parametrize("length", ["1h", "1d"])
+def test_a_range_has_the_latest_sample(asked: Instance, length: str) -> None:
+    assert asked.run("query", "shown", "--range", length).stdout.splitlines()[1].split()[3] == "5"
+
+
 def test_tenants_are_apart(asked: Instance) -> None:
     assert asked.run("query", "shown", "--tenant", "other").stdout.splitlines() == ["SERIES  VALUE"]
 
@@ -104,6 +121,8 @@ def test_tenants_are_apart(asked: Instance) -> None:
         (["up", "--tenant", "nobody"], 1, "no tenant nobody"),
         (["up", "--range", "soon"], 1, "soon"),
         (["up", "--step", "1m"], 2, "--step needs --range"),
+        (["up", "--range", "1h", "--step", "0s"], 2, "--step 0s leads nowhere"),
+        (["up", "--range", "1h", "--step", ""], 1, "not a valid duration"),
     ],
 )
 def test_what_goes_wrong_is_said(arguments: list[str], code: int, reason: str, asked: Instance) -> None:

@@ -361,10 +361,10 @@ def query(
     asked = {"query": expression, "time": f"{time.time():.3f}"}
     endpoint = "query"
     if range_text is not None:
-        range_ms = parse_duration(range_text)
-        step_ms = query_client.step_of(range_ms, parse_duration(step_text) if step_text else None)
-        end_s = time.time() // (step_ms / 1000) * (step_ms / 1000)
-        times = {"start": f"{end_s - range_ms / 1000:.3f}", "end": f"{end_s:.3f}", "step": f"{step_ms / 1000:.3f}"}
+        step_ms = parse_duration(step_text) if step_text is not None else None
+        if step_ms == 0:
+            raise click.UsageError(f"--step {step_text} leads nowhere; give a longer one, such as 1m")
+        times = query_client.times_of(time.time_ns() // 1_000_000, parse_duration(range_text), step_ms)
         endpoint, asked = "query_range", {"query": expression, **times}
     elif step_text is not None:
         raise click.UsageError("--step needs --range")

@@ -60,6 +60,13 @@ def step_of(range_ms: int, step_ms: int | None) -> int:
     return step_ms or max(math.ceil(range_ms / CHART_WIDTH / 1000) * 1000, 1000)
 
 
+def times_of(now_ms: int, range_ms: int, step_ms: int | None) -> dict[str, str]:
+    """Return the parameters of a range until now: whole steps, counted back from the end, so that the last is now."""
+    step_ms = step_of(range_ms, step_ms)
+    times_ms = {"start": now_ms - range_ms // step_ms * step_ms, "end": now_ms, "step": step_ms}
+    return {name: f"{time_ms / 1000:.3f}" for name, time_ms in times_ms.items()}
+
+
 def table(data: Mapping[str, Any], limit: int) -> list[Row]:
     """Return a result as the rows of a table, head first; the rest beyond `limit` series is counted in a last row."""
     kind, result = data["resultType"], data["result"]
