@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -41,3 +42,14 @@ def test_what_cannot_be_written_leaves_the_old_content_and_nothing_else(tmp_path
         atomic_file.write(tmp_path / "a", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a" / "inside").read_text() == "old"
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        atomic_file.write(tmp_path / "a", "new")
+    assert raised.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []

@@ -684,6 +684,15 @@ def test_keys_are_rotated_and_revoked_while_the_server_runs(instance: Instance) 
     assert [validated(new), validated(instance.key("system"))] == [200, 200]
 
 
+def test_who_does_not_run_is_not_asked_though_another_has_its_port(instance: Instance, tmp_path: Path) -> None:
+    instance.create()
+    instance.run("stop", "demo")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    with running(elsewhere, "another", instance.config):
+        for command in (["losses", "demo"], ["replay", "demo"], ["query", "up", "demo"]):
+            assert refused(instance, *command) == "demo does not run; start it by `opstrace start demo`"
+
+
 def test_a_tenant_that_is_not_there_has_no_keys(served: Instance) -> None:
     for command in ("rotate", "revoke"):
         assert refused(served, "keys", command, "served", "gamma") == (

@@ -1,5 +1,6 @@
 """An instance on disk, in a directory of its own per test."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -158,6 +159,20 @@ def test_a_place_that_cannot_be_written_is_named(home: Path) -> None:
         InstanceError, match=r"cannot make the instance demo: .*opstrace.*; choose a writable place by"
     ):
         instances.make("demo", DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write: No space left on device; do"),
+        (OSError(errno.ENOENT, "No such file or directory", "/a"), "cannot write: /a: No such file or directory; do"),
+        (OSError("odd"), "cannot write: odd; do"),
+    ],
+)
+def test_an_explanation_has_what_the_system_says(error: OSError, said: str) -> None:
+    with pytest.raises(InstanceError) as raised, instances.explained("cannot write", hint="; do"):
+        raise error
+    assert str(raised.value) == said
 
 
 def test_a_relative_data_home_is_ignored_as_the_specification_says(

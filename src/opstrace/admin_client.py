@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from opstrace import probe
+from opstrace import probe, server_process
 from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
@@ -18,6 +18,7 @@ _OUTCOMES: Final = ("received", "stored", "refused", "kept", "duplicate", "late"
 
 def ask(instance: Instance, method: str, path: str) -> Any:
     """Return the document a running instance answers at a path below /admin; raise InstanceError."""
+    server_process.check_runs(instance)
     endpoint = next(one for one in probe.endpoints(instance) if one.tenant == SYSTEM_TENANT)
     connection = probe.Connection(endpoint, probe.client_context(instance), TIMEOUT_S)
     try:

@@ -19,7 +19,8 @@ def replacing(path: Path, content: bytes | str, mode: int = 0o600) -> Iterator[N
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write_new(temporary, data, mode)
+        with _named(path):
+            _write_new(temporary, data, mode)
         yield
         temporary.replace(path)
     except BaseException:
@@ -35,6 +36,16 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have an error say which file was to be written: of one that is open the operating system does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

@@ -366,7 +366,8 @@ def explained(what: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InstanceError(f"{what}: {error.filename}: {error.strerror}{hint}") from error
+        where = f"{error.filename}: " if error.filename else ""
+        raise InstanceError(f"{what}: {where}{error.strerror or error}{hint}") from error
 
 
 def _identity(path: Path) -> Identity:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from opstrace import probe, token_files
+from opstrace import probe, server_process, token_files
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 
@@ -38,6 +38,7 @@ def ask(instance: Instance, tenant: str, endpoint: str, parameters: Mapping[str,
             f"the token of tenant {tenant} is not where it was written; make a new one by "
             f"`opstrace create local {instance.name}` in another directory, or ask over HTTP with your own"
         )
+    server_process.check_runs(instance)
     at = next(one for one in probe.endpoints(instance) if one.tenant == tenant and one.secure)
     connection = probe.Connection(at, probe.client_context(instance), TIMEOUT_S)
     try:

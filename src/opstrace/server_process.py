@@ -37,6 +37,12 @@ def pid_of(instance: Instance) -> int | None:
     return pid if _has_open(pid, instance.home / "server.lock") else 0
 
 
+def check_runs(instance: Instance) -> None:
+    """Raise InstanceError if no server of an instance runs: another one may listen in its place."""
+    if pid_of(instance) is None:
+        raise InstanceError(f"{instance.name} does not run; start it by `opstrace start {instance.name}`")
+
+
 @contextmanager
 def held(instance: Instance) -> Iterator[None]:
     """Be the instance's server while inside; raise InstanceError if another process is."""
