@@ -1,11 +1,13 @@
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from opstrace.errors import BadQuery, BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
+from opstrace.promql import regex
 from opstrace.promql.engine import Engine
 from opstrace.promql.testscript import run_script
 from opstrace.store.backend import Block
@@ -100,6 +102,56 @@ def test_budgets_end_a_query() -> None:
         ask(kept, "m", 0, deadline=time.monotonic() - 1)
     with pytest.raises(QueryCanceled):
         ask(kept, "m", 0, canceled=True)
+
+
+def test_a_label_is_not_made_for_which_there_is_no_memory() -> None:
+    query = 'label_replace(vector(1), "a", "x", "", "")'
+    for label, copies in (("b", 1_000), ("c", 1_000), ("d", 3_000)):
+        query = f'label_replace({query}, "{label}", "{"$1" * copies}", "{chr(ord(label) - 1)}", "(.*)")'
+    budget = Budget(max_memory_bytes=100 << 20)
+    with pytest.raises(BudgetExceeded, match="memory"):
+        Engine().instant(MemoryStore().querier("t", budget), query, 0, budget)
+    assert budget.held_bytes > 3_000_000_000  # what the last one could have taken
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f'label_replace(m, "a", "{"x" * 10_000}", "i", ".*")',
+        f'label_join(m, "a", "{"x" * 10_000}", "i", "i")',
+        'count_values("a", m)',
+    ],
+)
+def test_labels_of_many_series_have_a_budget(query: str) -> None:
+    kept = store(*(({"__name__": "m", "i": str(i)}, [(0, float(i))]) for i in range(5_000)))
+    with pytest.raises(BudgetExceeded, match="memory"):
+        ask(kept, query, max_memory_bytes=1_000_000)
+    budget = Budget()
+    assert Engine().instant(kept.querier("t", budget), query, 0, budget).labels
+    assert budget.held_bytes > 1_000_000
+
+
+def test_a_query_looks_at_its_budget_between_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = store(*(({"__name__": "m", "i": str(i)}, [(0, float(i))]) for i in range(5_000)))
+    made: list[int] = []
+
+    def slowly(replacement: regex.Replacement, values: Sequence[str]) -> list[str | None]:
+        made.append(len(values))
+        budget.deadline = time.monotonic() - 1
+        return list(values)
+
+    monkeypatch.setattr(regex.Replacement, "of", slowly)
+    budget = Budget()
+    with pytest.raises(QueryTimeout):
+        Engine().instant(kept.querier("t", budget), 'label_replace(m, "a", "$1", "i", "(.*)")', 0, budget)
+    assert len(made) == 1
+
+
+def test_what_a_label_takes_is_held_once_it_is_made() -> None:
+    kept = store(({"__name__": "m", "i": "x" * 1_000}, [(0, 1.0)]))
+    budget = Budget()
+    Engine().instant(kept.querier("t", budget), f'label_replace(m, "a", "{"$1" * 100}", "i", "(y*)")', 0, budget)
+    assert budget.held_bytes < 10_000  # nothing matches
 
 
 def test_long_and_deep_queries_are_refused_without_recursion() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from sys import getsizeof
 
 import numpy as np
 
@@ -46,6 +47,8 @@ SPECIAL = ("info", "start_timestamp", "timestamp")
 _OF_COUNTERS = ("_total", "_sum", "_count", "_bucket")
 _TOTALS = frozenset(("histogram_avg", "histogram_count", "histogram_sum"))
 _OF_HISTOGRAMS = frozenset(HISTOGRAM_FUNCTIONS)
+# What a number takes that is spelled out.
+_BYTES_A_NUMBER = 80
 
 
 @dataclass(slots=True)
@@ -205,7 +208,7 @@ class Evaluation:
 
     def site(self, node: Call, grid: Grid) -> Site:
         """Return what a function may know of its surroundings."""
-        return Site(node, grid, self.annotations, self.bounds)
+        return Site(node, grid, self.annotations, self.bounds, self.budget)
 
     def matrix(self, node: Node, grid: Grid) -> Matrix:
         """Return the value of a node that is a range vector."""
@@ -390,9 +393,12 @@ class Evaluation:
         """count_values(label string, v instant-vector): how many series have each value."""
         check_label_name_of(label)
         rows, steps = np.nonzero(vector.present)
-        texts, which = _texts(vector, rows, steps)
+        texts, which = _texts(vector, rows, steps, self.budget)
         pairs, cells = np.unique(rows * len(texts) + which, return_inverse=True) if len(rows) else (rows, rows)
-        series = [{**vector.labels[pair // len(texts)], label: texts[pair % len(texts)]} for pair in pairs.tolist()]
+        series: list[Labels] = []
+        for pair in pairs.tolist():
+            series.append({**vector.labels[pair // len(texts)], label: texts[pair % len(texts)]})
+            self.budget.hold(getsizeof(series[-1]))
         groups = grouping(series, node.labels if node.without else (*node.labels, label), without=node.without)
         shape = (len(groups.labels), vector.steps)
         flat = np.bincount(groups.ids[cells] * vector.steps + steps, minlength=shape[0] * shape[1])
@@ -517,16 +523,18 @@ def _wanted(param: Floats) -> Ints:
     return np.clip(param, 0, 2**31).astype(np.int64)
 
 
-def _texts(vector: Vector, rows: Ints, steps: Ints) -> tuple[list[str], Ints]:
+def _texts(vector: Vector, rows: Ints, steps: Ints, budget: Budget) -> tuple[list[str], Ints]:
     """Return the distinct values of cells as text, and which each cell has."""
     # By their bits, because -0 is printed, and so counted, apart from 0.
     distinct, which = np.unique(vector.values[rows, steps].view(np.int64), return_inverse=True)
+    budget.hold(len(distinct) * _BYTES_A_NUMBER)
     texts = [spelled_number(number) for number in distinct.view(np.float64).tolist()]
     if vector.histograms is None:
         return texts, which
     places = {text: place for place, text in enumerate(texts)}
     for cell in np.flatnonzero(filled(vector.histograms[rows, steps])).tolist():
         text = native.spelled(vector.histograms[rows[cell], steps[cell]])
+        budget.hold(0 if text in places else getsizeof(text))
         which[cell] = places.setdefault(text, len(places))
     return list(places), which
 

@@ -1,8 +1,10 @@
 """Functions of instant vectors and scalars: a line in a table, or a function whose docstring is its signature."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from sys import getsizeof
 
 import numpy as np
 
@@ -15,18 +17,20 @@ from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Call, Node, Paren, Selector
 from opstrace.promql.values import Bools, Floats, Grid, Scalar, String, Value, Vector
 from opstrace.store.backend import Labels, MatchOp
+from opstrace.store.budget import Budget
 
 _SAME = "vector cannot contain metrics with the same labelset"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a function is called: its node, the moments asked for, and the bounds of the whole query."""
+    """Where a function is called: its node, the moments asked for, the bounds and the budget of the whole query."""
 
     node: Call
     grid: Grid
     annotations: Annotations
     bounds: Bounds
+    budget: Budget
 
 
 # Number by number
@@ -244,25 +248,55 @@ def equalities(node: Node) -> Labels:
 
 
 def label_replace(
-    _: Site, operand: Vector, target: String, template: String, source: String, pattern: String
+    site: Site, operand: Vector, target: String, template: String, source: String, pattern: String
 ) -> Vector:
     """label_replace(v instant-vector, dst string, replacement string, src string, regex string)."""
     if regex.fault(pattern.text):
         raise ExecutionError(f"invalid regular expression in label_replace(): {sayable(pattern.text)}")
     check_label_name(target.text, "destination", "label_replace")
-    sources = [labels.get(source.text, "") for labels in operand.labels]
-    expanded = regex.expanded(pattern.text, sayable(template.text), sources)
-    return _relabelled(operand, target.text, expanded)
+    replacement = regex.replacement(pattern.text, sayable(template.text))
+    made: list[str | None] = []
+    for part in parts(operand.labels):
+        sources = [labels.get(source.text, "") for labels in part]
+        with _making(site.budget, replacement.most_characters(sources), made):
+            made += replacement.of(sources)
+    return _relabelled(site, operand, target.text, made)
 
 
-def label_join(_: Site, operand: Vector, target: String, separator: String, *sources: String) -> Vector:
+def label_join(site: Site, operand: Vector, target: String, separator: String, *sources: String) -> Vector:
     """label_join(v instant-vector, dst string, separator string, src string, …)."""
     check_label_name(target.text, "destination", "label_join")
     for source in sources:
         check_label_name(source.text, "source", "label_join")
     between = sayable(separator.text)
-    joined = [between.join([labels.get(source.text, "") for source in sources]) for labels in operand.labels]
-    return _relabelled(operand, target.text, joined)
+    made: list[str | None] = []
+    for part in parts(operand.labels):
+        texts = [[labels.get(source.text, "") for source in sources] for labels in part]
+        most = sum(sum(map(len, several)) + len(between) * len(several) for several in texts)
+        with _making(site.budget, most, made):
+            made += map(between.join, texts)
+    return _relabelled(site, operand, target.text, made)
+
+
+# Series whose labels are made before the query looks at its budget again.
+_PART = 1_000
+# Of Python's widest characters.
+_BYTES_A_CHARACTER = 4
+
+
+def parts(labels: Sequence[Labels]) -> Iterator[Sequence[Labels]]:
+    """Yield some at a time."""
+    for start in range(0, len(labels), _PART):
+        yield labels[start : start + _PART]
+
+
+@contextmanager
+def _making(budget: Budget, most_characters: int, made: list[str | None]) -> Iterator[None]:
+    """Add texts inside: there must be room for the longest they can be, and what they take is held."""
+    most, before = most_characters * _BYTES_A_CHARACTER, len(made)
+    budget.hold(most)
+    yield
+    budget.hold(sum(map(getsizeof, made[before:])) - most)
 
 
 def check_label_name(name: str, role: str, function: str) -> None:
@@ -271,17 +305,26 @@ def check_label_name(name: str, role: str, function: str) -> None:
         raise ExecutionError(f"invalid {role} label name in {function}(): {sayable(name)}")
 
 
-def _relabelled(operand: Vector, target: str, values: Sequence[str | None]) -> Vector:
+def _relabelled(site: Site, operand: Vector, target: str, values: Sequence[str | None]) -> Vector:
     """Set one label of each series, remove it where the value is empty, leave it where there is none."""
-    labels, unnamed = list(operand.labels), operand.unnamed.copy()
-    for row, value in enumerate(values):
-        if value is None:
-            continue
-        changed = {name: text for name, text in labels[row].items() if name != target}
-        labels[row] = {**changed, target: value} if value else changed
-        unnamed[row] &= target != NAME
+    labels: list[Labels] = []
+    for part in parts(operand.labels):
+        changed = [
+            one if value is None else _with_label(one, target, value)
+            for one, value in zip(part, values[len(labels) : len(labels) + len(part)], strict=True)
+        ]
+        site.budget.hold(sum(map(getsizeof, changed)))
+        labels += changed
+    unnamed = operand.unnamed.copy()
+    if target == NAME:
+        unnamed &= np.array([value is None for value in values], dtype=bool)
     result = Vector(labels, operand.values, operand.present, unnamed, operand.histograms)
     return merged(result, _SAME)
+
+
+def _with_label(labels: Labels, target: str, value: str) -> Labels:
+    others = {name: text for name, text in labels.items() if name != target}
+    return {**others, target: value} if value else others
 
 
 # Order

@@ -33,6 +33,7 @@ def histogram_quantiles(site: Site, operand: Vector, label: String, *wanted: Sca
     separated = _separated(site, site.node.args[0], operand)
     parts = []
     for position, quantile in enumerate(wanted):
+        site.budget.spend(operand.values.size)
         site.annotations.warn_of_quantiles(quantile.values, site.node.args[position + 2])
         found = _quantiles(site, site.node.args[0], quantile.values, separated)
         text = spelled_label(float(quantile.values[0]))

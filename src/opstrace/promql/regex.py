@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
@@ -77,15 +78,33 @@ def matches(pattern: str, value: str) -> bool:
     return bool(pc.match_substring_regex(pa.array([value]), anchored(pattern))[0].as_py())
 
 
-def expanded(pattern: str, template: str, values: Sequence[str]) -> list[str | None]:
-    """Return the template filled in for each value that matches as a whole, None for the others.
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What stands for a value that matches a pattern as a whole."""
+
+    pattern: str  # anchored
+    rewrite: str  # as RE2 spells it
+    references: int
+
+    def most_characters(self, values: Sequence[str]) -> int:
+        """Return how many characters `of` makes of these values at most: no group is longer than its value."""
+        return len(self.rewrite) * len(values) + (self.references + 1) * sum(map(len, values))
+
+    def of(self, values: Sequence[str]) -> list[str | None]:
+        """Return the template filled in for each value that matches, None for the others."""
+        found = pa.array(values, type=pa.large_string())
+        matched = pc.match_substring_regex(found, self.pattern)
+        filled = pc.replace_substring_regex(found, self.pattern, self.rewrite)
+        return [text if hit else None for text, hit in zip(filled.to_pylist(), matched.to_pylist(), strict=True)]
+
+
+def replacement(pattern: str, template: str) -> Replacement:
+    """Return a template for what matches a pattern.
 
     The template is Go's (`$1`, `${1}`, `${name}`, `$$`); a group that does not exist is empty.
     """
-    found = pa.array(values, type=pa.string())
-    matched = pc.match_substring_regex(found, anchored(pattern))
-    filled = pc.replace_substring_regex(found, anchored(pattern), _rewrite(pattern, template))
-    return [text if hit else None for text, hit in zip(filled.to_pylist(), matched.to_pylist(), strict=True)]
+    references = sum(1 for match in _REFERENCE.finditer(template) if match[1] or match[2])
+    return Replacement(anchored(pattern), _rewrite(pattern, template), references)
 
 
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})|(.)", re.DOTALL)

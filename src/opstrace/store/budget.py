@@ -97,7 +97,8 @@ class Budget:
     deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
     canceled: bool = False
     samples: int = 0
-    max_memory_bytes: int = 2 << 30  # of reading from the store, and of the arrays that are computed with
+    max_memory_bytes: int = 2 << 30  # of reading from the store, and of what is computed with
+    held_bytes: int = 0  # by what is no sample: texts, labels, buckets
     share: Share | None = None
     lanes: Lanes | None = None
     lane: Lane | None = None  # in which it computes now
@@ -125,14 +126,19 @@ class Budget:
             raise BudgetExceeded(
                 f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
             )
-        if self.samples * BYTES_A_SAMPLE > self.max_memory_bytes:
+        self.hold(0)
+        if self.lanes is not None and self.lane is not None and self.lane is not self.lanes.of(self.samples):
+            self._leave()
+            self._enter()
+
+    def hold(self, nbytes: int) -> None:
+        """Account for memory beside that of samples, or with a negative number for its end; raise as `spend` does."""
+        self.held_bytes += nbytes
+        if self.samples * BYTES_A_SAMPLE + self.held_bytes > self.max_memory_bytes:
             raise BudgetExceeded(
                 f"the query needs more memory than it may use: more than {self.max_memory_bytes} bytes", "memory"
             )
         self.check()
-        if self.lanes is not None and self.lane is not None and self.lane is not self.lanes.of(self.samples):
-            self._leave()
-            self._enter()
 
     @contextmanager
     def computing(self) -> Iterator[None]:
