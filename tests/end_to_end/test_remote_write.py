@@ -10,6 +10,7 @@ import pytest
 
 from end_to_end.instance import Answer, Instance, label_set, running
 from end_to_end.remote_write import HEADERS_V1, HEADERS_V2, Document, request, snappy, with_marker, write_request
+from opstrace.intake.remote_write.decoder import MAX_BUCKETS
 
 WRITE = "/prometheus/api/v1/write"
 MARKER = 12345.678  # stands for the end of a series until it is on the wire
@@ -277,6 +278,17 @@ BAD_HISTOGRAMS: dict[str, Document] = {
     "an endless span": {"positive_spans": [{"offset": 0, "length": 4294967295}]},
     "buckets beyond all numbers": {"positive_spans": [{"offset": 2147483647, "length": 3}]},
     "bounds that fall": {"schema": -53, "custom_values": [2, 1, 3]},
+    "too many buckets": {
+        "positive_spans": [{"offset": 0, "length": MAX_BUCKETS + 1}],
+        "positive_deltas": [0] * (MAX_BUCKETS + 1),
+    },
+    "too many bounds": {
+        "schema": -53,
+        "zero_count_int": 0,
+        "negative_spans": [],
+        "negative_deltas": [],
+        "custom_values": [*range(MAX_BUCKETS + 1)],
+    },
 }
 
 
@@ -291,6 +303,13 @@ def test_a_histogram_that_cannot_be_is_refused(fault: str, instance: Instance, f
     answer = sent(instance, form, {"labels": {"__name__": name}, "histograms": histograms})
     assert (answer.status, written(answer)) == (400, (0, 1, 0))
     assert "1 bad_histogram" in complaint(answer)
+
+
+def test_a_histogram_may_have_many_buckets(instance: Instance, form: str) -> None:
+    wide = {"positive_spans": [{"offset": 0, "length": MAX_BUCKETS - 1}], "positive_deltas": [0] * (MAX_BUCKETS - 1)}
+    histograms = [{**HISTOGRAM, **wide, "timestamp": now_ms()}]
+    answer = sent(instance, form, {"labels": {"__name__": f"wide_{form[0]}"}, "histograms": histograms})
+    assert (answer.status, written(answer)) == (204, (0, 1, 0))
 
 
 def test_out_of_time(instance: Instance, form: str) -> None:

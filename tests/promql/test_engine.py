@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from opstrace.errors import BadQuery, BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
-from opstrace.promql import regex
+from opstrace.promql import mixed, native, regex
 from opstrace.promql.engine import Engine
 from opstrace.promql.testscript import run_script
 from opstrace.store.backend import Block
-from opstrace.store.budget import Budget
+from opstrace.store.budget import BYTES_A_BUCKET, BYTES_A_SAMPLE, Budget
+from opstrace.store.histogram import NativeHistogram
 from promql.memory_store import MemoryStore
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.test"))
@@ -152,6 +153,84 @@ def test_what_a_label_takes_is_held_once_it_is_made() -> None:
     budget = Budget()
     Engine().instant(kept.querier("t", budget), f'label_replace(m, "a", "{"$1" * 100}", "i", "(y*)")', 0, budget)
     assert budget.held_bytes < 10_000  # nothing matches
+
+
+def histograms_of(buckets: int) -> MemoryStore:
+    """A store with two series of ten histograms, a minute apart."""
+    kept = MemoryStore()
+    counts = [dict.fromkeys(range(buckets), float(place)) for place in range(1, 21)]
+    found = np.array([NativeHistogram(count=sum(one.values()), positive=one) for one in counts], dtype=object)
+    times = np.tile(np.arange(10) * 60_000, 2)
+    labels = [{"__name__": "h", "i": str(i)} for i in range(2)]
+    kept.appender("t").append(Block(labels, np.array([0, 10, 20]), times, np.full(20, np.nan), found))
+    return kept
+
+
+def ask_range(kept: MemoryStore, query: str, budget: Budget):
+    return Engine().range(kept.querier("t", budget), query, 60_000, 540_000, 60_000, budget)
+
+
+@pytest.mark.parametrize(
+    ("query", "computed"),
+    [
+        ("h * 2", 18),
+        ("h + h", 18),
+        ("-h", 18),
+        ("sum(h)", 9),
+        ("avg(h)", 9),
+        ("rate(h[2m])", 18),
+        ("increase(h[2m] anchored)", 18),
+        ("sum_over_time(h[2m])", 18),
+        ("h", 0),
+        ("h == h", 0),
+        ("last_over_time(h[2m])", 0),
+        ("sum by (i) (h)", 0),
+    ],
+)
+def test_histograms_that_are_computed_count_by_their_buckets(query: str, computed: int) -> None:
+    slim, wide = Budget(), Budget()
+    ask_range(histograms_of(100), query, slim)
+    ask_range(histograms_of(200), query, wide)
+    assert wide.samples - slim.samples == computed * 100
+    assert wide.held_bytes - slim.held_bytes == computed * 100 * (BYTES_A_BUCKET - BYTES_A_SAMPLE)
+    if computed:
+        with pytest.raises(BudgetExceeded, match="memory"):
+            ask_range(histograms_of(200), query, Budget(max_memory_bytes=wide.held_bytes))
+
+
+@pytest.mark.parametrize(
+    ("query", "function"),
+    [
+        ("h * 2", "multiplied"),
+        ("h + h", "combined"),
+        ("h == h", "same"),
+        ("sum(h)", "combined"),
+        ("rate(h[2m])", "was_reset"),
+        ("sum_over_time(h[10m])", "combined"),
+        ("resets(h[10m])", "was_reset"),
+        ("changes(h[10m])", "same"),
+        ("histogram_quantile(0.5, h)", "quantile"),
+        ("histogram_stddev(h)", "variance"),
+        ("histogram_count(h)", "was_reset"),
+        ('count_values("a", h)', "spelled"),
+    ],
+)
+def test_loops_over_histograms_end_at_the_deadline(
+    query: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, budget, calls = histograms_of(1), Budget(), []
+    original = getattr(native, function)
+
+    def slowly(*given: object):
+        calls.append(given)
+        budget.deadline = time.monotonic() - 1
+        return original(*given)
+
+    monkeypatch.setattr(native, function, slowly)
+    monkeypatch.setitem(mixed._BY_FLOAT, "*", lambda *given: native.multiplied(*given))  # bound when imported
+    with pytest.raises(QueryTimeout):
+        ask_range(kept, query, budget)
+    assert len(calls) <= 2
 
 
 def test_long_and_deep_queries_are_refused_without_recursion() -> None:

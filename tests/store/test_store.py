@@ -3,22 +3,25 @@
 import math
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from opstrace.errors import BadQuery, BudgetExceeded
+from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout
 from opstrace.store.backend import Block, Labels, Matcher, MatchOp
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
+from opstrace.store.pieces import Piece
 from opstrace.store.traits import STALE
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore
@@ -187,6 +190,28 @@ def test_a_tenant_without_histograms_gets_none(store: Store) -> None:
     store.appender("u").append(block([({"__name__": "m"}, [(1, NativeHistogram())])]))
     assert store.querier("t", Budget()).select([matcher("__name__=m")], 0, 10).histograms is None
     assert store.querier("u", Budget()).select([matcher("__name__=m")], 0, 10).histograms is not None
+
+
+def test_histograms_count_by_their_buckets(store: Store) -> None:
+    wide = NativeHistogram(
+        count=3000, positive=dict.fromkeys(range(2000), 1.0), negative=dict.fromkeys(range(1000), 1.0)
+    )
+    store.appender("t").append(block([({"__name__": "m"}, [(1, wide), (2, wide)])]))
+    budget = Budget()
+    assert len(store.querier("t", budget).select([matcher("__name__=m")], 0, 10).values) == 2
+    assert budget.samples == 2 * 3000 + 2
+    for limits, complaint in (({"max_samples": 5999}, "too many samples"), ({"max_memory_bytes": 900_000}, "memory")):
+        with pytest.raises(BudgetExceeded, match=complaint):
+            store.querier("t", Budget(**limits)).select([matcher("__name__=m")], 0, 10)
+
+
+def test_reading_histograms_ends_at_the_deadline() -> None:
+    rows = [("series", 1), ("time_ms", 1), ("commit", 1), ("start", 0)]
+    budget = Budget(deadline=time.monotonic() - 1)
+    with pytest.raises(QueryTimeout):
+        Piece.of_histograms(
+            pa.table({name: [value] for name, value in rows}), np.zeros(1, dtype=np.int64), budget.check
+        )
 
 
 def test_a_query_over_its_budget_ends(store: Store) -> None:

@@ -72,7 +72,8 @@ def with_scalar(
         assert vector.histograms is not None
         operands: list[mixed.Cell] = [vector.histograms[row, step], float(scalar[step])]
         first, second = operands[::-1] if scalar_first else operands
-        cells[row, step] = mixed.operated(op, first, second, tell, returns_bool=returns_bool)
+        cell = mixed.operated(op, first, second, tell, returns_bool=returns_bool)
+        cells[row, step] = tell.made(cell, *operands)
     return mixed.with_cells(Vector(vector.labels, values, vector.floats & kept, unnamed), cells)
 
 
@@ -229,7 +230,8 @@ class _Join:
         for row, step in {*mixed.histogram_cells(left), *mixed.histogram_cells(right)}:
             if left.present[row, step] and right.present[row, step]:
                 operands = left.sample(row, step), right.sample(row, step)
-                cells[row, step] = mixed.operated(self.op, *operands, self.tell, returns_bool=self.returns_bool)
+                cell = mixed.operated(self.op, *operands, self.tell, returns_bool=self.returns_bool)
+                cells[row, step] = self.tell.made(cell, *operands)
         return cells
 
     def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> list[Labels]:

@@ -110,7 +110,7 @@ class Evaluation:
         """Read the samples in [start, end]; for a range query there may be more around."""
         # An instant query may hand out what it reads.
         block = self.querier.select(matchers, start_ms, end_ms, loosely=not self.bounds.instant)
-        return _with_resets(block) if self.finds_resets else block
+        return _with_resets(block, self.budget) if self.finds_resets else block
 
     def selector(self, node: Selector, grid: Grid) -> Vector:
         """Return the latest sample within the lookback of each step, or what a smoothed one is at that very time."""
@@ -130,8 +130,9 @@ class Evaluation:
         if block.histograms is not None:
             cells: dict[tuple[int, int], mixed.Cell] = {}
             for row, step, window in _mixed_windows(matrix):
-                telling = mixed.Telling(self.annotations, node, mixed.metric_of(block.labels[row]))
-                cells[row, step] = extended.smoothed_cell(window, int(ends[step]), telling)
+                telling = self.telling(node, block.labels[row])
+                cell = extended.smoothed_cell(window, int(ends[step]), telling)
+                cells[row, step] = telling.made(cell, *window.samples)
             vector = mixed.with_cells(vector, cells)
         return vector.rows(vector.inhabited)
 
@@ -252,7 +253,7 @@ class Evaluation:
         # Whether one of the window's samples but the first is wrong: that one's neighbour is outside.
         shown = (within.counts > 1) & (before[within.last] > before[np.minimum(within.first + 1, within.last)])
         for row in np.flatnonzero(shown.any(axis=1)).tolist():
-            mixed.Telling(self.annotations, node, mixed.metric_of(block.labels[row])).overlapping()
+            self.telling(node, block.labels[row]).overlapping()
 
     def with_histograms(self, node: Call, matrix: Matrix, floats: Vector) -> Vector:
         """Add what a range function makes of windows that hold histograms."""
@@ -260,14 +261,14 @@ class Evaluation:
         whole = _spread(floats, [rows[id(labels)] for labels in floats.labels], matrix, node.function)
         cells: dict[tuple[int, int], mixed.Cell] = {}
         for row, step, window in _mixed_windows(matrix):
-            telling = mixed.Telling(self.annotations, node.args[0], mixed.metric_of(whole.labels[row]))
+            telling = self.telling(node.args[0], whole.labels[row])
             of_floats = float(whole.values[row, step])
             if matrix.reach:
                 start, end = int(matrix.starts[step]), int(matrix.ends[step])
                 cell = extended.extended_cell(node.function, window, start, end, matrix.reach, telling)
             else:
                 cell = mixed.ROLLUPS_OF_MIXED[node.function](window, of_floats, telling)
-            cells[row, step] = cell
+            cells[row, step] = telling.made(cell, *window.samples)
         vector = mixed.with_cells(whole, cells)
         return vector.rows(vector.inhabited)
 
@@ -354,7 +355,7 @@ class Evaluation:
             gone = gone & vector.inhabited
         np.logical_or.at(unnamed, groups.ids, gone)
         result = Vector(groups.labels, values, floats.counts > 0, unnamed)
-        telling = mixed.Telling(self.annotations, node.expr)
+        telling = self.telling(node.expr)
         return mixed.aggregated(node.op, result, vector, groups.ids.tolist(), telling)
 
     def chosen(self, node: Aggregate, vector: Vector, param: Floats) -> Vector:
@@ -365,7 +366,7 @@ class Evaluation:
         if not vector.series or not (wanted > 0).any():
             return empty_vector(vector.steps)
         if node.op != "limitk":
-            vector = mixed.without_histograms(node.op, vector, mixed.Telling(self.annotations, node))
+            vector = mixed.without_histograms(node.op, vector, self.telling(node))
         groups = grouped(vector.values, vector.present, grouping(vector.labels, node.labels, without=node.without))
         kept = np.zeros(vector.present.shape, dtype=bool)
         kept[groups.order] = CHOICES[node.op](groups, wanted)
@@ -415,7 +416,7 @@ class Evaluation:
         if isinstance(value, Scalar):
             return Scalar(-value.values)
         assert isinstance(value, Vector)
-        return binary.with_scalar("*", value, np.full(grid.steps, -1.0), self.site_of(node))
+        return binary.with_scalar("*", value, np.full(grid.steps, -1.0), self.telling(node))
 
     def binary(self, node: Binary, grid: Grid) -> Value:
         """Combine two expressions."""
@@ -438,7 +439,7 @@ class Evaluation:
             node.op,
             vector,
             scalar.values,
-            self.site_of(node),
+            self.telling(node),
             scalar_first=scalar_first,
             returns_bool=node.returns_bool,
         )
@@ -448,12 +449,12 @@ class Evaluation:
         assert node.matching is not None
         if node.op in binary.SET:
             return binary.SET[node.op](left, right, binary.match_keys(left, right, node.matching))
-        telling = self.site_of(node)
+        telling = self.telling(node)
         return binary.joined(node.op, left, right, node.matching, telling, returns_bool=node.returns_bool)
 
-    def site_of(self, node: Node) -> mixed.Telling:
-        """Return whom an operator tells about histograms it cannot work with."""
-        return mixed.Telling(self.annotations, node)
+    def telling(self, node: Node, labels: Labels | None = None) -> mixed.Telling:
+        """Return whom to tell about histograms that a node cannot work with, those of a series for example."""
+        return mixed.Telling(self.annotations, node, self.budget, mixed.metric_of(labels or {}))
 
 
 def _floats_of(block: Block) -> Block:
@@ -596,13 +597,14 @@ def _block(vector: Vector, times: Ints) -> Block:
     return Block(vector.labels, offsets, moments, vector.values[vector.present], histograms)
 
 
-def _with_resets(block: Block) -> Block:
+def _with_resets(block: Block, budget: Budget) -> Block:
     """Say of each histogram sample whether the counter was reset before it, where nothing is known yet."""
     if block.histograms is None:
         return block
     histograms = block.histograms.copy()
     for start, end in zip(block.offsets[:-1].tolist(), block.offsets[1:].tolist(), strict=True):
         for place in range(start + 1, end):
+            budget.check()
             before, one = block.histograms[place - 1], block.histograms[place]
             if before is not None and one is not None and one.hint is ResetHint.UNKNOWN:
                 reset = native.was_reset(one, before)

@@ -173,15 +173,16 @@ def _growth(
     growth = tell.about(replace(native.combined(end, begin, -1.0), conflicting=False), "subtraction")
     if counter:
         inner = histograms[left + (times[left] <= start_ms) : right + 1 - (times[right] >= end_ms)]
-        for lost in _lost([begin, *inner, *([] if end in inner[-1:] else [end])], between=between):
+        path = [begin, *inner, *([] if end in inner[-1:] else [end])]
+        for lost in _lost(path, tell, between=between):
             growth = tell.about(replace(native.combined(growth, lost), conflicting=False), "addition")
     return growth
 
 
-def _lost(path: list[NativeHistogram], *, between: bool) -> list[NativeHistogram]:
+def _lost(path: list[NativeHistogram], tell: Telling, *, between: bool) -> list[NativeHistogram]:
     """Return what a counter had before its resets; an interpolated beginning has its own behind it."""
     lost = []
-    for place, (before, after) in enumerate(pairwise(path)):
+    for place, (before, after) in enumerate(tell.each(pairwise(path))):
         seen = replace(after, hint=ResetHint.UNKNOWN) if between and place == 0 else after
         if before is not after and native.was_reset(seen, before):
             lost.append(before)

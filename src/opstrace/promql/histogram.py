@@ -54,7 +54,7 @@ def histogram_fraction(site: Site, lower: Scalar, upper: Scalar, operand: Vector
             site.annotations.info(for_metric(message, name), site.node.args[2])
         return native.fraction(histogram, float(lower.values[step]), float(upper.values[step]))
 
-    return _computed(separated, of_buckets, of_native)
+    return _computed(site, separated, of_buckets, of_native)
 
 
 def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -> Vector:
@@ -74,7 +74,7 @@ def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -
             site.annotations.info(for_metric(message, name), node)
         return quantile
 
-    return _computed(separated, of_buckets, of_native)
+    return _computed(site, separated, of_buckets, of_native)
 
 
 def _by_metric(labels: Sequence[Labels], rows: Ints, chosen: Ints) -> Iterator[tuple[str, Ints]]:
@@ -117,6 +117,7 @@ def _separated(site: Site, node: Node, operand: Vector) -> Separated:
 
 
 def _computed(
+    site: Site,
     separated: Separated,
     of_buckets: Callable[[buckets.Cells], Floats],
     of_native: Callable[[NativeHistogram, int, str], float],
@@ -131,6 +132,7 @@ def _computed(
         present[cells.histograms, cells.steps] = True
     place = {row: len(classic.labels) + index for index, row in enumerate(rows)}
     for (row, step), histogram in separated.native.items():
+        site.budget.check()
         values[place[row], step] = of_native(histogram, step, vector.labels[row].get(NAME, ""))
         present[place[row], step] = True
     labels = [*classic.labels, *(vector.labels[row] for row in rows)]
@@ -140,9 +142,10 @@ def _computed(
 def _of_each(compute: Callable[[NativeHistogram], float], banner: str) -> Callable[[Site, Vector], Vector]:
     """Return a function of the native histograms of a vector."""
 
-    def computed(_: Site, operand: Vector) -> Vector:
+    def computed(site: Site, operand: Vector) -> Vector:
         values, present = np.zeros(operand.values.shape), np.zeros(operand.values.shape, dtype=bool)
         for row, step in histogram_cells(operand):
+            site.budget.check()
             sample = operand.sample(row, step)
             assert isinstance(sample, NativeHistogram)
             values[row, step], present[row, step] = compute(sample), True

@@ -5,9 +5,9 @@ out, and the query's author is told (prometheus/prometheus: promql/functions.go,
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,18 +19,33 @@ from opstrace.promql.start_times import begins_within, reset_before
 from opstrace.promql.tree import Node
 from opstrace.promql.values import Objects, Vector
 from opstrace.store.backend import Labels
+from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram, ResetHint
 
+T = TypeVar("T")
 Cell: TypeAlias = float | NativeHistogram | None
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Whom to tell what, about which metric, standing where in the query."""
+    """Whom to tell what, about which metric, standing where in the query; and what the query may use."""
 
     annotations: Annotations
     node: Node
+    budget: Budget
     metric: str = ""
+
+    def each(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield these, looking at the budget before each."""
+        for item in items:
+            self.budget.check()
+            yield item
+
+    def made(self, cell: Cell, *given: Cell) -> Cell:
+        """Account for a cell that was made of others, and return it."""
+        is_new = isinstance(cell, NativeHistogram) and all(cell is not one for one in given)
+        self.budget.spend_buckets(cell.size if is_new and isinstance(cell, NativeHistogram) else 0)
+        return cell
 
     def mixed(self) -> None:
         """Floats and histograms where only one kind can be."""
@@ -170,7 +185,8 @@ def _growth(window: Window, tell: Telling, *, counter: bool) -> NativeHistogram:
         raise IncompatibleSchemas
     growth = tell.about(replace(native.combined(last, first, -1.0), conflicting=False), "subtraction")
     if counter:
-        for previous, current, said in zip([first, *histograms[1:]], histograms[1:], anew, strict=False):
+        neighbours = zip([first, *histograms[1:]], histograms[1:], anew, strict=False)
+        for previous, current, said in tell.each(neighbours):
             if said or native.was_reset(current, previous):
                 growth = tell.about(replace(native.combined(growth, previous), conflicting=False), "addition")
     return growth
@@ -244,24 +260,27 @@ def _avg(window: Window, _: float, tell: Telling) -> Cell:
     return _aggregated(window, tell, native.mean)
 
 
-def _aggregated(window: Window, tell: Telling, fold: Callable[[list[NativeHistogram]], native.Combined]) -> Cell:
+Fold: TypeAlias = Callable[[list[NativeHistogram], Callable[[], None]], native.Combined]
+
+
+def _aggregated(window: Window, tell: Telling, fold: Fold) -> Cell:
     if window.floats:
         tell.mixed()
         return None
     try:
-        return tell.about(fold(window.histograms), "aggregation")
+        return tell.about(fold(window.histograms, tell.budget.check), "aggregation")
     except IncompatibleSchemas:
         tell.mixed_schemas()
         return None
 
 
-def _resets(window: Window, _: float, __: Telling) -> Cell:
-    neighbours = zip(_neighbours(window), window.anew, strict=True)
+def _resets(window: Window, _: float, tell: Telling) -> Cell:
+    neighbours = zip(tell.each(_neighbours(window)), window.anew, strict=True)
     return float(sum(said or _differ(*pair, _fell) for pair, said in neighbours))
 
 
-def _changes(window: Window, _: float, __: Telling) -> Cell:
-    return float(sum(_differ(*pair, _changed) for pair in _neighbours(window)))
+def _changes(window: Window, _: float, tell: Telling) -> Cell:
+    return float(sum(_differ(*pair, _changed) for pair in tell.each(_neighbours(window))))
 
 
 def _neighbours(window: Window) -> Iterable[tuple[float | NativeHistogram, float | NativeHistogram]]:
@@ -349,7 +368,9 @@ def aggregated(op: str, groups: Vector, vector: Vector, ids: Sequence[int], tell
         if present[group, step]:
             tell.annotations.warn("encountered a mix of histograms and floats for aggregation", tell.node)
         else:
-            histograms[group, step] = _folded(op, vector, rows, step, tell)
+            histograms[group, step] = tell.made(
+                _folded(op, vector, rows, step, tell), vector.histograms[rows[0], step]
+            )
         present[group, step] = histograms[group, step] is not None
     return replace(groups, present=present, histograms=histograms)
 
@@ -366,7 +387,8 @@ def _folded(op: str, vector: Vector, rows: Sequence[int], step: int, tell: Telli
     assert vector.histograms is not None
     members = [vector.histograms[row, step] for row in rows]
     try:
-        return tell.about((native.total if op == "sum" else native.mean)(members), "aggregation")
+        fold: Fold = native.total if op == "sum" else native.mean
+        return tell.about(fold(members, tell.budget.check), "aggregation")
     except IncompatibleSchemas:
         kinds = [native.is_custom(one) for one in members]
         other = rows[kinds.index(not kinds[0])]

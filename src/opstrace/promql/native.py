@@ -5,6 +5,7 @@ HistogramQuantile and HistogramFraction (promql/quantile.go).
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -167,7 +168,7 @@ def with_bounds(histogram: NativeHistogram, bounds: tuple[float, ...]) -> Native
     positive: dict[int, float] = {}
     for index, count in histogram.positive.items():
         upper = histogram.custom_bounds[index] if index < len(histogram.custom_bounds) else math.inf
-        place = next((place for place, limit in enumerate(bounds) if limit >= upper), len(bounds))
+        place = bisect_left(bounds, upper)
         positive[place] = positive.get(place, 0.0) + count
     return replace(histogram, positive=positive, custom_bounds=bounds)
 
@@ -277,13 +278,14 @@ def _fell(current: Mapping[int, float], previous: Mapping[int, float]) -> bool:
 # Sums of many
 
 
-def total(histograms: Iterable[NativeHistogram]) -> Combined:
-    """Return the compensated sum; raise IncompatibleSchemas."""
+def total(histograms: Iterable[NativeHistogram], check: Callable[[], None]) -> Combined:
+    """Return the compensated sum; raise IncompatibleSchemas, or what `check` raises from one to the next."""
     conflicting, reconciled = False, False
     seen: set[ResetHint] = set()
     result: NativeHistogram | None = None
     lost: NativeHistogram | None = None
     for histogram in histograms:
+        check()
         seen.add(histogram.hint)
         if result is None:
             result = histogram
@@ -329,13 +331,13 @@ def _corrected(histogram: NativeHistogram, lost: NativeHistogram) -> NativeHisto
     )
 
 
-def mean(histograms: list[NativeHistogram]) -> Combined:
-    """Return the average; raise IncompatibleSchemas."""
-    whole = total(histograms)
+def mean(histograms: list[NativeHistogram], check: Callable[[], None]) -> Combined:
+    """Return the average; raise as `total` does."""
+    whole = total(histograms, check)
     if _finite(whole.histogram):
         return replace(whole, histogram=divided(whole.histogram, len(histograms)))
     # The sum is beyond what a float can hold, the average need not be.
-    return total(divided(histogram, len(histograms)) for histogram in histograms)
+    return total((divided(histogram, len(histograms)) for histogram in histograms), check)
 
 
 def _finite(histogram: NativeHistogram) -> bool:

@@ -35,3 +35,8 @@ class NativeHistogram:
     negative: Mapping[int, float] = field(default_factory=dict)
     custom_bounds: tuple[float, ...] = ()
     hint: ResetHint = ResetHint.UNKNOWN
+
+    @property
+    def size(self) -> int:
+        """How many buckets are there."""
+        return len(self.positive) + len(self.negative)

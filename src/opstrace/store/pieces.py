@@ -42,6 +42,7 @@ _NUMBERS: dict[Aspect, Callable[[Sketches], "Floats"]] = {
     Aspect.AVG: lambda sketches: sketches.sum / sketches.cnt,
 }
 SKETCH_NUMBERS: Final = tuple(_NUMBERS)
+_ROWS_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,13 @@ class Piece:
         return replace(cls.of_samples(table, rows), start_times=table["start"].to_numpy())
 
     @classmethod
-    def of_histograms(cls, table: pa.Table, rows: "Ints") -> "Piece":
-        """Make the piece of rows of `histograms`."""
+    def of_histograms(cls, table: pa.Table, rows: "Ints", check: Callable[[], None]) -> "Piece":
+        """Make the piece of rows of `histograms`, some at a time; what `check` raises between ends it."""
         own = ["series", "time_ms", "commit", "start"]
-        found = [_histogram(**row) for row in table.drop_columns(own).to_pylist()]
+        found: list[NativeHistogram] = []
+        for batch in table.drop_columns(own).to_batches(max_chunksize=_ROWS_AT_ONCE):
+            check()
+            found += [_histogram(**row) for row in batch.to_pylist()]
         piece = cls.of_objects(rows, table["time_ms"].to_numpy(), table["commit"].to_numpy(), found)
         starts = table["start"].to_numpy()
         return replace(piece, start_times=starts) if starts.any() else piece

@@ -394,14 +394,20 @@ class StoreQuerier:
             self._budget.spend(table.num_rows)
             yield Piece.of_started(table, started.rows_of(table["series"].to_numpy()))
         if len((histograms := resolved.of([Aspect.HISTOGRAMS])).series):
-            table = self._stored("select_histograms", histograms, listed, start_ms, end_ms)
-            self._budget.spend(table.num_rows)
-            yield Piece.of_histograms(table, histograms.rows_of(table["series"].to_numpy()))
+            yield self._histograms(histograms, listed, start_ms, end_ms)
         for aspects in (SKETCH_NUMBERS, (Aspect.SKETCH,)):
             if len((sketches := resolved.of(aspects)).series):
                 table = self._sketches(sketches, listed, start_ms, end_ms, bins=Aspect.SKETCH in aspects)
                 for aspect in aspects:
                     yield from self._of_sketches(table, sketches.of([aspect]), aspect)
+
+    def _histograms(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Piece:
+        """Return the native histograms of series, whose buckets are accounted for before they are read."""
+        counted = self._stored("count_buckets", resolved, listed, start_ms, end_ms)
+        self._budget.spend_buckets(counted["buckets"][0].as_py() or 0)
+        table = self._stored("select_histograms", resolved, listed, start_ms, end_ms)
+        self._budget.spend(table.num_rows)
+        return Piece.of_histograms(table, resolved.rows_of(table["series"].to_numpy()), self._budget.check)
 
     def _of_sketches(self, table: StoredSketches, resolved: Resolved, aspect: Aspect) -> Iterator[Piece]:
         """Yield one aspect of the sketches of the series that are asked for it."""

@@ -19,6 +19,8 @@ MAX_DECODING_BYTES: Final = 256 << 20
 # Metrics of a tenant that something is told of, and how much.
 MAX_METRICS: Final = 100_000
 MAX_HELP_CHARACTERS: Final = 4096
+# Of a native histogram, on both sides together, and its bounds; senders have 160 where nobody asks for more.
+MAX_BUCKETS: Final = 10_000
 
 _STATEMENTS: Final = {
     Family.REMOTE_WRITE_V1: ("series_v1", "metadata_v1"),
@@ -156,6 +158,7 @@ def _admitted(sql: str, *, exceeded: bool) -> str:
 
 
 def _with_limits(part: str, limits: Limits) -> str:
+    part = part.replace("{max_buckets}", str(MAX_BUCKETS))
     for name in ("max_name_bytes", "max_tags", "max_tag_bytes"):
         part = part.replace(f"{{{name}}}", str(getattr(limits, name)))
     return part

@@ -90,7 +90,8 @@ CREATE TABLE staged_writes
     -- A marker of the series' end is a histogram with that one NaN for a sum.
     are_markers Array(UInt8) MATERIALIZED arrayMap(h -> reinterpretAsUInt64(h.sum) = 0x7FF0000000000002, sent_histograms),
     -- The rest must be what it says: as many counts as buckets, none of them negative, bounds that ascend, a count that is
-    -- not less than what is in the buckets (prometheus/prometheus: model/histogram/histogram.go, Validate).
+    -- not less than what is in the buckets (prometheus/prometheus: model/histogram/histogram.go, Validate). And no more of
+    -- all that than queries could work with.
     are_sound Array(UInt8) MATERIALIZED arrayMap(
         (h, both, is_marker) -> is_marker OR (
             arrayAll(
@@ -99,6 +100,8 @@ CREATE TABLE staged_writes
                     AND arrayAll((from, n) -> from BETWEEN -2147483648 AND 2147483647 - n, side.starts, side.lengths),
                 both
             )
+            AND length(both[1].counts) + length(both[2].counts) <= {max_buckets}
+            AND length(h.custom_values) <= {max_buckets}
             AND arrayAll(span -> span.offset >= 0, arraySlice(h.positive_spans, 2))
             AND arrayAll(span -> span.offset >= 0, arraySlice(h.negative_spans, 2))
             AND h.zero_count_float >= 0 AND h.zero_threshold >= 0 AND h.count_float >= 0
