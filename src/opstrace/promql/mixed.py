@@ -43,8 +43,10 @@ class Telling:
 
     def made(self, cell: Cell, *given: Cell) -> Cell:
         """Account for a cell that was made of others, and return it."""
-        is_new = isinstance(cell, NativeHistogram) and all(cell is not one for one in given)
-        self.budget.spend_buckets(cell.size if is_new and isinstance(cell, NativeHistogram) else 0)
+        if isinstance(cell, NativeHistogram) and all(cell is not one for one in given):
+            self.budget.spend_buckets(cell.size, 1)
+        else:
+            self.budget.check()
         return cell
 
     def mixed(self) -> None:

@@ -1,5 +1,5 @@
--- How many bins the sketches of a selection have.
-SELECT sum(length(keys)) AS bins
+-- How many sketches a selection has, and how many bins these have.
+SELECT count() AS sketches, sum(length(keys)) AS bins
 FROM sketches
 WHERE tenant = {tenant:String}
     AND metric IN {metrics:Array(UInt64)}

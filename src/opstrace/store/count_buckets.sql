@@ -1,5 +1,5 @@
--- How many buckets and bounds the native histograms of a selection have.
-SELECT sum(length(positive_keys) + length(negative_keys) + length(custom_bounds)) AS buckets
+-- How many native histograms a selection has, and how many buckets and bounds these have.
+SELECT count() AS histograms, sum(length(positive_keys) + length(negative_keys) + length(custom_bounds)) AS buckets
 FROM histograms
 WHERE tenant = {tenant:String}
     AND metric IN {metrics:Array(UInt64)}

@@ -404,7 +404,7 @@ class StoreQuerier:
     def _histograms(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Piece:
         """Return the native histograms of series, whose buckets are accounted for before they are read."""
         counted = self._stored("count_buckets", resolved, listed, start_ms, end_ms)
-        self._budget.spend_buckets(counted["buckets"][0].as_py() or 0)
+        self._budget.spend_buckets(counted["buckets"][0].as_py() or 0, counted["histograms"][0].as_py())
         table = self._stored("select_histograms", resolved, listed, start_ms, end_ms)
         self._budget.spend(table.num_rows)
         return Piece.of_histograms(table, resolved.rows_of(table["series"].to_numpy()), self._budget.check)
@@ -420,7 +420,7 @@ class StoreQuerier:
     ) -> StoredSketches:
         if bins:
             counted = self._stored("count_bins", resolved, listed, start_ms, end_ms)
-            self._budget.spend(counted["bins"][0].as_py() or 0)
+            self._budget.spend_buckets(counted["bins"][0].as_py() or 0, counted["sketches"][0].as_py())
         table = self._stored(
             "select_sketches", resolved, listed, start_ms, end_ms, bins=", keys, counts" if bins else ""
         )
