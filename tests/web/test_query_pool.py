@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
-from opstrace.errors import BudgetExceeded, QueryTimeout
+from opstrace.errors import BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
 from opstrace.store.budget import Budget, Lane, Lanes, Share
 from opstrace.store.embedded import Store
 from opstrace.telemetry import Telemetry
-from opstrace.web.query_pool import QueryLimits, Turns
+from opstrace.web.query_pool import QueryLimits, QueryPool, Turns
 from web.serving import Server, serving
 
 
@@ -164,6 +166,38 @@ def test_a_query_that_fails_leaves_its_lane() -> None:
         assert next_one.has_place
         next_one.spend(10)
         assert next_one.has_place
+
+
+def test_closing_ends_the_queries_that_run() -> None:
+    """None of them goes on until its deadline."""
+    ends: list[type[Exception]] = []
+    started = threading.Event()
+
+    async def nothing() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def work(budget: Budget) -> None:
+        started.set()
+        try:
+            while True:
+                budget.check()
+                time.sleep(0.01)
+        except QueryError as error:
+            ends.append(type(error))
+            raise
+
+    async def story() -> None:
+        pool = QueryPool(QueryLimits())
+        budget = pool.budget("a", 5_000)
+        query = asyncio.create_task(pool.run(Request({"type": "http"}, nothing), "a", budget, lambda: work(budget)))
+        assert await asyncio.to_thread(started.wait, 10)
+        pool.close()
+        with pytest.raises(QueryCanceled):
+            await query
+
+    asyncio.run(story())
+    assert ends == [QueryCanceled]
 
 
 @pytest.fixture

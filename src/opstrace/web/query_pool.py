@@ -111,6 +111,7 @@ class QueryPool:
         self._answers = ThreadPoolExecutor(1, thread_name_prefix="answer")
         self._turns = Turns(limits.concurrency)
         self._shares: dict[str, Share] = {}
+        self._running: dict[int, Budget] = {}  # by their identity: two may be equal
         self._lanes = limits.lanes()
 
     def budget(self, tenant: str, timeout_ms: int) -> Budget:
@@ -134,6 +135,7 @@ class QueryPool:
             self._turns.leave(tenant, turn)
             await _ended(departure)
             raise
+        self._running[id(budget)] = budget
         # The turn ends with the thread's work, which may be after the answer.
         future.add_done_callback(lambda done: self._finished(tenant, turn, budget, done))
         try:
@@ -175,13 +177,16 @@ class QueryPool:
     def _finished(
         self, tenant: str, turn: "asyncio.Future[None]", budget: Budget, future: "asyncio.Future[T]"
     ) -> None:
+        self._running.pop(id(budget), None)
         budget.release()
         self._turns.leave(tenant, turn)
         if not future.cancelled():
             future.exception()  # seen: an abandoned query's error is no news
 
     def close(self) -> None:
-        """Let the running queries end, then refuse."""
+        """Cancel the running queries, those nobody waits for any more too, and refuse others once they have ended."""
+        for budget in self._running.values():
+            budget.canceled = True
         for threads in (self._threads, self._answers):
             threads.shutdown(wait=True, cancel_futures=True)
 
