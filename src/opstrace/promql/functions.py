@@ -271,10 +271,10 @@ def label_join(site: Site, operand: Vector, target: String, separator: String, *
     between = sayable(separator.text)
     made: list[str | None] = []
     for part in parts(operand.labels):
-        texts = [[labels.get(source.text, "") for source in sources] for labels in part]
-        most = sum(sum(map(len, several)) + len(between) * len(several) for several in texts)
+        columns = [[labels.get(source.text, "") for labels in part] for source in sources]
+        most = sum(sum(map(len, column)) + len(between) * len(part) for column in columns)
         with _making(site.budget, most, made):
-            made += map(between.join, texts)
+            made += map(between.join, zip(*columns, strict=True)) if columns else [""] * len(part)
     return _relabelled(site, operand, target.text, made)
 
 
@@ -309,12 +309,10 @@ def _relabelled(site: Site, operand: Vector, target: str, values: Sequence[str |
     """Set one label of each series, remove it where the value is empty, leave it where there is none."""
     labels: list[Labels] = []
     for part in parts(operand.labels):
-        changed = [
-            one if value is None else _with_label(one, target, value)
-            for one, value in zip(part, values[len(labels) : len(labels) + len(part)], strict=True)
-        ]
-        site.budget.hold(sum(map(getsizeof, changed)))
-        labels += changed
+        pairs = zip(part, values[len(labels) : len(labels) + len(part)], strict=True)
+        made = [one if value is None else _with_label(one, target, value) for one, value in pairs]
+        site.budget.hold(sum(getsizeof(one) for one, before in zip(made, part, strict=True) if one is not before))
+        labels += made
     unnamed = operand.unnamed.copy()
     if target == NAME:
         unnamed &= np.array([value is None for value in values], dtype=bool)
@@ -369,7 +367,7 @@ def _sorted_by_label(site: Site, operand: Vector, names: Sequence[String], *, de
     if not _orders(site):
         return operand
 
-    def key(row: int) -> tuple[list[list[tuple[int, int, str]]], tuple[tuple[str, str], ...]]:
+    def key(row: int) -> tuple[list[list[tuple[int, int, str, str]]], tuple[tuple[str, str], ...]]:
         labels = operand.labels[row]
         return [_natural(labels.get(name.text, "")) for name in names], sort_key(labels)
 
@@ -380,8 +378,14 @@ def _sorted_by_label(site: Site, operand: Vector, names: Sequence[String], *, de
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part]
+def _natural(text: str) -> list[tuple[int, int, str, str]]:
+    return [_natural_part(part) for part in _DIGITS.split(text) if part]
+
+
+def _natural_part(part: str) -> tuple[int, int, str, str]:
+    """Return what a part sorts by: a number by its length first, as it may have more digits than Python reads."""
+    digits = part.lstrip("0")
+    return (0, len(digits), digits, part) if _DIGITS.fullmatch(part) else (1, 0, "", part)
 
 
 INSTANT_FUNCTIONS: dict[str, Callable[..., Value]] = {
