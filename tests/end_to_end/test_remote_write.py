@@ -478,3 +478,22 @@ def test_bits_of_other_nans_are_kept(instance: Instance) -> None:
     body = body.replace(struct.pack("<d", MARKER), struct.pack("<Q", 0x7FF0000000000001))
     assert send(instance, body, HEADERS_V1).status == 204
     assert list(instance.vector("other_nan", at_ms / 1000).values()) == ["NaN"]
+
+
+def shared_symbols(days: int, at_ms: int, name: str, count: int = 10) -> bytes:
+    """Return a body of 2.0 whose series share 4 MB of symbols and have a sample on each of some days."""
+    labels = {f"{number:04}" + "n" * 8000: "v" * 8000 for number in range(248)}
+    samples = [{"timestamp": at_ms - 86_400_000 * day, "value": 1} for day in range(days)]
+    series = [{"labels": {"__name__": name, **labels, "own": str(own)}, "samples": samples} for own in range(count)]
+    return request({"timeseries": series})
+
+
+def test_few_symbols_do_not_become_many_labels(instance: Instance) -> None:
+    """Labels are stored for each series and each day: what that takes is bounded, whatever a body takes."""
+    at_ms = now_ms()
+    refused = send(instance, shared_symbols(30, at_ms, "rw_expanded"), HEADERS_V2)
+    assert refused.status == 400
+    assert "labels take more than 67108864 bytes" in complaint(refused)
+    assert instance.series("rw_expanded", at_ms / 1000 - 60, at_ms / 1000) == set()
+    assert send(instance, shared_symbols(1, at_ms, "rw_expanded"), HEADERS_V2).status == 204
+    assert len(instance.series("rw_expanded", at_ms / 1000 - 60, at_ms / 1000)) == 10

@@ -54,6 +54,7 @@ class Verdict:
 
     points: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → points
     fault: str = ""
+    put_off: bool = False  # it was too much beside the rest of its commit: nothing is stored, and it may come again
     events: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → events
     told: Event | None = None  # what the body became, where its answer says so
     series: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → series
@@ -91,6 +92,7 @@ class Findings:
     cut_logs: Counter[int] = field(default_factory=Counter)  # as in Verdict
     facts: dict[int, Counter[str]] = field(default_factory=dict)  # as in Verdict
     hosts: dict[int, str] = field(default_factory=dict)  # as in Verdict
+    put_off: set[int] = field(default_factory=set)  # bodies that were too much for this commit
     untimed: set[int] = field(default_factory=set)  # bodies in which something got the server's time
     written: defaultdict[int, dict[str, Counter[str]]] = field(
         default_factory=lambda: defaultdict(dict)

@@ -214,6 +214,7 @@ def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
     return Verdict(
         points=points,
         fault=findings.faults.get(i, ""),
+        put_off=i in findings.put_off,
         events=findings.events.get(i, {}),
         told=findings.told.get(i),
         series=judged.series + written.get("series", Counter()),

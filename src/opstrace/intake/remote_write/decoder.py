@@ -1,7 +1,7 @@
 """Remote writes through the engine: decoded, judged, made durable under their own labels."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -16,6 +16,11 @@ from opstrace.store.writer import Writer
 _PACKAGE: Final = "opstrace.intake.remote_write"
 # A body of 26 MiB as senders write it takes less; one of empty messages takes this in a second, and is refused.
 MAX_DECODING_BYTES: Final = 256 << 20
+# Labels of a body, and of a commit, written out for each series and for each day of its points, which is how they are
+# stored: symbols of version 2.0 that are shared make much of little. Each label takes something besides its text.
+MAX_LABEL_BYTES: Final = 64 << 20
+MAX_COMMIT_LABEL_BYTES: Final = 128 << 20
+_LABEL_BYTES: Final = 16
 # Metrics of a tenant that something is told of, and how much.
 MAX_METRICS: Final = 100_000
 MAX_HELP_CHARACTERS: Final = 4096
@@ -32,6 +37,11 @@ _ON_TOO_NEW: Final = "{key} IN (SELECT key FROM excess), 7,"
 _HAS_ROOM: Final = "{key} NOT IN (SELECT key FROM excess)"
 _KEY: Final = "seen_key(tenant, intDiv({time}, 86400000), {series})"
 _SERIES: Final = {"excess": "series", "histogram_excess": "histogram_series"}
+
+_TOO_MUCH: Final = (
+    f"the labels take more than {MAX_LABEL_BYTES} bytes, written out for each series and each day of its points; "
+    "send it in parts"
+)
 
 
 class RemoteWriteDecoder:
@@ -52,18 +62,19 @@ class RemoteWriteDecoder:
             ]
             for family, names in _STATEMENTS.items()
         }
-        self._unseen, self._verdicts, self._metadata, self._written = (
-            statement(_PACKAGE, name) for name in ("unseen", "verdicts", "metadata", "written")
+        self._unseen, self._verdicts, self._metadata, self._written, self._label_bytes = (
+            statement(_PACKAGE, name) for name in ("unseen", "verdicts", "metadata", "written", "label_bytes")
         )
         self._rows = {name: statement(_PACKAGE, name) for name in ("samples", "started_samples", "histograms")}
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._findings: Findings | None = None
         self._now = 0.0
+        self._room_bytes = 0  # for labels, in this commit
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into the staging tables."""
-        self._findings, self._now = findings, now
+        self._findings, self._now, self._room_bytes = findings, now, MAX_COMMIT_LABEL_BYTES
         for family in _STATEMENTS:
             own = {i: body for i, body in bodies.items() if body.family is family}
             if own:
@@ -107,6 +118,7 @@ class RemoteWriteDecoder:
         """Decode the bodies of a version together; where that fails, each alone."""
         fault = self._insert(family, bodies)
         if not fault:
+            self._weigh(bodies, findings)
             return
         self._take_back(bodies)
         if len(bodies) == 1:
@@ -114,6 +126,23 @@ class RemoteWriteDecoder:
             return
         for i, body in bodies.items():
             self._stage(family, {i: body}, findings)
+
+    def _weigh(self, bodies: Numbered, findings: Findings) -> None:
+        """Take back bodies whose labels are too much, alone or beside smaller ones of their commit."""
+        taken_back = []
+        for row in self._connection.read(
+            self._label_bytes, bodies=list(bodies), label_bytes=_LABEL_BYTES
+        ).to_pylist():
+            if row["bytes"] > MAX_LABEL_BYTES:
+                findings.faults[row["body"]] = _TOO_MUCH
+            elif row["bytes"] > self._room_bytes:
+                findings.put_off.add(row["body"])
+            else:
+                self._room_bytes -= row["bytes"]
+                continue
+            taken_back.append(row["body"])
+        if taken_back:
+            self._take_back(taken_back)
 
     def _insert(self, family: Family, bodies: Numbered) -> str:
         """Decode bodies into the staging tables; return what is wrong with one of them, or nothing."""
@@ -131,8 +160,8 @@ class RemoteWriteDecoder:
             return "the body is not a valid protobuf message of its version of remote write"
         return ""
 
-    def _take_back(self, bodies: Numbered) -> None:
-        """Take back what a failed statement may have staged: it would count twice."""
+    def _take_back(self, bodies: Iterable[int]) -> None:
+        """Take back what is staged of bodies: what a failed statement has staged would count twice."""
         numbers = ", ".join(map(str, bodies))
         for table in ("staged_writes", "staged_metadata"):
             self._connection.execute(f"ALTER TABLE {table} DELETE WHERE body IN ({numbers})")

@@ -16,7 +16,8 @@ FROM
 (
     SELECT
         tenant, name, metric, label_set, labels,
-        arrayJoin(arrayConcat(
+        -- What is known already goes first: labels are copied for each day that stays.
+        arrayJoin(arrayFilter(points -> seen_key(tenant, points.3, points.2) NOT IN seen, arrayConcat(
             arrayMap(
                 day -> (if(is_started, 'started', 'samples'), series, day),
                 arrayDistinct(arrayMap(
@@ -41,9 +42,8 @@ FROM
                     )
                 ))
             )
-        )) AS of_points
+        ))) AS of_points
     FROM staged_writes
     WHERE refusal = 'none'
 )
-WHERE seen_key(tenant, of_day, number) NOT IN seen
 LIMIT 1 BY tenant, of_day, number, aspect

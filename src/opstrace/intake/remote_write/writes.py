@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from opstrace.errors import Undecodable
+from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.payload import STORED, Body, Verdict
@@ -38,11 +38,13 @@ class Writes:
         """Return what became of a message once that is on disk.
 
         `raw` is what came, `dropped` are points that came and are not in the message, by reason. Raises Undecodable
-        for what is no message, and what the commit raises.
+        for what is no message, Overloaded for what has to wait, and what the commit raises.
         """
         verdict = await self._commit.submit(body)
         if verdict.fault:
             raise Undecodable(verdict.fault)
+        if verdict.put_off:
+            raise Overloaded("the labels of what came together are too much for one commit; try again")
         if dropped:
             verdict = _with_dropped(verdict, dropped)
         self._rates.spend(body.tenant, sum(verdict.points.values()))
