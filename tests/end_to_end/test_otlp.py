@@ -1,5 +1,6 @@
 """OpenTelemetry's own SDK exports to an instance, as an application would."""
 
+import gzip
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -36,6 +37,13 @@ LABELS = {"job": "e2e/checkout", "instance": "pod-1", "route": "/buy"}
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     limits = {"max_inflated_bytes": 200_000}
     with running(tmp_path_factory.mktemp("otlp"), "otlp", {"tenants": ["default"], "limits": limits}) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """An instance with the limits that it has of itself."""
+    with running(tmp_path_factory.mktemp("roomy"), "roomy", {"tenants": ["default"]}) as started:
         yield started
 
 
@@ -175,3 +183,24 @@ def test_what_is_damaged_is_refused_or_understood(instance: Instance, data: st.D
     answer = posted(instance, bytes(damage[: data.draw(st.integers(0, len(damage)))]), **{"Content-Type": form})
     assert answer.status in {200, 400, 413}, answer
     assert posted(instance, histogram(3)).status == 200
+
+
+def test_few_bytes_do_not_become_many_messages(roomy: Instance) -> None:
+    """How much is in an export is counted before it is decoded."""
+    key = {"Authorization": f"Bearer {roomy.key()}", "Content-Encoding": "gzip"}
+    for media_type, body in (
+        ("application/x-protobuf", b"\x0a\x00" * (4 << 20)),
+        ("application/json", b'{"resourceMetrics":[' + b"{}," * (1 << 20) + b"{}]}"),
+    ):
+        zipped = gzip.compress(body)
+        assert len(zipped) < 50_000
+        answer = roomy.send("POST", OTLP, zipped, {**key, "Content-Type": media_type})
+        assert (answer.status, answer.media_type) == (413, media_type)
+        assert b"send it in parts" in answer.body
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"abc"', b"null"])
+def test_json_that_is_no_object_is_no_export(instance: Instance, body: bytes) -> None:
+    answer = posted(instance, body, **{"Content-Type": "application/json"})
+    assert (answer.status, answer.json()["code"]) == (400, 3)
+    assert "it is no object" in answer.json()["message"]

@@ -8,6 +8,9 @@ and 503.
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final
 
 from google.protobuf import json_format
@@ -20,23 +23,35 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from opstrace.errors import Undecodable
+from opstrace.access import Access
+from opstrace.config import Limits
+from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.body import inflate, inflated, read
+from opstrace.intake.otlp.bounds import check_json, check_protobuf
 from opstrace.intake.otlp.translation import Translated, translated
 from opstrace.intake.payload import Body, Family
 from opstrace.intake.remote_write.door import Door, Unsupported
-from opstrace.intake.remote_write.writes import refused, shown
+from opstrace.intake.remote_write.writes import Writes, refused, shown
 from opstrace.intake.senders import sender_of
 from opstrace.store.series_message import field, varint
+from opstrace.telemetry import Telemetry
 
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
+# Inflated bytes of exports that are decoded, one by one, or wait for that.
+MAX_WAITING_BYTES: Final = 256 << 20
 # google.rpc.Code, by status.
 _CODES: Final = {400: 3, 403: 7, 413: 3, 415: 3, 429: 8, 503: 14}
 
 
 class Otlp(Door):
     """Answers exports of metrics to one server."""
+
+    def __init__(self, access: Access, writes: Writes, telemetry: Telemetry, limits: Limits) -> None:
+        super().__init__(access, writes, telemetry, limits)
+        # Of its own: decoding takes long, and others wait for the threads of all.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="otlp")
+        self._waiting_bytes = 0
 
     def routes(self) -> list[Route]:
         """Return the route; mount it before those of queries."""
@@ -51,10 +66,28 @@ class Otlp(Door):
         raw = await read(request, self.limits)
         encoding = request.headers.get("content-encoding", "")
         content = await inflated(raw, encoding, self.limits.max_inflated_bytes, inflate)
-        found = await asyncio.to_thread(_translated, content, media_type, self.limits.max_inflated_bytes)
+        found = await self._found(content, media_type)
         body = Body(Family.REMOTE_WRITE_V1, tenant, found.message)
         verdict = await self.writes.store(body, raw, sender_of(request.headers, tenant), found.dropped)
         return _answer(refused(verdict), found.points, media_type)
+
+    async def _found(self, content: bytes, media_type: str) -> Translated:
+        """Return what is in a body, once it is its turn."""
+        with self._room(len(content)):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, _translated, content, media_type, self.limits.max_inflated_bytes
+            )
+
+    @contextmanager
+    def _room(self, size: int) -> Iterator[None]:
+        """Count a body among those that wait; raise Overloaded where these are enough."""
+        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
+            raise Overloaded("too many exports wait to be decoded; try again")
+        self._waiting_bytes += size
+        try:
+            yield
+        finally:
+            self._waiting_bytes -= size
 
     def refusal(self, request: Request, status: int, message: str) -> Response:
         """Return a google.rpc.Status, in the form of the request."""
@@ -73,8 +106,10 @@ def _translated(content: bytes, media_type: str, max_bytes: int) -> Translated:
     request = ExportMetricsServiceRequest()
     try:
         if media_type == _JSON:
+            check_json(content)
             json_format.Parse(content, request, ignore_unknown_fields=True)
         else:
+            check_protobuf(content)
             request.ParseFromString(content)
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Undecodable(f"the body is no ExportMetricsServiceRequest in {media_type}: {str(error)[:200]}") from None

@@ -1,0 +1,100 @@
+"""How much there is in an export of OpenTelemetry, found before it is decoded; pure.
+
+Decoding makes an object of what may be two bytes on the wire, and a thousand times that once it is inflated.
+"""
+
+from typing import Any, Final
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from opstrace.errors import PayloadTooLarge, Undecodable
+
+# Fields of an export in protobuf, those of messages in it included; a point with eight attributes has forty.
+MAX_FIELDS: Final = 1_000_000
+# What is more than the values of one in JSON, which takes several times as long: its commas and opening brackets.
+MAX_JSON_VALUES: Final = 500_000
+
+_SMALLEST_FIELD: Final = 2  # bytes
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_SIZES: Final = {_FIXED64: 8, _FIXED32: 4, 3: 0, 4: 0}  # the last two begin and end a group
+
+# Of a message: the field numbers of messages in it, and theirs.
+_Nested = dict[int, Any]
+
+
+def check_json(content: bytes) -> None:
+    """Raise PayloadTooLarge where there may be more values than are decoded, Undecodable where there is no object."""
+    if not content.lstrip().startswith(b"{"):
+        raise Undecodable("the body is no ExportMetricsServiceRequest in JSON: it is no object")
+    if sum(map(content.count, (b",", b"{", b"["))) > MAX_JSON_VALUES:
+        raise PayloadTooLarge(f"payload too large: more than {MAX_JSON_VALUES} values; send it in parts")
+
+
+def check_protobuf(content: bytes) -> None:
+    """Raise PayloadTooLarge where there are more fields than are decoded, Undecodable where they cannot be told."""
+    if len(content) <= MAX_FIELDS * _SMALLEST_FIELD:
+        return
+    try:
+        fields = _fields_in(content)
+    except IndexError:
+        raise Undecodable("the body is no ExportMetricsServiceRequest in protobuf: a field is cut short") from None
+    if fields > MAX_FIELDS:
+        raise PayloadTooLarge(f"payload too large: more than {MAX_FIELDS} fields; send it in parts")
+
+
+def _fields_in(content: bytes) -> int:
+    """Return how many fields a request has, and not many more than are allowed; raise IndexError for what is none."""
+    fields, waiting = 0, [(0, len(content), _REQUEST)]
+    while waiting and fields <= MAX_FIELDS:
+        place, end, nested = waiting.pop()
+        while place < end and fields <= MAX_FIELDS:
+            fields += 1
+            key, place = _varint(content, place)
+            kind = key & 7
+            if kind == _VARINT:
+                _, place = _varint(content, place)
+                continue
+            if kind != _BYTES:
+                place += _size(kind)
+                continue
+            size, place = _varint(content, place)
+            if size and (inner := nested.get(key >> 3)) is not None:
+                waiting.append((place, place + size, inner))
+            place += size
+        if place > end:
+            raise IndexError
+    return fields
+
+
+def _size(kind: int) -> int:
+    if kind not in _SIZES:
+        raise IndexError
+    return _SIZES[kind]
+
+
+def _varint(content: bytes, place: int) -> tuple[int, int]:
+    """Return a number and where it ends."""
+    number = content[place]
+    if number < 0x80:
+        return number, place + 1
+    number &= 0x7F
+    for shift in range(7, 70, 7):
+        place += 1
+        byte = content[place]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, place + 1
+    raise IndexError
+
+
+def _nested(descriptor: Any, known: dict[str, _Nested]) -> _Nested:
+    """Return the fields of a message that hold messages; a value of an attribute may hold values."""
+    if (found := known.get(descriptor.full_name)) is None:
+        found = known[descriptor.full_name] = {}
+        for one in descriptor.fields:
+            if one.message_type is not None:
+                found[one.number] = _nested(one.message_type, known)
+    return found
+
+
+_REQUEST: Final = _nested(ExportMetricsServiceRequest.DESCRIPTOR, {})
