@@ -26,7 +26,7 @@ ROWS = (
     ("store",),
     ("access", "instance", "ports", "tls"),
     ("config", "telemetry", "tenants"),
-    ("allocator", "atomic_file", "errors", "log_lines", "nesting", "opstrace", "routing", "unneeded"),
+    ("allocator", "atomic_file", "connections", "errors", "log_lines", "nesting", "opstrace", "routing", "unneeded"),
 )
 ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}
 

@@ -25,6 +25,7 @@ from opstrace import allocator, ports
 from opstrace.access import Access
 from opstrace.administration import Administration
 from opstrace.config import SYSTEM_TENANT, Limits
+from opstrace.connections import Connection
 from opstrace.datadog.load import loads
 from opstrace.dogstatsd.payloads import Content
 from opstrace.dogstatsd.service import Service as Dogstatsd
@@ -472,7 +473,7 @@ async def _listening(instance: Instance, application: ASGIApp) -> AsyncIterator[
         listener = _Listener(
             uvicorn.Config(
                 application,
-                http="httptools",
+                http=Connection,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from end_to_end import columnar, wire
 from end_to_end.instance import Answer, Instance, label_set
+from opstrace.connections import MAX_HEAD_BYTES
 
 V1, V2, CHECKS = "/api/v1/series", "/api/v2/series", "/api/v1/check_run"
 V3, SKETCHES, VALUES = "/api/intake/metrics/v3/series", "/api/beta/sketches", "/api/v1/distribution_points"
@@ -426,3 +427,12 @@ def test_a_body_that_is_held_back_ends_its_connection(instance: Instance) -> Non
             answer += piece
     assert answer.startswith(b"HTTP/1.1 403")
     assert b"connection: close" in answer.lower()
+
+
+def test_a_large_head_is_refused(instance: Instance) -> None:
+    """A header that comes in pieces is put together again with each: nobody else is answered meanwhile."""
+    with socket.create_connection((instance.host, instance.http_port), timeout=30) as connection:
+        connection.sendall(b"GET /_health HTTP/1.1\r\nHost: a\r\nX: ")
+        connection.sendall(b"a" * (MAX_HEAD_BYTES))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 431 ")
+    assert instance.send("GET", "/_health").status == 200

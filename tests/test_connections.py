@@ -1,0 +1,104 @@
+"""Connections whose requests have large heads, or never come: a server on loopback closes them."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from opstrace.connections import MAX_HEAD_BYTES, Connection
+
+_TIMEOUT_S = 30.0
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+
+
+async def length(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(f"{len(await request.body())} bytes")
+
+
+async def early(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("refused", 403)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    app = Starlette(routes=[Route("/", length, methods=["GET", "POST"]), Route("/early", early, methods=["POST"])])
+    config = uvicorn.Config(app, http=Connection, log_level="error", lifespan="off", timeout_keep_alive=1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join(_TIMEOUT_S)
+
+
+def answer(port: int, *pieces: bytes) -> bytes:
+    """Send pieces, and return all that comes until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S) as connection:
+        came = b""
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+            while more := connection.recv(65536):
+                came += more
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was closed before all was sent
+        return came
+
+
+@pytest.mark.parametrize("start", [GET + b"X: ", b"GET /", GET + b"a: b\r\n" * 9000])
+def test_a_large_head_is_refused(port: int, start: bytes) -> None:
+    assert answer(port, start, b"a" * (MAX_HEAD_BYTES + 1 - len(start))).startswith(b"HTTP/1.1 431 ")
+
+
+def test_no_header_is_put_together_without_end(port: int) -> None:
+    """The server hangs up long before all is sent, whether its answer arrives or not."""
+    assert answer(port, GET + b"X: ", *[b"a" * 65536] * 1600)[:12] in (b"", b"HTTP/1.1 431")
+
+
+def test_large_trailers_end_a_connection(port: int) -> None:
+    head = POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: "
+    assert answer(port, head, b"a" * (3 * MAX_HEAD_BYTES)) == b""
+
+
+def test_a_head_as_large_as_it_may_be_is_taken(port: int) -> None:
+    start, end = GET + b"Connection: close\r\nX: ", b"\r\n\r\n"
+    fill = b"a" * (MAX_HEAD_BYTES - len(start) - len(end))
+    assert answer(port, start + fill + end).startswith(b"HTTP/1.1 200 ")
+    assert answer(port, start + fill, end).startswith(b"HTTP/1.1 200 ")
+
+
+def test_large_bodies_and_many_requests_are_no_head(port: int) -> None:
+    size = 10 * MAX_HEAD_BYTES + 7
+    body = b"a" * size
+    one = POST + b"Content-Length: %d\r\n\r\n" % size + body
+    chunks = b"".join(b"1000\r\n" + body[:4096] + b"\r\n" for _ in range(100)) + b"0\r\n\r\n"
+    came = answer(port, one, one, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks, (GET + b"\r\n") * 40)
+    assert came.count(b"HTTP/1.1 200 ") == 43
+    assert came.count(b"%d bytes" % size) == 2
+    assert came.count(b"409600 bytes") == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HT",
+        GET,
+        GET + b"\r\n" + GET,  # half of a second one
+        b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\na",  # answered before all of it came
+    ],
+)
+def test_a_connection_that_never_finishes_a_request_is_closed(port: int, sent: bytes) -> None:
+    answers = answer(port, *(sent[at : at + 1] for at in range(len(sent))))
+    assert answers.count(b"HTTP/1.1") == (b"\r\n\r\n" in sent)
