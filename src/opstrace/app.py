@@ -166,7 +166,13 @@ class Server:
             *self.remote_write.routes(),
             *self.otlp.routes(),
             *prometheus.routes(
-                self.store, promql, self._reader, self.pool, telemetry=self.telemetry, about=self._about
+                self.store,
+                promql,
+                self._reader,
+                self.pool,
+                telemetry=self.telemetry,
+                about=self._about,
+                body_timeout_s=self.instance.config.limits.body_timeout_s,
             ),
             *admin.routes(self._admin()),
             *Tenancy(self._operator, self.administration).routes(),

@@ -79,12 +79,17 @@ def tenant_of(request: Request) -> Tenant:
 
 @contextmanager
 def serving(
-    backend: Backend, limits: QueryLimits | None = None, telemetry: Telemetry | None = None
+    backend: Backend,
+    limits: QueryLimits | None = None,
+    telemetry: Telemetry | None = None,
+    body_timeout_s: float = 30.0,
 ) -> Iterator[Server]:
     """Serve a backend on a free port of loopback."""
     pool = QueryPool(limits or QueryLimits())
     about = partial(About, {"metric_retention_days": "30"}, "30d", NOW_S - 60)
-    app = Starlette(routes=routes(backend, Engine(), tenant_of, pool, lambda: NOW_S, telemetry, about))
+    app = Starlette(
+        routes=routes(backend, Engine(), tenant_of, pool, lambda: NOW_S, telemetry, about, body_timeout_s)
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -87,6 +87,19 @@ def test_a_form_that_is_too_large_is_refused(server: Server) -> None:
     assert refused(answer) == (400, "bad_data", f"the form is larger than the {1 << 20} bytes a request may have")
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/x-protobuf"])
+def test_a_body_that_never_comes_is_refused(kind: str, store: Store) -> None:
+    head = f"POST {PREFIX}/query HTTP/1.1\r\nHost: a\r\nDD-API-KEY: {TENANT}\r\nContent-Type: {kind}\r\n"
+    with (
+        serving(store, body_timeout_s=0.2) as impatient,
+        socket.create_connection(("127.0.0.1", impatient.port), timeout=30) as connection,
+    ):
+        connection.sendall(head.encode() + b"Content-Length: 100\r\n\r\nquery=")
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"did not arrive within 0.2 s" in answer
+
+
 @pytest.fixture(scope="module")
 def narrow(store: Store) -> Iterator[Server]:
     with serving(store, QueryLimits(max_samples=1_000, max_series=100, max_answer_bytes=2_000)) as started:

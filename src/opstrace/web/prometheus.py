@@ -47,6 +47,7 @@ from opstrace.web import encode, remote_read
 from opstrace.web.answer import Answer, Body, Message, accepts_gzip, response
 from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, Parameters, invalid
 from opstrace.web.query_pool import QueryLimits, QueryPool
+from opstrace.web.request_body import read_body
 
 PREFIX = "/prometheus/api/v1"
 
@@ -77,7 +78,7 @@ class Question:
     limits: QueryLimits
     now_ms: int
     about: About
-    body: bytes = b""
+    body: bytes | None = None  # where its Content-Type says that it is a message
     started: float = field(default_factory=time.monotonic)
 
 
@@ -92,12 +93,13 @@ def routes(
     clock: Callable[[], float] = time.time,
     telemetry: Telemetry | None = None,
     about: Callable[[], About] = About,
+    body_timeout_s: float = 30.0,
 ) -> list[Route]:
     """Return the routes of the API; `tenant_of` raises QueryUnauthorized, `clock` gives seconds since the epoch.
 
     Who makes the pool closes it, after the last request.
     """
-    api = _Api(backend, engine, tenant_of, pool, clock, telemetry or Telemetry(), about)
+    api = _Api(backend, engine, tenant_of, pool, clock, telemetry or Telemetry(), about, body_timeout_s)
     table = [
         Route(PREFIX + path, partial(api.answer, endpoint, _endpoint_name(path)), methods=list(methods))
         for path, methods, endpoint in ENDPOINTS
@@ -124,6 +126,7 @@ class _Api:
     clock: Callable[[], float]
     telemetry: Telemetry
     about: Callable[[], About]
+    body_timeout_s: float
 
     async def answer(self, endpoint: Endpoint, name: str, request: Request) -> Response:
         """Answer a request, and measure how long that took; nothing it can hold makes this raise."""
@@ -151,7 +154,7 @@ class _Api:
 
     async def _answer(self, endpoint: Endpoint, request: Request, tenant: str) -> Response:
         limits = self.pool.limits
-        parameters, body = await _parameters(request, limits.max_form_bytes)
+        parameters, body = await _parameters(request, limits.max_form_bytes, self.body_timeout_s)
         budget = self.pool.budget(tenant, parameters.duration_ms("timeout", 0))
         question = Question(
             parameters,
@@ -172,17 +175,15 @@ class _Api:
 _FORM = "application/x-www-form-urlencoded"
 
 
-async def _parameters(request: Request, max_form_bytes: int) -> tuple[Parameters, bytes]:
+async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -> tuple[Parameters, bytes | None]:
     """Return the parameters of a request, and its body where that is a message."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = b""
-    if request.method == "POST" and kind in (_FORM, remote_read.MEDIA_TYPE):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_form_bytes:
-                raise BadQuery(f"the form is larger than the {max_form_bytes} bytes a request may have")
-    form = body.decode("utf-8", "replace") if kind == _FORM else ""
-    return Parameters.read(request.url.query, form), b"" if kind == _FORM else body
+    form, message = b"", None
+    if request.method == "POST" and kind == _FORM:
+        form = await read_body(request, max_form_bytes, timeout_s, "the form")
+    if request.method == "POST" and kind == remote_read.MEDIA_TYPE:
+        message = await read_body(request, max_form_bytes, timeout_s, "the request")
+    return Parameters.read(request.url.query, form.decode("utf-8", "replace")), message
 
 
 def _body(endpoint: Endpoint, question: Question, *, may_zip: bool) -> Body:
@@ -373,6 +374,8 @@ def _parse_query(question: Question) -> Answer:
 
 
 def _read(question: Question) -> Message:
+    if question.body is None:
+        raise BadQuery(f"a remote read request comes in Snappy, with Content-Type {remote_read.MEDIA_TYPE}")
     return Message(remote_read.answer(question.querier, remote_read.reads(question.body)))
 
 

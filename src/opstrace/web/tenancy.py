@@ -25,6 +25,7 @@ from opstrace.estate import Holdings
 from opstrace.instance import Instance, TenantKeys
 from opstrace.roster import DIGEST_CHARACTERS, Setting
 from opstrace.tenants import Tenant
+from opstrace.web.request_body import read_body
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Tenancy:
 
     async def add(self, request: Request) -> Document:
         """Add a tenant, and answer its key: nobody can do so again."""
-        name = (await _document(request, NewTenant)).name
+        name = (await self._document(request, NewTenant)).name
         key = await self.administration.add(name)
         return {**_described(self.administration.instance, name), "key": key}
 
@@ -149,14 +150,18 @@ class Tenancy:
 
     async def set_limits(self, request: Request) -> Document:
         """Set retention and limits of all tenants; null stands for the default."""
-        await self.administration.set_limits(None, await _document(request, Values))
+        await self.administration.set_limits(None, await self._document(request, Values))
         return await self.limits(request)
 
     async def set_tenant_limits(self, request: Request) -> Document:
         """Set limits of one tenant; null stands for what holds for all."""
         name = self._check(request.path_params["tenant"])
-        await self.administration.set_limits(name, await _document(request, Values))
+        await self.administration.set_limits(name, await self._document(request, Values))
         return _described(self.administration.instance, name)
+
+    async def _document(self, request: Request, kind: type[_T]) -> _T:
+        timeout_s = self.administration.instance.config.limits.body_timeout_s
+        return _decoded(await read_body(request, MAX_DOCUMENT_BYTES, timeout_s, "the body"), kind)
 
     async def reload(self, _request: Request) -> Document:
         """Take in tenants, keys, limits and retention as the files have them now."""
@@ -210,12 +215,7 @@ def _shown(setting: Setting) -> Document:
     return {**asdict(setting), "live": setting.live}
 
 
-async def _document(request: Request, kind: type[_T]) -> _T:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_DOCUMENT_BYTES:
-            raise BadQuery(f"the body may have {MAX_DOCUMENT_BYTES} bytes at most, this one has more")
+def _decoded(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

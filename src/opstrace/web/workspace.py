@@ -23,6 +23,7 @@ from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
 from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
+from opstrace.web.request_body import read_body
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,8 @@ class Workspace:
     async def keep_dashboard(self, request: Request) -> Document:
         """Keep a dashboard, new or changed."""
         tenant = self.tenant_of(request)
-        body = await _body(request, MAX_DASHBOARD_BYTES)
+        timeout_s = self.instance().config.limits.body_timeout_s
+        body = await read_body(request, MAX_DASHBOARD_BYTES, timeout_s, "the dashboard")
         return asdict(await self._of(self.dashboards.keep, tenant, request.path_params["uid"], body))
 
     async def remove_dashboard(self, request: Request) -> Document:
@@ -147,15 +149,6 @@ def _answered(endpoint: Callable[[Request], Awaitable[Document]]) -> Callable[[R
 def _json(document: Document, status: int = 200) -> Response:
     headers = {"cache-control": "no-store"}
     return Response(msgspec.json.encode(document), status, media_type="application/json", headers=headers)
-
-
-async def _body(request: Request, limit_bytes: int) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise BadQuery(f"a dashboard may have {limit_bytes} bytes at most, this one has more")
-    return body
 
 
 def _days(request: Request) -> tuple[int, int]:
