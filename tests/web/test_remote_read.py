@@ -152,3 +152,18 @@ def test_what_is_no_request_is_refused(body: bytes, server: Server) -> None:
 
 def test_nothing_is_asked(server: Server) -> None:
     assert read(server) == []
+
+
+@pytest.mark.parametrize("content_type", [{}, {"Content-Type": "application/json"}])
+def test_another_content_type_is_no_request(server: Server, content_type: dict[str, str]) -> None:
+    """It would be answered as if it asked for nothing."""
+    body = snappy(bytes(json_format.ParseDict({"queries": [query(0, 1)]}, REQUEST()).SerializeToString()))
+    answer = server.ask("POST", PATH, {"DD-API-KEY": TENANT, **content_type}, body)
+    assert answer.status == 400
+    assert "with Content-Type application/x-protobuf" in answer.json["error"]
+
+
+def test_a_matcher_of_no_known_type_is_named(server: Server) -> None:
+    answer = ask(server, {"queries": [query(0, 1, matcher(9, "__name__", "up"))]})
+    assert answer.status == 400
+    assert answer.json["error"].endswith("a matcher has type 9, and there are types 0 to 3")

@@ -81,6 +81,8 @@ def _matcher(fields: Mapping[int, int | bytes]) -> Matcher:
     kind, name, value = fields.get(1, 0), fields.get(2, b""), fields.get(3, b"")
     if not isinstance(kind, int) or not isinstance(name, bytes) or not isinstance(value, bytes):
         raise TypeError("a matcher has a field of another type")
+    if kind >= len(_OPS):
+        raise ValueError(f"a matcher has type {kind}, and there are types 0 to {len(_OPS) - 1}")
     return Matcher(name.decode(), _OPS[kind], value.decode())
 
 
