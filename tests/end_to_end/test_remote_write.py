@@ -497,3 +497,14 @@ def test_few_symbols_do_not_become_many_labels(instance: Instance) -> None:
     assert instance.series("rw_expanded", at_ms / 1000 - 60, at_ms / 1000) == set()
     assert send(instance, shared_symbols(1, at_ms, "rw_expanded"), HEADERS_V2).status == 204
     assert len(instance.series("rw_expanded", at_ms / 1000 - 60, at_ms / 1000)) == 10
+
+
+def test_a_marker_after_histograms_of_a_series_with_start_times_is_stored(instance: Instance) -> None:
+    """Samples that say when their counting began are stored apart; a marker of histograms beside them is not lost."""
+    at_ms, name = now_ms(), "rw_started_marker"
+    sample = {"timestamp": at_ms - 30_000, "value": 1, "start_timestamp": at_ms - 60_000}
+    histograms = [{**HISTOGRAM, "timestamp": at_ms - 20_000}, {"timestamp": at_ms - 10_000, "sum": MARKER}]
+    answer = sent(instance, "2.0", {"labels": {"__name__": name}, "samples": [sample], "histograms": histograms})
+    assert (answer.status, written(answer)) == (204, (1, 2, 0))
+    assert len(instance.ask("query", {"query": name, "time": f"{at_ms / 1000 - 11:.3f}"})["result"]) == 1
+    assert instance.ask("query", {"query": name, "time": f"{at_ms / 1000:.3f}"})["result"] == []
