@@ -29,6 +29,7 @@ SERIES = st.fixed_dictionaries(
         "host": st.sampled_from([b"", b"a", b"b", b"\xff"]),
         "is_sketch": st.integers(0, 1),
         "refusal": st.sampled_from([0, 0, 0, 1, 2, 3, 4]),
+        "tag_bytes": st.just(0),
         "metric": st.integers(0, 3),
         "series": st.integers(0, 5),
         "points": st.lists(st.tuples(TIMES, VALUES), max_size=4),
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
         "host": pa.binary(),
         "is_sketch": pa.uint8(),
         "refusal": pa.uint8(),
+        "tag_bytes": pa.uint64(),
         "metric": pa.uint64(),
         "series": pa.uint64(),
         "times": pa.list_(pa.float64()),
@@ -145,7 +147,9 @@ def assert_samples(judgement: Judgement, series: list[Sent], fates: list[list[st
 
 def test_many_hosts_are_counted_too() -> None:
     names = [f"host-{number}".encode() for number in range(3000)]
-    rows = {name: [0] * 3001 for name in ("body", "is_sketch", "refusal", "metric", "series", "is_known")}
+    rows = {
+        name: [0] * 3001 for name in ("body", "is_sketch", "refusal", "tag_bytes", "metric", "series", "is_known")
+    }
     sent = SentSeries.of(
         [pa.table({**rows, "host": [*names, names[7]], "times": [[]] * 3001, "values": [[]] * 3001}, SCHEMA)]
     )

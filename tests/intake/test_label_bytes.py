@@ -1,11 +1,12 @@
-"""Remote writes whose labels take much more once they are written out: what one commit stores of them is bounded."""
+"""Bodies whose labels or tags take much more once they are written out: what one commit stores of them is bounded."""
 
+import json
 import time
 
 from end_to_end.remote_write import request
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.remote_write.decoder import MAX_COMMIT_LABEL_BYTES
-from opstrace.intake.translator import Translator
+from opstrace.intake.translator import MAX_TAGS_BYTES, Translator
 
 NOW_MS = int(time.time()) * 1000
 DAY_MS = 86_400_000
@@ -40,3 +41,29 @@ def test_days_of_one_body_are_bounded(translator: Translator) -> None:
     verdicts, _ = translator.commit([body("many_days", 40), body("few_days", 1)])
     assert "labels take more than" in verdicts[0].fault
     assert [stored(verdict) for verdict in verdicts] == [0, 2]
+
+
+def datadog_body(name: str, days: int) -> Body:
+    """Return a body of a series of 4 MB of tags for each of some days."""
+    tags = [f"tag{number}:" + "v" * 16_000 for number in range(248)]
+    points = [[NOW_MS // 1000 - 60 - 86_400 * day, 1] for day in range(days)]
+    document = {"series": [{"metric": name, "points": points, "tags": tags}]}
+    return Body(Family.SERIES_V1, "weighed", json.dumps(document).encode())
+
+
+def test_tags_of_one_commit_are_bounded(translator: Translator) -> None:
+    fit = MAX_TAGS_BYTES // (248 * 16_015 * 28)
+    bodies = [*(datadog_body(f"tags_{number}", 28) for number in range(fit + 1)), datadog_body("tags", 1)]
+    verdicts, _ = translator.commit(bodies)
+    assert sorted(stored(verdict) for verdict in verdicts) == [0, 1, *[28] * fit]
+    [late] = [i for i, verdict in enumerate(verdicts) if verdict.put_off]
+    again, _ = translator.commit([bodies[late]])
+    assert stored(again[0]) == 28
+
+
+def test_tags_of_one_body_are_bounded(translator: Translator) -> None:
+    series = [json.loads(datadog_body(f"tags_of_{number}", 28).content)["series"][0] for number in range(3)]
+    large = Body(Family.SERIES_V1, "weighed", json.dumps({"series": series}).encode())
+    verdicts, _ = translator.commit([large, datadog_body("tags_beside", 1)])
+    assert "tags take more than" in verdicts[0].fault
+    assert [stored(verdict) for verdict in verdicts] == [0, 1]

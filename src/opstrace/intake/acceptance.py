@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from opstrace.config import Limits
-from opstrace.errors import Undecodable
+from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
@@ -108,6 +108,8 @@ class Acceptance:
         if verdict.fault:
             self._count("events", parcel.tenant, verdict.events)
             raise Undecodable(verdict.fault)
+        if verdict.put_off:
+            raise Overloaded("the tags of what came together are too much for one commit; try again")
         repeated = verdict.timed and verdict.stored > 0 and self._repeats.note(body, parcel.raw, verdict.stored)
         self._rates.spend(parcel.tenant, sum(verdict.points.values()))
         for what, fates in (("points", verdict.points), ("logs", verdict.logs), ("events", verdict.events)):

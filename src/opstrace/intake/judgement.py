@@ -42,6 +42,7 @@ REASONS: Final = {
     _STORED_UNTIMED: STORED,
 }
 _CODES: Final = {reason: code for code, reason in REASONS.items()}
+_ROWS_OF_SKETCHES: Final = 6  # translate.sql: the histogram, and five series of numbers beside it
 _LATE_S: Final = 60
 _DAY_S: Final = 86_400
 
@@ -74,15 +75,38 @@ class Judgement:
         self._owners = sent.owners
         self._fates = _fates(sent, self._owners, moments)
 
+    def take_out(self, max_bytes: int) -> tuple[set[int], set[int]]:
+        """Refuse all of the bodies whose new rows of series are too much; the smaller ones stay.
+
+        Return those that are too much by themselves, and those that are so beside others. Tags are in every row, and
+        there is one for each day on which a series has points.
+        """
+        owners, days = self._lacking()
+        rows_of = np.where(self._sent.are_sketches, _ROWS_OF_SKETCHES, 1)
+        weights = self._sent.tag_bytes.astype(np.float64) * rows_of
+        if weights[owners].sum() <= max_bytes:
+            return set(), set()
+        owners = np.unique(np.stack([owners, days.astype(np.int64)]), axis=1)[0]
+        of_bodies = np.bincount(self._sent.bodies[owners], weights[owners])
+        order = np.argsort(of_bodies, kind="stable")
+        excess = order[np.cumsum(of_bodies[order]) > max_bytes]
+        self._fates[np.isin(self._sent.bodies, excess)[self._owners]] = _CODES["too_many_tags"]
+        alone = of_bodies[excess] > max_bytes
+        return set(excess[alone].tolist()), set(excess[~alone].tolist())
+
     def untranslated(self) -> set[int]:
         """Return the bodies with series that are stored, and may lack their row of a day."""
+        return set(np.unique(self._sent.bodies[self._lacking()[0]]).tolist())
+
+    def _lacking(self) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
+        """Return series and day of the points that are stored, and whose series may lack its row of that day."""
         sent, stored = self._sent, self._are_stored()
         owners, days = self._owners[stored], _days(sent.times[stored])
         # The day of the first point alone was looked up.
         first_days = np.full(len(sent.lengths), np.nan)
         first_days[sent.lengths > 0] = _days(sent.times[self._first_points()])
         lacking = ~sent.known[owners] | (days != first_days[owners])
-        return set(np.unique(sent.bodies[owners[lacking]]).tolist())
+        return owners[lacking], days[lacking]
 
     def refuse(self, tenant_bodies: Sequence[int], day: int, series: Sequence[int], reason: str) -> None:
         """Refuse what else were stored of series on a day (since 1970) of a tenant, which these bodies are of."""

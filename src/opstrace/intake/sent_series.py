@@ -22,6 +22,7 @@ class SentSeries:
     hosts: pa.Array  # N: bytes
     are_sketches: "NDArray[np.bool_]"  # N
     refusals: "NDArray[np.uint8]"  # N: 0, or why nothing of it is stored (`refusal_of` in staging.sql)
+    tag_bytes: "NDArray[np.uint64]"  # N: what its tags take
     metrics: "NDArray[np.uint64]"  # N: hash of the name
     series: "NDArray[np.uint64]"  # N: hash of all that makes it one
     known: "NDArray[np.bool_]"  # N: its row of the day of its first point exists
@@ -78,6 +79,7 @@ def _of_batch(batch: pa.RecordBatch) -> SentSeries:
         hosts=batch["host"].cast(pa.binary()),
         are_sketches=batch["is_sketch"].to_numpy(zero_copy_only=False).astype(bool),
         refusals=batch["refusal"].to_numpy(),
+        tag_bytes=batch["tag_bytes"].to_numpy(),
         metrics=batch["metric"].to_numpy(),
         series=batch["series"].to_numpy(),
         known=batch["is_known"].to_numpy(zero_copy_only=False).astype(bool),

@@ -6,6 +6,7 @@ SELECT
     host,
     type = 'distribution' AS is_sketch,
     refusal_of(name, host, tags) AS refusal,
+    toUInt64(arraySum(arrayMap(tag -> length(tag) + 8, tags))) AS tag_bytes, -- a little more than their text
     sipHash64(name) AS metric,
     series_of(name, host, type, interval, tags) AS series,
     points.1 AS times,

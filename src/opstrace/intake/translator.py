@@ -39,10 +39,16 @@ from opstrace.store.writer import Writer
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
+# Tags that one commit, and so one body, adds to the rows of series: in each of these, and there is one a day.
+MAX_TAGS_BYTES: Final = 256 << 20
 _LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
 _NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
+_TOO_MUCH: Final = (
+    f"the tags take more than {MAX_TAGS_BYTES} bytes, written out for each series and each day of its points; "
+    "send it in parts"
+)
 
 
 def series_decoders(connection: Connection) -> list[SeriesDecoder]:
@@ -129,7 +135,8 @@ class Translator:
         findings = Findings()
         try:
             looked_at = list(self._looked_at(bodies, now, limits, findings))
-            judged, added = self._stored(looked_at, bodies, commit, Moments(now=round(now * 1000) / 1000, **limits))
+            moments = Moments(now=round(now * 1000) / 1000, **limits)
+            judged, added = self._stored(looked_at, bodies, commit, moments, findings)
             for decoder in self._decoders:
                 decoder.store(commit, limits)
         finally:
@@ -151,7 +158,12 @@ class Translator:
             yield from self._staged_series.look(own, limits, findings)
 
     def _stored(
-        self, looked_at: Sequence[pa.Table], bodies: Sequence[Body], commit: int, moments: Moments
+        self,
+        looked_at: Sequence[pa.Table],
+        bodies: Sequence[Body],
+        commit: int,
+        moments: Moments,
+        findings: Findings,
     ) -> tuple[Mapping[int, Judged], int]:
         """Make series durable; return what became of each body, and how many series rows were added."""
         sent, sketches = SentSeries.of(looked_at), SentSketches.of(looked_at)
@@ -160,6 +172,9 @@ class Translator:
         if sketches is not None:
             sent = sent.counting(*sketches.numbers())
         judgement = Judgement(sent, moments)
+        too_large, put_off = judgement.take_out(MAX_TAGS_BYTES)
+        findings.faults |= dict.fromkeys(too_large, _TOO_MUCH)
+        findings.put_off |= put_off
         untranslated = judgement.untranslated()
         added = self._translate_unseen(judgement, bodies, untranslated, moments) if untranslated else 0
         self._writer.append_samples(judgement.samples([body.tenant for body in bodies]), commit)
