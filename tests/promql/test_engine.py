@@ -9,6 +9,7 @@ import pytest
 from opstrace.errors import BadQuery, BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
 from opstrace.promql import mixed, native, regex
 from opstrace.promql.engine import Engine
+from opstrace.promql.functions import MAX_LABEL_CHARACTERS
 from opstrace.promql.testscript import run_script
 from opstrace.store.backend import Block
 from opstrace.store.budget import BYTES_A_BUCKET, BYTES_A_SAMPLE, Budget
@@ -107,12 +108,30 @@ def test_budgets_end_a_query() -> None:
 
 def test_a_label_is_not_made_for_which_there_is_no_memory() -> None:
     query = 'label_replace(vector(1), "a", "x", "", "")'
-    for label, copies in (("b", 1_000), ("c", 1_000), ("d", 3_000)):
+    for label, copies in (("b", 30_000), ("c", 30_000)):
         query = f'label_replace({query}, "{label}", "{"$1" * copies}", "{chr(ord(label) - 1)}", "(.*)")'
     budget = Budget(max_memory_bytes=100 << 20)
     with pytest.raises(BudgetExceeded, match="memory"):
-        Engine().instant(MemoryStore().querier("t", budget), query, 0, budget)
-    assert budget.held_bytes > 3_000_000_000  # what the last one could have taken
+        Engine(max_query_bytes=1 << 20).instant(MemoryStore().querier("t", budget), query, 0, budget)
+    assert budget.held_bytes > 1_000_000_000  # what the last one could have taken
+
+
+@pytest.mark.parametrize("made", ['label_replace(m, "a", "$1$1", "i", "(.*)")', 'label_join(m, "a", "", "i", "i")'])
+def test_a_label_that_a_query_makes_has_a_length(made: str) -> None:
+    kept = store(({"__name__": "m", "i": "x" * (MAX_LABEL_CHARACTERS // 2)}, [(0, 1.0)]))
+    assert len(ask(kept, made).labels[0]["a"]) == MAX_LABEL_CHARACTERS
+    kept = store(({"__name__": "m", "i": "x" * (MAX_LABEL_CHARACTERS // 2 + 1)}, [(0, 1.0)]))
+    with pytest.raises(BudgetExceeded, match="characters"):
+        ask(kept, made)
+
+
+def test_long_labels_are_matched_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = store(*(({"__name__": "m", "i": f"{i}" * 30_000}, [(0, 1.0)]) for i in range(8)))
+    made: list[int] = []
+    original = regex.Replacement.of
+    monkeypatch.setattr(regex.Replacement, "of", lambda *given: made.append(len(given[1])) or original(*given))
+    assert len(ask(kept, 'label_replace(m, "a", "$1", "i", "(.).*")').labels) == 8
+    assert made == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from sys import getsizeof
+from typing import TypeVar
 
 import numpy as np
 
-from opstrace.errors import ExecutionError
+from opstrace.errors import BudgetExceeded, ExecutionError
 from opstrace.promql import regex
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.binary import merged
@@ -19,6 +20,7 @@ from opstrace.promql.values import Bools, Floats, Grid, Scalar, String, Value, V
 from opstrace.store.backend import Labels, MatchOp
 from opstrace.store.budget import Budget
 
+T = TypeVar("T")
 _SAME = "vector cannot contain metrics with the same labelset"
 
 
@@ -255,11 +257,11 @@ def label_replace(
         raise ExecutionError(f"invalid regular expression in label_replace(): {sayable(pattern.text)}")
     check_label_name(target.text, "destination", "label_replace")
     replacement = regex.replacement(pattern.text, sayable(template.text))
+    sources = [labels.get(source.text, "") for labels in operand.labels]
     made: list[str | None] = []
-    for part in parts(operand.labels):
-        sources = [labels.get(source.text, "") for labels in part]
-        with _making(site.budget, replacement.most_characters(sources), made):
-            made += replacement.of(sources)
+    for part in (some for several in parts(sources) for some in _short(several)):
+        with _making(site.budget, replacement.most_characters(part), made):
+            made += replacement.of(part)
     return _relabelled(site, operand, target.text, made)
 
 
@@ -280,14 +282,26 @@ def label_join(site: Site, operand: Vector, target: String, separator: String, *
 
 # Series whose labels are made before the query looks at its budget again.
 _PART = 1_000
+# Of a label that a query makes. A pattern may take a second for as many, in which nothing looks at the deadline.
+MAX_LABEL_CHARACTERS = 65_536
 # Of Python's widest characters.
 _BYTES_A_CHARACTER = 4
 
 
-def parts(labels: Sequence[Labels]) -> Iterator[Sequence[Labels]]:
-    """Yield some at a time."""
-    for start in range(0, len(labels), _PART):
-        yield labels[start : start + _PART]
+def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield those of some series at a time."""
+    for start in range(0, len(items), _PART):
+        yield items[start : start + _PART]
+
+
+def _short(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield as many texts at a time as a pattern is soon done with."""
+    if len(texts) == 1 or sum(map(len, texts)) <= MAX_LABEL_CHARACTERS:
+        yield texts
+    else:
+        middle = len(texts) // 2
+        yield from _short(texts[:middle])
+        yield from _short(texts[middle:])
 
 
 @contextmanager
@@ -297,6 +311,10 @@ def _making(budget: Budget, most_characters: int, made: list[str | None]) -> Ite
     budget.hold(most)
     yield
     budget.hold(sum(map(getsizeof, made[before:])) - most)
+    if most_characters > MAX_LABEL_CHARACTERS and any(
+        text and len(text) > MAX_LABEL_CHARACTERS for text in made[before:]
+    ):
+        raise BudgetExceeded(f"the query makes a label of more than {MAX_LABEL_CHARACTERS} characters", "memory")
 
 
 def check_label_name(name: str, role: str, function: str) -> None:
