@@ -183,7 +183,7 @@ def test_a_dashboard_is_kept_shown_starred_and_removed(instance: Instance) -> No
         ("bad", b"{", "not JSON"),
         ("bad", b'{"title": "no panels"}', "`panels` must be a list"),
         ("b.d", b'{"title": "x", "panels": []}', "uid"),
-        ("bad", b" " * (MAX_DASHBOARD_BYTES + 1), f"{MAX_DASHBOARD_BYTES} bytes at most"),
+        ("bad", b" " * (MAX_DASHBOARD_BYTES + 1), f"larger than the {MAX_DASHBOARD_BYTES} bytes"),
     ],
 )
 def test_a_malformed_dashboard_is_told(instance: Instance, uid: str, body: bytes, says: str) -> None:
