@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from opstrace import log_lines
-from opstrace.app import every, heeded
+from opstrace.app import every
 from opstrace.errors import StoreError
 from opstrace.log_lines import SPARING_S, Sparing
 
@@ -40,23 +40,6 @@ def test_a_chore_that_fails_is_told_when_that_begins_and_when_it_is_over(caplog:
         ("INFO", "counting works again; it failed 3 times in 0 s"),
         ("WARNING", "counting failed: the disk is full"),
     ]
-
-
-def test_that_commits_work_again_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    fates = iter([FULL, ValueError(), None, None])
-
-    def write(*_: object) -> tuple[list[object], int]:
-        if error := next(fates):
-            raise error
-        return [], 3
-
-    watched = heeded(write)
-    for kind in (StoreError, ValueError):
-        with pytest.raises(kind):
-            watched([], [])
-    assert watched([], []) == watched([], []) == ([], 3)
-    assert said(caplog) == [("INFO", "writing to the store works again; it failed 2 times in 0 s")]
 
 
 def test_a_message_comes_once_in_a_while_whatever_is_filled_into_it(

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -34,11 +34,11 @@ from opstrace.instance import Instance
 from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.body import inflate, inflated, read
 from opstrace.intake.bookkeeper import Bookkeeper
-from opstrace.intake.commit import Commit, Write
+from opstrace.intake.commit import Commit
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.otlp.route import Otlp
-from opstrace.intake.payload import Body, Family, Verdict
+from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import hinted
 from opstrace.intake.remote_write.route import RemoteWrite
@@ -129,7 +129,7 @@ class Server:
             log_days=lambda: self.instance.config.log_retention_days,
         )
         self.commit = Commit(
-            heeded(self.translator.commit),
+            self.translator.commit,
             self.telemetry,
             max_bodies=limits.max_queue_bodies,
             max_bytes=limits.max_queue_bytes,
@@ -380,22 +380,6 @@ async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]
         else:
             spell.worked()
         await asyncio.sleep(interval_s - time.time() % interval_s)
-
-
-def heeded(write: Write) -> Write:
-    """Write, and tell when that works again; that it fails is told by whoever tells the senders."""
-    spell = Spell("writing to the store")
-
-    def watched(bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]]) -> tuple[list[Verdict], int]:
-        try:
-            written = write(bodies, blocks)
-        except Exception:
-            spell.failed()
-            raise
-        spell.worked()
-        return written
-
-    return watched
 
 
 def _query_limits(limits: Limits) -> QueryLimits:

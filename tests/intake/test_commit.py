@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import threading
 from collections.abc import Sequence
 from itertools import count
@@ -105,6 +106,29 @@ def test_a_failed_commit_is_not_now_for_its_bodies_and_nothing_to_the_next(error
         await commit.drain()
 
     asyncio.run(scene())
+
+
+def test_that_commits_work_again_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "opstrace")
+    writer = Writer()
+    writer.failures = {0: StoreError("the disk is full"), 1: ValueError()}
+
+    async def scene() -> None:
+        commit = started(writer)
+        for _ in writer.failures:
+            with pytest.raises(Overloaded):
+                await commit.submit(body())
+        for _ in range(2):
+            assert (await commit.submit(body())).points == {"stored": 1}
+        await commit.drain()
+
+    asyncio.run(scene())
+    failed = "a commit of 1 payloads failed, their senders are told to come again"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", f"{failed}: the disk is full"),
+        ("ERROR", failed),
+        ("INFO", "writing to the store works again; it failed 2 times in 0 s"),
+    ]
 
 
 def test_a_drain_finishes_what_waits_and_refuses_what_comes() -> None:

@@ -38,7 +38,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """
     place = count = 0
     while place < len(message):
-        key, place = _varint(message, place)
+        key, place = varint(message, place)
         start, end = _content(message, key & 7, place)
         count += 1
         if end > len(message) or key >> 3 == 0 or count > MAX_MESSAGE_FIELDS:
@@ -50,23 +50,31 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 def _content(message: memoryview, wire_type: int, place: int) -> tuple[int, int]:
     """Return where the content of a field begins and ends."""
     if wire_type == _VARINT:
-        return place, _varint(message, place)[1]
+        return place, varint(message, place)[1]
     if wire_type == _BYTES:
-        length, place = _varint(message, place)
+        length, place = varint(message, place)
         return place, place + length
     if wire_type in (_FIXED32, _FIXED64):
         return place, place + (8 if wire_type == _FIXED64 else 4)
     raise Undecodable(f"byte {place} of a message begins no field: wire type {wire_type}")
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
-    number = 0
-    for shift, byte in enumerate(message[place : place + _LONGEST_VARINT]):
-        number |= (byte & 0x7F) << 7 * shift
-        if byte < 0x80:
-            return number, place + shift + 1
-    raise Undecodable(f"the number at byte {place} of a message does not end")
+def varint(message: bytes | memoryview, place: int) -> tuple[int, int]:
+    """Return the number at a place and where it ends; raise Undecodable where it does not."""
+    start = place
+    try:
+        if (byte := message[place]) < 0x80:
+            return byte, place + 1
+        number = byte & 0x7F
+        for shift in range(7, 7 * _LONGEST_VARINT, 7):
+            place += 1
+            byte = message[place]
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return number, place + 1
+    except IndexError:
+        pass
+    raise Undecodable(f"the number at byte {start} of a message does not end")
 
 
 def varints(column: "Bytes") -> "Narrow":
@@ -159,7 +167,7 @@ def strings(table: bytes) -> pa.BinaryArray:
         if length < 0x80:
             place += 1 + length
         else:
-            length, place = _varint(view, place)
+            length, place = varint(view, place)
             place += length
     if place > size:
         raise Undecodable("the last string of a dictionary is cut short")

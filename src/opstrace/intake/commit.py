@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from opstrace.errors import Forbidden, Overloaded, StoreError
 from opstrace.intake.payload import Body, Verdict
+from opstrace.log_lines import Spell
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
 
@@ -61,6 +62,7 @@ class Commit:
         self._shut: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._task: asyncio.Task[None] | None = None
+        self._failing = Spell("writing to the store")
 
     def start(self) -> None:
         """Begin to commit what is submitted."""
@@ -148,8 +150,10 @@ class Commit:
         try:
             verdicts, added = await self.between(lambda: self._write([w.body for w in bodies if w.body], blocks))
         except Exception as error:  # noqa: BLE001 (whatever it was, each sender must hear of it)
+            self._failing.failed()
             _refuse(batch, error)
             return
+        self._failing.worked()
         self._telemetry.commit_duration.observe(time.perf_counter() - started)
         self._telemetry.committed_bodies.inc(len(bodies))
         self._telemetry.new_series.inc(added)

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -81,7 +82,7 @@ class Judgement:
         Return those that are too much by themselves, and those that are so beside others. Tags are in every row, and
         there is one for each day on which a series has points.
         """
-        owners, days = self._lacking()
+        owners, days = self._lacking
         rows_of = np.where(self._sent.are_sketches, _ROWS_OF_SKETCHES, 1)
         weights = self._sent.tag_bytes.astype(np.float64) * rows_of
         if weights[owners].sum() <= max_bytes:
@@ -90,16 +91,17 @@ class Judgement:
         of_bodies = np.bincount(self._sent.bodies[owners], weights[owners])
         order = np.argsort(of_bodies, kind="stable")
         excess = order[np.cumsum(of_bodies[order]) > max_bytes]
-        self._fates[np.isin(self._sent.bodies, excess)[self._owners]] = _CODES["too_many_tags"]
+        self._give(np.isin(self._sent.bodies, excess)[self._owners], "too_many_tags")
         alone = of_bodies[excess] > max_bytes
         return set(excess[alone].tolist()), set(excess[~alone].tolist())
 
     def untranslated(self) -> set[int]:
         """Return the bodies with series that are stored, and may lack their row of a day."""
-        return set(np.unique(self._sent.bodies[self._lacking()[0]]).tolist())
+        return set(np.unique(self._sent.bodies[self._lacking[0]]).tolist())
 
+    @cached_property
     def _lacking(self) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
-        """Return series and day of the points that are stored, and whose series may lack its row of that day."""
+        """Series and day of the points that are stored, and whose series may lack its row of that day."""
         sent, stored = self._sent, self._are_stored()
         owners, days = self._owners[stored], _days(sent.times[stored])
         # The day of the first point alone was looked up.
@@ -113,7 +115,12 @@ class Judgement:
         sent = self._sent
         of_tenant = np.isin(sent.bodies, np.array(tenant_bodies, dtype=np.uint32))
         refused = of_tenant & np.isin(sent.series, np.array(series, dtype=np.uint64))
-        self._fates[refused[self._owners] & self._are_stored() & (_days(sent.times) == day)] = _CODES[reason]
+        self._give(refused[self._owners] & self._are_stored() & (_days(sent.times) == day), reason)
+
+    def _give(self, points: "NDArray[np.bool_]", reason: str) -> None:
+        """Give points another fate; what lacks rows is found out anew."""
+        self._fates[points] = _CODES[reason]
+        self.__dict__.pop("_lacking", None)
 
     def judged(self) -> defaultdict[int, Judged]:
         """Return what became of each body."""

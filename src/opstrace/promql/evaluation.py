@@ -13,12 +13,13 @@ from opstrace.promql.aggregate import CHOICES, FOLDS, grouped
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.functions import INSTANT_FUNCTIONS, Site
 from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
-from opstrace.promql.labelsets import all_nameless, grouping, nameless, names_of, place_of, sayable
+from opstrace.promql.labelsets import all_nameless, grouping, nameless, names_of, place_of
 from opstrace.promql.numbers import short, spelled_number
 from opstrace.promql.plan import Bounds, invariant
 from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
 from opstrace.promql.start_times import overlaps
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
+from opstrace.promql.utf8 import is_text
 from opstrace.promql.values import (
     Bools,
     Floats,
@@ -646,7 +647,7 @@ def _ranked(vector: Vector, order: Ints, groups: Ints, sign: float) -> Vector:
 
 def check_label_name_of(label: str) -> None:
     """Raise ExecutionError when count_values could not set this label."""
-    if not label or sayable(label) != label:
+    if not label or not is_text(label):
         shown = label.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise ExecutionError(f'invalid label name "{shown}"')
 

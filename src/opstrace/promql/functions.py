@@ -13,9 +13,10 @@ from opstrace.errors import BudgetExceeded, ExecutionError
 from opstrace.promql import regex
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.binary import merged
-from opstrace.promql.labelsets import NAME, sayable, sort_key
+from opstrace.promql.labelsets import NAME, sort_key
 from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Call, Node, Paren, Selector
+from opstrace.promql.utf8 import is_text, sayable
 from opstrace.promql.values import Bools, Floats, Grid, Scalar, String, Value, Vector
 from opstrace.store.backend import Labels, MatchOp
 from opstrace.store.budget import Budget
@@ -319,7 +320,7 @@ def _making(budget: Budget, most_characters: int, made: list[str | None]) -> Ite
 
 def check_label_name(name: str, role: str, function: str) -> None:
     """Raise ExecutionError for what cannot be a label: nothing, or no UTF-8."""
-    if not name or sayable(name) != name:
+    if not name or not is_text(name):
         raise ExecutionError(f"invalid {role} label name in {function}(): {sayable(name)}")
 
 

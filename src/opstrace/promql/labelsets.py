@@ -1,6 +1,5 @@
 """Label sets to integers: who is in which group, who matches whom. Asked once a query, never once a step."""
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -102,14 +101,6 @@ def place_of(labels: Labels) -> float:
     text = "\xff".join(f"{name}\xff{value}" for name, value in sort_key(labels))
     digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-_UNSAYABLE = re.compile("[\ud800-\udfff]")
-
-
-def sayable(text: str) -> str:
-    """Return a text with U+FFFD for each byte that is no UTF-8."""
-    return _UNSAYABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def spelled(labels: Labels) -> str:

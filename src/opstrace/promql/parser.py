@@ -34,6 +34,7 @@ from opstrace.promql.tree import (
     Type,
     Unary,
 )
+from opstrace.promql.utf8 import is_text
 from opstrace.store.backend import Matcher, MatchOp
 
 # How tightly operators bind; `^` alone groups to the right. `</` and `>/` trim native histograms.
@@ -262,7 +263,7 @@ class _Parser:
             self.unexpected("grouping opts", "label")
         token = self.take()
         label = unquote(token) if token.kind is Kind.STRING else token.text
-        if not label or not regex.is_text(label):
+        if not label or not is_text(label):
             self.fail(token.start, f"invalid label name for grouping: {quote(label)}")
         return label
 

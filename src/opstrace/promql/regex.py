@@ -8,6 +8,8 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opstrace.promql.utf8 import is_text, sayable
+
 
 def anchored(pattern: str) -> str:
     """Return the pattern that matches whole values; `.` matches line ends, as Prometheus has it."""
@@ -41,7 +43,7 @@ _ESCAPED = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?P<what>.)", re.DOTALL)
 def fault(pattern: str) -> str:
     """Return why a pattern is invalid, as Go says it, or nothing."""
     if not is_text(pattern):
-        return f"error parsing regexp: invalid UTF-8: `{_NO_TEXT.sub(chr(0xFFFD), pattern)}`"
+        return f"error parsing regexp: invalid UTF-8: `{sayable(pattern)}`"
     try:
         for form in (pattern, anchored(pattern)):
             pc.match_substring_regex(pa.array([""]), form)
@@ -57,14 +59,6 @@ def _in_go(complaint: str) -> str:
         return f"error parsing regexp: {complaint}"
     part = "" if match["what"].startswith("trailing") else match["part"] or ""
     return f"error parsing regexp: {_COMPLAINTS[match['what']]}: `{part}`"
-
-
-_NO_TEXT = re.compile("[\ud800-\udfff]")
-
-
-def is_text(value: str) -> bool:
-    """Whether a string can be written in UTF-8: bytes that are none stand in it as surrogates."""
-    return _NO_TEXT.search(value) is None
 
 
 def quoted(text: str) -> str:

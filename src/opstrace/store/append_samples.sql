@@ -1,4 +1,5 @@
--- The samples of blocks. Of what comes twice in one commit a merge leaves the last; doing so here would cost a twelfth of all.
+-- The samples of blocks.
+-- What comes twice in one commit is left to merges, and to whoever reads before them.
 INSERT INTO samples
 SELECT
     assumeNotNull(tenant),

@@ -1,4 +1,5 @@
--- Sketches of known series. One whose payload comes again has the same source. Of what comes twice in one commit a merge leaves the last; doing so here would cost a twelfth of all.
+-- Sketches of known series. One whose payload comes again has the same source.
+-- What comes twice in one commit is left to merges, and to whoever reads before them.
 INSERT INTO sketches
 SELECT
     assumeNotNull(tenant),

@@ -15,6 +15,12 @@ _TERM: Final = re.compile(
 _COLUMNS: Final = ("host", "service", "source", "status")
 MAX_TERMS: Final = 100
 MAX_READ_BYTES: Final = 16 * 1024 * 1024
+# What is asked for of logs.
+_SIZE: Final = "length(message) + length(attributes) + arraySum(tag -> length(tag), tags) AS size_bytes"
+_ALL: Final = (
+    "toUnixTimestamp64Milli(timestamp) AS timestamp_ms, host, service, source, status, "
+    "arrayMap(tag -> toString(tag), tags) AS tags, message, attributes"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,6 @@ class Logs:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._sizes = statement("opstrace.store", "select_log_sizes")
         self._select = statement("opstrace.store", "select_logs")
 
     def select(self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int) -> tuple[list[Log], bool]:
@@ -77,11 +82,12 @@ class Logs:
         clause = " AND ".join(clause for clause, _, _ in conditions) or "1"
         parameters: dict[str, Parameter] = {name: value for _, name, value in conditions}
         parameters |= {"tenant": tenant, "start_ms": start_ms, "end_ms": end_ms}
-        sizes, select = (sql.replace("{conditions}", clause) for sql in (self._sizes, self._select))
+        select = self._select.replace("{conditions}", clause)
+        sizes, logs = (select.replace("{columns}", columns) for columns in (_SIZE, _ALL))
         with self._engine.reader() as connection:
             found = connection.read(sizes, limit=limit + 1, **parameters)["size_bytes"].to_numpy()
             fitting = min(max(int((found.cumsum() <= MAX_READ_BYTES).sum()), 1), limit)
-            table = connection.read(select, limit=fitting, **parameters)
+            table = connection.read(logs, limit=fitting, **parameters)
         return [Log(**row) for row in table.to_pylist()], len(found) > fitting
 
 

@@ -1,13 +1,5 @@
--- The youngest logs of a tenant that meet some conditions, each once.
-SELECT
-    toUnixTimestamp64Milli(timestamp) AS timestamp_ms,
-    host,
-    service,
-    source,
-    status,
-    arrayMap(tag -> toString(tag), tags) AS tags,
-    message,
-    attributes
+-- The youngest logs of a tenant that meet some conditions, each once: how large they are, or all that they say.
+SELECT {columns}
 FROM logs
 WHERE tenant = {tenant:String}
     AND timestamp BETWEEN fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')

@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 
 from opstrace.promql import native
 from opstrace.promql.engine import Result
-from opstrace.promql.labelsets import sayable
+from opstrace.promql.utf8 import sayable
 from opstrace.promql.values import filled
 from opstrace.store.backend import Block, Labels, LabelSets, found_out
 from opstrace.store.histogram import NativeHistogram

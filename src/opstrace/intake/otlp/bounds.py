@@ -8,6 +8,7 @@ from typing import Any, Final
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from opstrace.errors import PayloadTooLarge, Undecodable
+from opstrace.intake.columns import varint
 
 # Fields of an export in protobuf, those of messages in it included; a point with eight attributes has forty.
 MAX_FIELDS: Final = 1_000_000
@@ -36,55 +37,40 @@ def check_protobuf(content: bytes) -> None:
         return
     try:
         fields = _fields_in(content)
-    except IndexError:
+    except Undecodable:
         raise Undecodable("the body is no ExportMetricsServiceRequest in protobuf: a field is cut short") from None
     if fields > MAX_FIELDS:
         raise PayloadTooLarge(f"payload too large: more than {MAX_FIELDS} fields; send it in parts")
 
 
 def _fields_in(content: bytes) -> int:
-    """Return how many fields a request has, and not many more than are allowed; raise IndexError for what is none."""
+    """Return how many fields a request has, not many more than are allowed; raise Undecodable for what is none."""
     fields, waiting = 0, [(0, len(content), _REQUEST)]
     while waiting and fields <= MAX_FIELDS:
         place, end, nested = waiting.pop()
         while place < end and fields <= MAX_FIELDS:
             fields += 1
-            key, place = _varint(content, place)
+            key, place = varint(content, place)
             kind = key & 7
             if kind == _VARINT:
-                _, place = _varint(content, place)
+                _, place = varint(content, place)
                 continue
             if kind != _BYTES:
                 place += _size(kind)
                 continue
-            size, place = _varint(content, place)
+            size, place = varint(content, place)
             if size and (inner := nested.get(key >> 3)) is not None:
                 waiting.append((place, place + size, inner))
             place += size
         if place > end:
-            raise IndexError
+            raise Undecodable("a field is cut short")
     return fields
 
 
 def _size(kind: int) -> int:
     if kind not in _SIZES:
-        raise IndexError
+        raise Undecodable(f"{kind} is no kind of field")
     return _SIZES[kind]
-
-
-def _varint(content: bytes, place: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
-    number = content[place]
-    if number < 0x80:
-        return number, place + 1
-    number &= 0x7F
-    for shift in range(7, 70, 7):
-        place += 1
-        byte = content[place]
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, place + 1
-    raise IndexError
 
 
 def _nested(descriptor: Any, known: dict[str, _Nested]) -> _Nested:
