@@ -48,12 +48,23 @@ def test_columns_are_read_as_the_library_wrote_them(
     assert fixed(parts.get(4, nothing), "<f8").tolist() == double
 
 
-@given(st.lists(st.lists(st.integers(0, 20_000) | st.integers(0, 127) | UINT64, max_size=4), max_size=5))
+def lists_of(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[list[list[int]]]:
+    return st.lists(st.lists(numbers, max_size=4), max_size=5)
+
+
+# All of one byte, and all of two, are read faster.
+SHORT, PAIRS = st.integers(0, 127), st.integers(128, (1 << 14) - 1)
+
+
+@given(
+    lists_of(st.integers(0, 20_000) | SHORT | UINT64) | lists_of(SHORT) | lists_of(PAIRS) | lists_of(SHORT | PAIRS)
+)
 def test_many_packed_columns_are_read_at_once(lists: list[list[int]]) -> None:
     contents = [b"".join(map(varint, numbers)) for numbers in lists]
     bounds = np.cumsum([0, *map(len, contents)])
     numbers, lengths = packed(column(b"".join(contents)), bounds)
     assert numbers.tolist() == [number for one in lists for number in one]
+    assert signed(numbers).tolist() == [number >> 1 ^ -(number & 1) for one in lists for number in one]
     assert lengths.tolist() == [len(one) for one in lists]
 
 

@@ -442,10 +442,19 @@ def rounded(value: float, to: float) -> float:
     return divided(float(math.floor(scaled)) if math.isfinite(scaled) else scaled, inverse)
 
 
-def clamped(value: float, low: float, high: float) -> float:
-    if math.isnan(value) or math.isnan(low) or math.isnan(high):
+def larger(left: float, right: float) -> float:
+    """As Go's math.Max."""
+    if math.inf in (left, right):
+        return math.inf
+    if math.isnan(left) or math.isnan(right):
         return math.nan
-    return max(low, min(high, value))
+    if left == right == 0:
+        return left if math.copysign(1, left) > 0 else right
+    return max(left, right)
+
+
+def clamped(value: float, low: float, high: float) -> float:
+    return larger(low, -larger(-high, -value))
 
 
 def called(query: Query, node: Call, at_ms: int) -> Value:

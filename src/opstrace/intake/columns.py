@@ -90,11 +90,25 @@ def packed(content: "Bytes", bounds: "Ints") -> "tuple[Narrow, Ints]":
 
     Column i is `content[bounds[i]:bounds[i + 1]]`. Raises Undecodable where the last number of one does not end.
     """
+    if not len(content) or int(content.max()) < 0x80:
+        return content, np.diff(bounds)
+    if (pairs := _of_pairs(content, bounds)) is not None:
+        return pairs, np.diff(bounds) >> 1
     filled = bounds[1:] > bounds[:-1]
     if (content[bounds[1:][filled] - 1] >= 0x80).any():
         raise Undecodable("the last number of a column does not end")
     ends = np.flatnonzero(content < 0x80)
     return _numbers(content, ends), np.diff(np.searchsorted(ends, bounds))
+
+
+def _of_pairs(content: "Bytes", bounds: "Ints") -> "NDArray[np.uint16] | None":
+    """Return numbers that all have two bytes, as keys of most bins do; nothing where one has not."""
+    if (bounds & 1).any():
+        return None
+    pairs = content.view("<u2")
+    if ((pairs & np.uint16(0x8080)) != 0x0080).any():
+        return None
+    return (pairs & np.uint16(0x7F)) | ((pairs & np.uint16(0x7F00)) >> np.uint16(1))
 
 
 def _numbers(column: "Bytes", ends: "Ints") -> "Narrow":
@@ -139,8 +153,9 @@ def _assembled(column: "Bytes", starts: "Ints", lengths: "Ints") -> "Unsigned":
 
 def signed(numbers: "Narrow") -> "NDArray[np.signedinteger[Any]]":
     """Undo zig-zag: 0, 1, 2, 3 stand for 0, -1, 1, -2."""
-    wide: Any = np.int64 if numbers.dtype == np.uint64 else np.int32
-    halves, odd = (numbers >> np.uint8(1)).astype(wide), (numbers & np.uint8(1)).astype(wide)
+    # Half of a number always has room in the signed type of its width.
+    narrow = f"i{numbers.itemsize}"
+    halves, odd = (numbers >> np.uint8(1)).view(narrow), (numbers & np.uint8(1)).view(narrow)
     found: NDArray[np.signedinteger[Any]] = halves ^ -odd
     return found
 

@@ -33,7 +33,7 @@ class SentSketches:
     minima: "Floats"  # P
     maxima: "Floats"  # P
     key_lengths: "Ints"  # P
-    keys: "NDArray[np.int32]"
+    keys: "NDArray[np.signedinteger[Any]]"  # of 16 bits or 32
     count_lengths: "Ints"  # P
     counts: "NDArray[np.unsignedinteger[Any]]"  # of the narrowest type that holds them
 
@@ -70,7 +70,7 @@ class SentSketches:
         if not wanted.all():
             keys, counts = keys[np.repeat(wanted, lengths)], counts[np.repeat(wanted, self.count_lengths)]
             lengths = lengths[wanted]
-        stored = keys.astype(np.int16)
+        stored = keys.astype(np.int16, copy=False)
         if _is_odd(keys, counts, lengths):
             stored, counts, lengths = _evened(keys, counts.astype(np.uint64), lengths)
         offsets = pa.array(places(lengths), pa.int32())
@@ -95,7 +95,7 @@ def _of_batch(batch: pa.RecordBatch) -> SentSketches:
     return SentSketches(
         cnts=cnts.astype(np.int64),
         key_lengths=_lengths(keys),
-        keys=keys.flatten().to_numpy(zero_copy_only=False).astype(np.int32, copy=False),
+        keys=keys.flatten().to_numpy(zero_copy_only=False),
         count_lengths=_lengths(counts),
         counts=counts.flatten().to_numpy(zero_copy_only=False),
         **numbers,
@@ -123,7 +123,9 @@ def _owners(odd: "Bools", lengths: "Ints") -> "Ints":
     return owners
 
 
-def _is_odd(keys: "NDArray[np.int32]", counts: "NDArray[np.unsignedinteger[Any]]", lengths: "Ints") -> bool:
+def _is_odd(
+    keys: "NDArray[np.signedinteger[Any]]", counts: "NDArray[np.unsignedinteger[Any]]", lengths: "Ints"
+) -> bool:
     """Say whether a sketch has keys out of order or twice, an infinite one, or an empty bin."""
     if not len(keys):
         return False
@@ -136,7 +138,7 @@ def _is_odd(keys: "NDArray[np.int32]", counts: "NDArray[np.unsignedinteger[Any]]
 
 
 def _evened(
-    keys: "NDArray[np.int32]", counts: "NDArray[np.uint64]", lengths: "Ints"
+    keys: "NDArray[np.signedinteger[Any]]", counts: "NDArray[np.uint64]", lengths: "Ints"
 ) -> "tuple[NDArray[np.int16], NDArray[np.uint64], Ints]":
     """Bring keys in order, each once; infinite ones go to the outermost bins, empty bins go."""
     owners = np.repeat(np.arange(len(lengths)), lengths)

@@ -5,7 +5,7 @@ bins come one by one, it reads number by number.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from opstrace.store.engine import Connection, statement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from opstrace.intake.columns import Narrow
 
 # Keys are sint32 and counts uint32.
 _BEYOND: Final = 1 << 32
@@ -74,7 +76,13 @@ def _lists(column: pa.ListArray, *, is_signed: bool) -> pa.ListArray:
     numbers, lengths = packed(content, bounds)
     if numbers.dtype == np.uint64 and int(numbers.max()) >= _BEYOND:
         raise Undecodable("a key or a count is longer than 32 bits")
-    values = pa.array(signed(numbers).astype(np.int32, copy=False) if is_signed else numbers)
+    values = pa.array(_keys(numbers) if is_signed else numbers)
     offsets = pa.array(np.append(0, np.cumsum(lengths)), pa.int32())
     starts = pa.array(of_series.to_numpy() - of_series[0].as_py(), pa.int32())
     return pa.ListArray.from_arrays(starts, pa.ListArray.from_arrays(offsets, values))
+
+
+def _keys(numbers: "Narrow") -> "NDArray[np.signedinteger[Any]]":
+    """Return keys as 16 bits, as almost all are, or as 32."""
+    keys = signed(numbers)
+    return keys.astype(np.int16 if keys.itemsize < 4 else np.int32, copy=False)

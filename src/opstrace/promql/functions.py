@@ -49,8 +49,18 @@ def _sign(values: Floats) -> Floats:
     return np.copysign(np.sign(values), values)
 
 
+def _larger(left: Floats, right: Floats) -> Floats:
+    """Return what Go's math.Max does: +Inf is larger than NaN, and 0 than -0."""
+    found = np.where(np.isposinf(left) | np.isposinf(right), np.inf, np.maximum(left, right))
+    return np.where((left == 0) & (right == 0), left + right, found)
+
+
+def _smaller(left: Floats, right: Floats) -> Floats:
+    return -_larger(-left, -right)
+
+
 def _clamp(values: Floats, low: Floats, high: Floats) -> Floats:
-    return np.maximum(low, np.minimum(high, values))
+    return _larger(low, _smaller(high, values))
 
 
 def _moments(values: Floats) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +99,8 @@ ELEMENTWISE: dict[str, Callable[..., Floats]] = {
     "atanh": np.arctanh,
     "ceil": np.ceil,
     "clamp": _clamp,
-    "clamp_max": np.minimum,
-    "clamp_min": np.maximum,
+    "clamp_max": _smaller,
+    "clamp_min": _larger,
     "cos": np.cos,
     "cosh": np.cosh,
     "deg": np.degrees,
@@ -190,12 +200,12 @@ def _constant(site: Site, value: float) -> Scalar:
 
 def max_of(_: Site, left: Scalar, right: Scalar) -> Scalar:
     """max_of(a scalar, b scalar) scalar."""
-    return Scalar(np.maximum(left.values, right.values))
+    return Scalar(_larger(left.values, right.values))
 
 
 def min_of(_: Site, left: Scalar, right: Scalar) -> Scalar:
     """min_of(a scalar, b scalar) scalar."""
-    return Scalar(np.minimum(left.values, right.values))
+    return Scalar(_smaller(left.values, right.values))
 
 
 def scalar(_: Site, vector: Vector) -> Scalar:

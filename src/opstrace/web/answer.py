@@ -19,6 +19,7 @@ from starlette.types import Send
 from opstrace.errors import BudgetExceeded
 from opstrace.store.budget import Budget
 from opstrace.web import encode, remote_read
+from opstrace.web.encode import Piece
 
 # What is begun before the first byte goes out; a shorter answer goes out as one.
 STREAM_FROM_BYTES = 1 << 20
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 class Answer:
     """What an endpoint found: the JSON of `data` piece by piece, and remarks."""
 
-    data: Iterable[bytes]
+    data: Iterable[Piece]
     warnings: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
     bytes_at_most: Callable[[], float] = lambda: math.inf  # of data
@@ -49,8 +50,8 @@ class Message:
 class Body:
     """The body of an answer: how it begins, and what makes the rest."""
 
-    head: list[bytes]
-    rest: Iterator[bytes]
+    head: list[Piece]
+    rest: Iterator[Piece]
     encoding: str = ""  # by which it is compressed
 
     @classmethod
@@ -70,7 +71,7 @@ class Body:
         return cls(head, body, "gzip" if zipped else "")
 
 
-def _within(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
+def _within(pieces: Iterable[Piece], max_bytes: int) -> Iterator[Piece]:
     total = 0
     for piece in pieces:
         total += len(piece)
@@ -79,9 +80,9 @@ def _within(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _begun(pieces: Iterator[bytes], enough: float, budget: Budget) -> tuple[list[bytes], bool]:
+def _begun(pieces: Iterator[Piece], enough: float, budget: Budget) -> tuple[list[Piece], bool]:
     """Make pieces until there are enough bytes; tell whether there may be more."""
-    made: list[bytes] = []
+    made: list[Piece] = []
     size = 0
     for piece in pieces:
         budget.check()
@@ -101,7 +102,7 @@ def accepts_gzip(request: Request) -> bool:
     return False
 
 
-def response(body: Body, pieces_of: Callable[[Iterator[bytes]], AsyncGenerator[bytes]]) -> Response:
+def response(body: Body, pieces_of: Callable[[Iterator[Piece]], AsyncGenerator[Piece]]) -> Response:
     """Return the response that sends a body; `pieces_of` makes its rest, elsewhere than on the event loop."""
     headers = {"vary": "Accept-Encoding"}
     if body.encoding:
@@ -112,7 +113,7 @@ def response(body: Body, pieces_of: Callable[[Iterator[bytes]], AsyncGenerator[b
     return _Streamed(_pieces(body, pieces_of), headers)
 
 
-async def _pieces(body: Body, pieces_of: Callable[[Iterator[bytes]], AsyncGenerator[bytes]]) -> AsyncGenerator[bytes]:
+async def _pieces(body: Body, pieces_of: Callable[[Iterator[Piece]], AsyncGenerator[Piece]]) -> AsyncGenerator[Piece]:
     """Yield the pieces of a body without keeping those already sent."""
     async with aclosing(pieces_of(body.rest)) as rest:
         body.head.reverse()
@@ -125,7 +126,7 @@ async def _pieces(body: Body, pieces_of: Callable[[Iterator[bytes]], AsyncGenera
 class _Streamed(StreamingResponse):
     """An answer in JSON whose client must take it; where it breaks off, the connection ends."""
 
-    def __init__(self, pieces: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, pieces: AsyncGenerator[Piece], headers: dict[str, str]) -> None:
         super().__init__(pieces, media_type="application/json", headers=headers)
         self._pieces = pieces
 

@@ -1,0 +1,131 @@
+"""Numbers as text, as Prometheus prints them (prometheus/prometheus: util/jsonutil/marshal.go, promql/value.go).
+
+Many at once: Python touches arrays of numbers, never a number.
+"""
+
+from decimal import Decimal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+# ---------------------------------------------------------------------------------------------------------------
+# Times
+
+
+def format_time(time_ms: int) -> str:
+    """Return milliseconds as seconds, with three decimals unless they are whole."""
+    seconds, rest = divmod(abs(time_ms), 1000)
+    sign = "-" if time_ms < 0 else ""
+    return f"{sign}{seconds}.{rest:03d}" if rest else f"{sign}{seconds}"
+
+
+_FRACTIONS = pa.array(["", *(f".{rest:03d}" for rest in range(1, 1000))])
+
+
+def format_times(times_ms: NDArray[np.int64]) -> pa.StringArray:
+    """Return `format_time` of each."""
+    seconds, rest = np.divmod(np.abs(times_ms), 1000)
+    signs = pa.array(["", "-"]).take(pa.array((times_ms < 0).astype(np.int8)))
+    whole = pc.cast(pa.array(seconds), pa.string())
+    return pc.binary_join_element_wise(signs, whole, _FRACTIONS.take(pa.array(rest)), "")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Values
+
+
+def format_floats(values: NDArray[np.float64]) -> pa.StringArray:
+    """Return the shortest decimal text that reads back as each value; `NaN`, `+Inf`, `-Inf` for the others.
+
+    Exponents stand only below 1e-6 and from 1e21 on, and have at least two digits.
+    """
+    texts, which = with_floats(pa.array([b""], pa.large_binary()), values)
+    return pc.utf8_rtrim(texts.take(pa.array(which)).cast(pa.string()), '"')
+
+
+# JSON has exponents from here on, and below 1e-5.
+_FIRST_EXPONENT = 1e16
+_COMMA, _QUOTE = b',"'
+
+
+def with_floats(
+    texts: pa.LargeBinaryArray, values: NDArray[np.float64]
+) -> tuple[pa.LargeBinaryArray, NDArray[np.int64]]:
+    """Put texts of numbers, each with the quote that closes it, behind others; `texts` is one at least.
+
+    Returns them all, and which of them is `format_floats` of each value. They are those of lists in JSON, which takes
+    half the time of Arrow's conversion; the quotes were commas.
+    """
+    lists, which = _lists(values)
+    _, ends, content = texts.buffers()
+    before = np.frombuffer(ends, np.int64, len(texts) + 1)
+    size = int(before[-1])
+    buffer = bytearray().join([memoryview(content)[:size], *lists])
+    numbers = np.frombuffer(buffer, np.uint8)[size:]
+    commas = np.flatnonzero(numbers == _COMMA)
+    numbers[commas] = _QUOTE
+    offsets = np.concatenate((before, commas + (size + 1)))
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers), which + len(texts)
+
+
+def _lists(values: NDArray[np.float64]) -> tuple[list[bytes | memoryview], NDArray[np.int64]]:
+    """Return lists of texts, a comma behind each text, and which text of them all is of each value.
+
+    JSON has a fraction in every float, so whole ones are integers, and its own way with exponents.
+    """
+    magnitudes = np.abs(values)
+    plain = magnitudes < _FIRST_EXPONENT
+    # Minus zero is no integer.
+    whole = plain & (values == np.rint(values)) & ((values != 0) | ~np.signbit(values))
+    odd = ~whole & ~(plain & (magnitudes >= 1e-5))
+    lists: list[bytes | memoryview] = []
+    which = np.zeros(len(values), dtype=np.int64)
+    before = 0
+    for kind, spelled in ((whole, _spelled_whole), (~(whole | odd), _spelled_plain), (odd, _spelled_odd)):
+        if kind.all():
+            text, places = spelled(values)
+            return [text, b","], places
+        if kind.any():
+            text, places = spelled(values[kind])
+            lists += (text, b",")
+            which[kind] = places + before
+            before += int(places.max()) + 1
+    return lists, which
+
+
+_Spelled = tuple[bytes | memoryview, NDArray[np.int64]]
+
+
+def _spelled_whole(values: NDArray[np.float64]) -> _Spelled:
+    return _spelled_plain(values.astype(np.int64))
+
+
+def _spelled_plain(values: NDArray[np.float64] | NDArray[np.int64]) -> _Spelled:
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    return memoryview(text)[1:-1], np.arange(len(values))
+
+
+def _spelled_odd(values: NDArray[np.float64]) -> _Spelled:
+    distinct, which = np.unique(values, return_inverse=True)
+    return ",".join(map(_odd_float, distinct.tolist())).encode(), which
+
+
+_UNSAYABLE: dict[str, str] = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
+
+
+def _odd_float(value: float) -> str:
+    """Spell one float; Python's own text has exponents below 1e-4 and from 1e16 on."""
+    text = repr(value)
+    if "e" in text and not 1e-6 <= abs(value) < 1e21:
+        return text
+    return plain_float(value)
+
+
+def plain_float(value: float) -> str:
+    """Spell one float without an exponent, as a scalar is."""
+    text = repr(value)
+    return _UNSAYABLE.get(text) or (format(Decimal(text), "f") if "e" in text else text.removesuffix(".0"))
