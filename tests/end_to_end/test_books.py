@@ -206,6 +206,21 @@ def test_what_is_said_of_hosts_is_booked(instance: Instance) -> None:
     assert facts["received"] == facts["stored"] + facts["refused"]
 
 
+def test_documents_of_an_agent_are_booked_under_its_host(instance: Instance) -> None:
+    version = next(VERSIONS)
+    said = {"internalHostname": "books-2", "events": {"s": [{"msg_title": "books.event", "msg_text": version}]}}
+    assert post(instance, "/intake/", json.dumps(said).encode(), version).status == 202
+    assert {entry.host for entry in entries(instance, version=version)} == {"books-2"}
+
+
+def test_metadata_that_says_nothing_is_no_loss(instance: Instance) -> None:
+    """Agents of early versions 5 send it again and again, beside metrics of a host that they do name."""
+    version = next(VERSIONS)
+    said = {"agentVersion": "5.0.5", "host-tags": {}, "external_host_tags": {}}
+    assert post(instance, "/intake/metadata", json.dumps(said).encode(), version).status == 202
+    assert "facts" not in totals(entries(instance, version=version))
+
+
 def test_a_name_in_the_books_is_short_and_printable(instance: Instance) -> None:
     version, now = next(VERSIONS), int(time.time())
     series = [{"metric": "books.host", "host": "evil\nhost " + "x" * 300, "points": [[now, 1]]}]

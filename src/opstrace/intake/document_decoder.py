@@ -12,7 +12,9 @@ from opstrace.nesting import MAX_DEPTH, is_too_deep
 from opstrace.store.engine import Connection
 
 _OBJECTS: Final = """
-SELECT assumeNotNull(body) AS number FROM Python(rows) WHERE JSONType(assumeNotNull(content)) = 'Object'
+SELECT assumeNotNull(body) AS number, JSONExtractString(assumeNotNull(content), 'internalHostname') AS host
+FROM Python(rows)
+WHERE JSONType(assumeNotNull(content)) = 'Object'
 """
 _NOTHING: Final = b"{}"
 
@@ -26,12 +28,17 @@ class DocumentDecoder:
         self._connection = connection
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (no time is read)
-        """Note the faults of broken bodies, and put what the engine can read in the place of others it cannot."""
-        objects = set(self._connection.read(_OBJECTS, rows=rows_of(bodies)).column(0).to_pylist())
+        """Note the faults of broken bodies, and put what the engine can read in the place of others it cannot.
+
+        An Agent's documents say of which host it is.
+        """
+        found = self._connection.read(_OBJECTS, rows=rows_of(bodies))
+        objects = dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
+        findings.hosts |= {i: host for i, host in objects.items() if host}
         for i, body in bodies.items():
             if body.family is Family.EVENT_V2 and is_too_deep(body.content):
                 findings.faults[i] = f"the body is nested deeper than {MAX_DEPTH} levels"
-        for i in bodies.keys() - objects - findings.faults.keys():
+        for i in bodies.keys() - objects.keys() - findings.faults.keys():
             try:
                 findings.repaired[i] = _repaired(bodies[i])
             except Undecodable as error:

@@ -24,7 +24,9 @@ _NAME: Final = "internalHostname"
 _TAGS: Final = "host-tags"
 _EXTERNAL_TAGS: Final = "external_host_tags"
 # Where `meta` has other names of the host.
-_NAMES: Final = ("instance-id", "ec2-hostname", "socket-hostname", "socket-fqdn", "hostname")
+_NAMES: Final = (
+    *("instance-id", "ec2-hostname", "socket-hostname", "socket-fqdn", "hostname", "legacy-resolution-hostname"),
+)
 # Names that every machine gives itself.
 _ANYBODYS: Final = ("localhost", "localhost.localdomain", "localhost6.localdomain6", "ip6-localhost")
 _INVENTORY_SUFFIX: Final = "_metadata"
@@ -65,20 +67,23 @@ def read_metadata(document: Document, bounds: Bounds) -> Facts:
         return facts
     if facts.host:
         _read_tags(facts, facts.host, _mapping(document.get(_TAGS)), bounds)
-        if "meta" in document:
+        if document.get("meta") is not None:
             facts.tags[facts.host, ALIASES] = _aliases(facts.host, _mapping(document["meta"]))
         said = {key: value for key in SUBJECTS if (value := _legible(key, document.get(key))) is not None}
         _read_subjects(facts, said or {_NAME: facts.host}, bounds)
-    else:
-        facts.refused["no_host"] += sum(key in document for key in (*SUBJECTS, _TAGS))
+    elif any(document.get(key) for key in TELLING if key != _EXTERNAL_TAGS):
+        # Some Agents of version 5 send empty ones beside tags of other hosts, and no name.
+        facts.refused["no_host"] += sum(bool(document.get(key)) for key in (*SUBJECTS, _TAGS))
     for host, of_source in _external(document.get(_EXTERNAL_TAGS)):
         _read_tags(facts, host, of_source, bounds)
     return facts
 
 
 def read_inventory(document: Document, bounds: Bounds) -> Facts:
-    """Read a document of /api/v1/metadata: one kind of inventory or several; a cluster is no host."""
-    kinds = {key: value for key, value in document.items() if key.endswith(_INVENTORY_SUFFIX)}
+    """Read a document of /api/v1/metadata: one kind of inventory or several, an object each; a cluster is no host."""
+    kinds = {
+        key: value for key, value in document.items() if isinstance(value, dict) or key.endswith(_INVENTORY_SUFFIX)
+    }
     of_cluster = any(key in document for key in _OF_CLUSTERS)
     facts = Facts("" if of_cluster else _text(document.get("hostname")))
     if facts.host:

@@ -27,7 +27,15 @@ FROM
                 Nullable(Float64),
                 Tuple(hostname String, type String, tags Array(String), device_name String)
             )),
-            ioStats              Map(String, Map(String, Nullable(Float64)))
+            dogstream            Array(Tuple(
+                String,
+                Nullable(Float64),
+                Nullable(Float64),
+                Tuple(host_name String, metric_type String, tags Array(String), device_name String)
+            )),
+            ioStats              Map(String, Map(String, Nullable(Float64))),
+            diskUsage            Array(Array(String)),
+            inodes               Array(Array(String))
         )') AS document,
         -- Every key whose value reads as a number.
         JSONExtract(assumeNotNull(content), 'Map(String, Nullable(Float64))') AS numbers,
@@ -77,7 +85,21 @@ FROM
                 CAST(device.2, 'Array(Tuple(String, Nullable(Float64)))')
             ),
             CAST(document.ioStats, 'Array(Tuple(String, Map(String, Nullable(Float64))))')
-        )) AS io
+        )) AS io,
+        -- Early ones sent what df prints: device, KiB or inodes in all, used, free, 40%, where it is mounted.
+        arrayFlatten(arrayMap(
+            (prefix, line) -> [
+                (concat(prefix, 'total'), toFloat64OrNull(line[2]), line[1]),
+                (concat(prefix, 'used'), toFloat64OrNull(line[3]), line[1]),
+                (concat(prefix, 'free'), toFloat64OrNull(line[4]), line[1]),
+                (concat(prefix, 'in_use'), toFloat64OrNull(trimRight(line[5], '%')) / 100, line[1])
+            ],
+            arrayConcat(
+                arrayMap(line -> 'system.disk.', document.diskUsage),
+                arrayMap(line -> 'system.fs.inodes.', document.inodes)
+            ),
+            arrayConcat(document.diskUsage, document.inodes)
+        )) AS disks
     FROM Python(rows)
 )
 ARRAY JOIN arrayConcat(
@@ -88,11 +110,19 @@ ARRAY JOIN arrayConcat(
         ),
         document.metrics
     ),
+    -- What it read in logs.
+    arrayMap(
+        sent -> CAST(
+            (sent.1, sent.4.host_name, sent.4.metric_type, sent.4.tags, sent.4.device_name, sent.2, sent.3),
+            'Tuple(name String, host String, type String, tags Array(String), device String, time Nullable(Float64), value Nullable(Float64))'
+        ),
+        document.dogstream
+    ),
     arrayMap(
         number -> CAST(
             (number.1, '', 'gauge', [], number.3, collected, number.2),
             'Tuple(name String, host String, type String, tags Array(String), device String, time Nullable(Float64), value Nullable(Float64))'
         ),
-        arrayFilter(number -> number.1 != '' AND number.2 IS NOT NULL, arrayConcat(system, io))
+        arrayFilter(number -> number.1 != '' AND number.2 IS NOT NULL, arrayConcat(system, io, disks))
     )
 ) AS s

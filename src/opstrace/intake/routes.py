@@ -184,6 +184,8 @@ class Intake:
         path = endpoint_path(request.scope["path"])
         tenant = ""
         try:
+            if _asks_the_way(request, path):
+                return Response(media_type=_JSON)
             inner = await self._inner_key(request, path)
             tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE, last_resort=inner).name
             response = await self._answer(request, path, tenant)
@@ -254,6 +256,11 @@ class Intake:
         if path not in self._seen_unknown and len(self._seen_unknown) < 1000:
             self._seen_unknown.add(path)
             logger.info("keeping payloads of %.200r as they come: they are not understood yet", path)
+
+
+def _asks_the_way(request: Request, path: str) -> bool:
+    """Say whether `agent diagnose` asks, without a key, if a flare would arrive (datadog-intake.md, section 18)."""
+    return request.method == "HEAD" and ENDPOINTS.get(path, _UNKNOWN).files and not any(keys(request))
 
 
 def _key_in(raw: bytes, encoding: str) -> str:

@@ -126,7 +126,7 @@ CREATE TABLE staged_events
     device_name      String,
     event_type       LowCardinality(String),
     related_event_id UInt64,                                       -- 0: none
-    attributes       String,                                       -- JSON: what only the second API version says
+    attributes       String,                                       -- JSON: what the second API version, or Agents of version 5, say beside
     tags             Array(String) MATERIALIZED arraySort(arrayDistinct(arrayFilter(tag -> tag != '', sent_tags))),
     -- All that an event says makes it one: a repeat is the same. Clients read ids as signed 64 bits.
     id               UInt64        MATERIALIZED bitShiftRight(sipHash64(

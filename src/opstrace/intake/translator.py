@@ -74,7 +74,7 @@ def decoders(
     """Return a decoder of each other kind; all together they know every family."""
     return [
         DocumentDecoder(connection),
-        PartDecoder(connection, "intake_metrics", "metrics", "collection_timestamp"),
+        PartDecoder(connection, "intake_metrics", "metrics", "dogstream", "collection_timestamp"),
         CheckDecoder(connection),
         EventDecoder(connection),
         HostDecoder(hosts, limits),

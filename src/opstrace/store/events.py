@@ -58,7 +58,7 @@ class Event:
     device_name: str
     event_type: str
     related_event_id: int  # 0: none
-    attributes: str  # JSON of what only Datadog's second API version says; else empty
+    attributes: str  # JSON of what Datadog's second API version, or Agents of version 5, say beside; else empty
 
 
 @dataclass(frozen=True, slots=True)

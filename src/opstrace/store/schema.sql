@@ -199,7 +199,7 @@ CREATE TABLE IF NOT EXISTS events
     device_name      String,
     event_type       LowCardinality(String),
     related_event_id UInt64,                                       -- 0: none
-    attributes       String               CODEC(ZSTD(1))           -- JSON: what only the second API version says; else empty
+    attributes       String               CODEC(ZSTD(1))           -- JSON: what the second API version, or Agents of version 5, say beside; else empty
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate32(timestamp)
