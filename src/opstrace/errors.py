@@ -8,6 +8,7 @@ OpstraceError
 │   ├── Forbidden            no key, or not one of ours
 │   ├── PayloadTooLarge      over the cap, compressed or inflated
 │   ├── Undecodable          broken for ever: sending it again cannot help
+│   ├── NotServed            no payload, but a question of an API that is not here, or sent to the wrong address
 │   └── Overloaded           not now: the queue is full, the disk is, or we are stopping
 │       └── RateExceeded     not now: the tenant sends faster than it may
 └── QueryError               a query's fate, answered in Prometheus's shape
@@ -64,6 +65,12 @@ class Undecodable(IntakeError):
     """Broken for ever: sending it again cannot help."""
 
     reason = "undecodable"
+
+
+class NotServed(IntakeError):
+    """No payload, but a question of an API that is not here, or sent to the wrong address."""
+
+    reason = "not_served"
 
 
 class Overloaded(IntakeError):
@@ -128,6 +135,7 @@ INTAKE_STATUS: dict[type[IntakeError], int] = {
     Forbidden: 403,
     PayloadTooLarge: 413,
     Undecodable: 400,
+    NotServed: 404,
     Overloaded: 503,
     RateExceeded: 429,
 }

@@ -33,11 +33,11 @@ SHOWN = {
     "count": "12",
     "sum": "18.5",
     "buckets": [
-        [1, "-0.7071067811865476", "-0.5", "2"],
+        [1, "-0.7071067811865475", "-0.5", "2"],
         [3, "-0.001", "0.001", "2"],
-        [0, "0.7071067811865476", "1", "3"],
-        [0, "1", "1.4142135623730951", "3"],
-        [0, "4", "5.656854249492381", "2"],
+        [0, "0.7071067811865475", "1", "3"],
+        [0, "1", "1.414213562373095", "3"],
+        [0, "4", "5.65685424949238", "2"],
     ],
 }
 
@@ -237,6 +237,17 @@ def test_exemplars_are_counted(instance: Instance, form: str) -> None:
     answer = sent(instance, form, series)
     assert (answer.status, written(answer)) == (204, (1, 0, 0))
     assert _counted(instance, 'opstrace_write_refused_total{kind="exemplars",reason="not_kept"') - before == 2
+
+
+def test_a_series_of_exemplars_alone_is_no_fault(instance: Instance, form: str) -> None:
+    """Prometheus sends exemplars so, beside their series; the books say what they were."""
+    series = {"labels": {"__name__": "ex_alone"}, "exemplars": [{"value": 3, "timestamp": now_ms()}]}
+    answer = sent(instance, form, series)
+    assert (answer.status, written(answer)) == (204, (0, 0, 0))
+    ledger = instance.send("GET", "/admin/losses", headers={"DD-API-KEY": instance.key()}).json()["entries"]
+    assert {one["reason"] for one in ledger if one["unit"] == "series" and one["outcome"] == "refused"} >= {
+        "not_kept"
+    }
 
 
 def _counted(instance: Instance, prefix: str) -> float:

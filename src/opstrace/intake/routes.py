@@ -19,7 +19,7 @@ from starlette.routing import Route
 from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
-from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
+from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Undecodable
 from opstrace.intake.acceptance import Acceptance, Parcel, blotted
 from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
@@ -132,6 +132,25 @@ _ASKED = {
 }
 ENDPOINTS: Final = _METRICS | _DOCUMENTS | _LOGS | _ANSWERED | _ASKED
 _UNKNOWN: Final = Endpoint()
+# Where clients of OpenTelemetry and Prometheus go that were told no more than our address, and where they should.
+_MISPLACED: Final = {
+    "/v1/metrics": "/prometheus/api/v1/otlp/v1/metrics",
+    **{
+        f"/api/v1/{name}": f"/prometheus/api/v1/{name}"
+        for name in (
+            *(
+                "write",
+                "otlp/v1/metrics",
+                "read",
+                "query",
+                "query_range",
+                "query_exemplars",
+                "labels",
+                "format_query",
+            ),
+        )
+    },
+}
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
@@ -208,6 +227,8 @@ class Intake:
             if endpoint.asked:
                 return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
             return _errors(404, f"there is nothing to read at {path[:200]}")
+        if endpoint is _UNKNOWN:
+            _check_is_sent(request, path)
         self._rates.admit(tenant)
         if endpoint.files:
             await self._flares.store(tenant, request)
@@ -256,6 +277,14 @@ class Intake:
         if path not in self._seen_unknown and len(self._seen_unknown) < 1000:
             self._seen_unknown.add(path)
             logger.info("keeping payloads of %.200r as they come: they are not understood yet", path)
+
+
+def _check_is_sent(request: Request, path: str) -> None:
+    """Raise NotServed for what no Agent sends: what needs an application key, and what has its place elsewhere."""
+    if path in _MISPLACED:
+        raise NotServed(f"nothing is served at {path}; it is at {_MISPLACED[path]}")
+    if "dd-application-key" in request.headers or "application_key" in request.query_params:
+        raise NotServed(f"{path[:200]} of Datadog's API is not served here")
 
 
 def _asks_the_way(request: Request, path: str) -> bool:

@@ -5,9 +5,12 @@ HistogramQuantile and HistogramFraction (promql/quantile.go).
 """
 
 import math
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 
 from opstrace.promql.numbers import short
 from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
@@ -36,12 +39,35 @@ def is_custom(histogram: NativeHistogram) -> bool:
     return histogram.schema == CUSTOM_BOUNDS
 
 
+# 2 ** (1 / 2), 2 ** (1 / 4) …, as Go's math.Exp2 has them: the last digit is not always that of the nearest double.
+_ROOTS = (
+    *(1.414213562373095, 1.189207115002721, 1.0905077326652577, 1.0442737824274138),
+    *(1.0218971486541166, 1.0108892860517005, 1.0054299011128027, 1.0027112750502025),
+)
+
+
+@cache
+def _fractions(schema: int) -> tuple[float, ...]:
+    """Return the bounds from 0.5 on to below 1, as Prometheus makes them (client_golang: prometheus/histogram.go)."""
+    if not schema:
+        return (0.5,)
+    return tuple(chain.from_iterable((one, one * _ROOTS[schema - 1]) for one in _fractions(schema - 1)))
+
+
 def bound(index: int, schema: int) -> float:
-    """Return the upper bound of an exponential bucket."""
+    """Return the upper bound of an exponential bucket.
+
+    That of the last bucket of numbers is the largest one; beyond it is the bucket of infinite observations (model/
+    histogram/generic.go).
+    """
+    if schema <= 0:
+        fraction, exponent = 0.5, (index << -schema) + 1
+    else:
+        fraction, exponent = _fractions(schema)[index & ((1 << schema) - 1)], (index >> schema) + 1
     try:
-        return math.ldexp(1.0, index << -schema) if schema <= 0 else 2.0 ** (index / (1 << schema))
+        return math.ldexp(fraction, exponent)
     except OverflowError:
-        return math.inf
+        return sys.float_info.max if (fraction, exponent) == (0.5, sys.float_info.max_exp + 1) else math.inf
 
 
 def positive_bucket(histogram: NativeHistogram, index: int) -> Bucket:

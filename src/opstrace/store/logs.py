@@ -10,7 +10,7 @@ from opstrace.store.engine import Engine, Parameter, statement
 
 # A key with a value, either of which may be quoted, a quoted phrase, or a word.
 _TERM: Final = re.compile(
-    r'(?P<key>[A-Za-z_@][\w./-]*):(?:"(?P<quoted>[^"]+)"(?!\S)|(?P<value>\S+))|"(?P<phrase>[^"]*)"|(?P<word>\S+)'
+    r'(?P<key>[A-Za-z_@][\w./-]*):(?!//)(?:"(?P<quoted>[^"]+)"(?!\S)|(?P<value>\S+))|"(?P<phrase>[^"]*)"|(?P<word>\S+)'
 )
 _COLUMNS: Final = ("host", "service", "source", "status")
 MAX_TERMS: Final = 100
@@ -49,7 +49,8 @@ class Filter:
 def parse_filter(query: str) -> Filter:
     """Read a query: `host:`, `service:`, `source:`, `status:` and tags by `key:value`, the rest is in the message.
 
-    What is quoted is one substring, whatever it holds; the value behind a key may be quoted, too. Raises BadQuery.
+    An address (`http://…`) is no tag. What is quoted is one substring, whatever it holds; the value behind a key may
+    be quoted, too. Raises BadQuery.
     """
     terms = list(_TERM.finditer(query))
     if len(terms) > MAX_TERMS:
@@ -94,7 +95,7 @@ class Logs:
 def _conditions(wanted: Filter) -> Iterator[tuple[str, str, str]]:
     """Yield clauses, each with its parameter's name and value."""
     for i, text in enumerate(wanted.substrings):
-        yield f"position(message, {{text{i}:String}}) > 0", f"text{i}", text
+        yield f"positionCaseInsensitiveUTF8(message, {{text{i}:String}}) > 0", f"text{i}", text
     for i, tag in enumerate(wanted.tags):
         yield f"has(tags, {{tag{i}:String}})", f"tag{i}", tag
     for i, (column, value) in enumerate(wanted.columns):

@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from opstrace import __version__
@@ -78,6 +78,7 @@ class Question:
     limits: QueryLimits
     now_ms: int
     about: About
+    method: str = "GET"
     body: bytes | None = None  # where its Content-Type says that it is a message
     started: float = field(default_factory=time.monotonic)
 
@@ -105,7 +106,17 @@ def routes(
         for path, methods, endpoint in ENDPOINTS
     ]
     nowhere = partial(api.answer, _not_found, "other")
-    return [*table, Route(f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=["GET", "POST", "PUT", "DELETE"])]
+    return [
+        *table,
+        Route("/prometheus/-/healthy", partial(_well, "healthy")),
+        Route("/prometheus/-/ready", partial(_well, "ready")),
+        Route(f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=["GET", "POST", "PUT", "DELETE"]),
+    ]
+
+
+async def _well(state: str, _request: Request) -> Response:
+    """Answer what `promtool check healthy` and `check ready` ask, without a key."""
+    return PlainTextResponse(f"opstrace is {state}.\n")
 
 
 def _endpoint_name(path: str) -> str:
@@ -165,6 +176,7 @@ class _Api:
             limits,
             int(self.clock() * 1000),
             self.about(),
+            request.method,
             body,
         )
         work = partial(_body, endpoint, question, may_zip=accepts_gzip(request))
@@ -181,9 +193,16 @@ async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -
     form, message = b"", None
     if request.method == "POST" and kind == _FORM:
         form = await read_body(request, max_form_bytes, timeout_s, "the form")
-    if request.method == "POST" and kind == remote_read.MEDIA_TYPE:
+    elif request.method == "POST" and kind == remote_read.MEDIA_TYPE:
         message = await read_body(request, max_form_bytes, timeout_s, "the request")
+    elif request.method == "POST" and kind not in ("", _FORM) and not request.url.query and not _is_read(request):
+        raise BadQuery(f"parameters come in the address, or in the body as {_FORM}, not as {kind[:100]}")
     return Parameters.read(request.url.query, form.decode("utf-8", "replace")), message
+
+
+def _is_read(request: Request) -> bool:
+    # It says itself what its body has to be.
+    return request.url.path == f"{PREFIX}/read"
 
 
 def _body(endpoint: Endpoint, question: Question, *, may_zip: bool) -> Body:
@@ -495,7 +514,7 @@ def _rules(question: Question) -> Answer:
 
 
 def _not_found(question: Question) -> Answer:
-    raise NotFound(f"no such endpoint: {question.path['path']}")
+    raise NotFound(f"no such endpoint: {question.method} {question.path['path']}")
 
 
 _BUILD = {
@@ -586,6 +605,8 @@ ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
     ("/rules", _GET, _rules),
     ("/alerts", _GET, _constant({"alerts": []})),
     ("/alertmanagers", _GET, _constant({"activeAlertmanagers": [], "droppedAlertmanagers": []})),
+    ("/scrape_pools", _GET, _constant({"scrapePools": []})),
+    ("/notifications", _GET, _constant([])),
     ("/targets", _GET, _constant({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}})),
     ("/targets/metadata", _GET, _constant([])),
     ("/status/buildinfo", _GET, _constant(_BUILD)),

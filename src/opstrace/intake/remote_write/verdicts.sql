@@ -14,7 +14,7 @@ SELECT
         'future',
         'ancient',
         'no_points', -- of a series
-        'not_kept' -- of an exemplar
+        'not_kept' -- of an exemplar, and of a series that has nothing else
     ][fate % 100]) AS reason,
     fate % 100 = 51 AS late,
     sum(times) AS total
@@ -43,7 +43,7 @@ FROM
         toUInt16(200 + multiIf(
             arrayExists(reason -> reason >= 50, reasons), 50,
             refusal != 'none', toUInt8(refusal),
-            empty(reasons), 11,
+            empty(reasons), if(exemplars > 0, 12, 11),
             reasons[1]
         )) AS fate_of_all,
         arrayConcat(

@@ -13,6 +13,8 @@ from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
 from opstrace.telemetry import Telemetry
 
+# What is no fault of a message: a series may have metadata or exemplars alone.
+_NO_REFUSALS: Final = (STORED, "no_points", "not_kept")
 # What is counted of a message.
 KINDS: Final = ("samples", "histograms", "exemplars")
 _SHOWN_REASONS: Final = 5
@@ -82,7 +84,7 @@ def refused(verdict: Verdict) -> Counter[str]:
     for kind in ("samples", "histograms", "series"):
         fates = verdict.written.get(kind, {})
         if kind != "series" or not reasons:
-            reasons.update({reason: n for reason, n in fates.items() if reason not in (STORED, "no_points")})
+            reasons.update({reason: n for reason, n in fates.items() if reason not in _NO_REFUSALS})
     return reasons
 
 
