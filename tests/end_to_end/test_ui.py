@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -140,12 +141,29 @@ def test_the_catalogue_tells_what_costs(instance: Instance) -> None:
     assert costs == {"user": (12, 12), "instance": (3, 12), "env": (1, 12), "job": (1, 12), "type": (1, 12)}
     assert detail["labels"][0]["label"] == "user"
     assert detail["last_seen_s"] == now_s
+    same = instance.send("GET", "/admin/metrics/catalogue.requests", headers=key).json()
+    assert (same["labels"], same["last_seen_s"]) == (detail["labels"], now_s)
     absent = instance.send("GET", "/admin/metrics/absent", headers=key).json()
     assert (absent["labels"], absent["last_seen_s"]) == ([], None)
     refused = instance.send("GET", "/admin/metrics?days=x", headers=key)
     assert (refused.status, "whole number" in errors(refused)) == (400, True)
     other = instance.send("GET", "/admin/metrics", headers={"DD-API-KEY": instance.key()}).json()
     assert "catalogue_requests" not in {entry["name"] for entry in other["metrics"]}
+
+
+def test_the_address_of_an_event_leads_to_it(instance: Instance) -> None:
+    key = {"DD-API-KEY": instance.key()}
+    sent = {"title": "ui.led", "text": "x"}
+    made = instance.send(
+        "POST", "/api/v1/events", json.dumps(sent).encode(), {**key, "Content-Type": "application/json"}
+    )
+    address = urlsplit(made.json()["event"]["url"])
+    answer = instance.send("GET", f"{address.path}?{address.query}")
+    assert (answer.status, answer.headers["location"]) == (
+        303,
+        f"/ui/events?query=id:{made.json()['event']['id']}&from=now-10y",
+    )
+    assert instance.send("GET", f"{address.path}?id=x").status == 404
 
 
 def test_a_distribution_is_in_the_catalogue_too(instance: Instance) -> None:

@@ -24,7 +24,11 @@ SELECT
     ),
     multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
     multiIf(
-        s.service != '', s.service, s.`dd.service` != '', s.`dd.service`, s.syslog.appname != '', s.syslog.appname, default_service
+        s.service != '', s.service,
+        s.`dd.service` != '', s.`dd.service`,
+        tupleElement(s.dd, 'service') != '', tupleElement(s.dd, 'service'), -- s.dd.service is the one before
+        s.syslog.appname != '', s.syslog.appname,
+        default_service
     ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
     multiIf(s.status != '', s.status, s.severity != '', s.severity, s.level != '', s.level, s.syslog.severity),
@@ -81,6 +85,7 @@ FROM
             syslog         Tuple(hostname String, appname String, severity String, timestamp String),
             service        String,
             `dd.service`   String,
+            dd             Tuple(service String),
             ddsource       String,
             source         String,
             ddtags         String

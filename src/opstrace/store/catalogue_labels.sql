@@ -1,4 +1,4 @@
--- The labels of one metric's series, with how many values each has; `series` says how many series have the label.
+-- The labels of one metric's series, by either of its names, with how many values each has; `series` says how many series have the label.
 SELECT
     label,
     uniqExact(content) AS label_values,
@@ -8,7 +8,7 @@ FROM
 (
     SELECT label_set, arrayJoin(labels) AS pair, pair.1 AS label, pair.2 AS content
     FROM series
-    WHERE tenant = {tenant:String} AND name = {name:String}
+    WHERE tenant = {tenant:String} AND (name = {name:String} OR metric_name = {name:String})
         AND day BETWEEN toDate32(intDiv({start_s:Int64}, 86400)) AND toDate32(intDiv({end_s:Int64}, 86400))
 )
 GROUP BY label

@@ -3,7 +3,7 @@ WITH metrics AS
 (
     SELECT DISTINCT metric
     FROM series
-    WHERE tenant = {tenant:String} AND name = {name:String} AND day >= toDate32(intDiv({start_s:Int64}, 86400))
+    WHERE tenant = {tenant:String} AND (name = {name:String} OR metric_name = {name:String}) AND day >= toDate32(intDiv({start_s:Int64}, 86400))
 )
 SELECT max(last_ms) AS last_ms
 FROM

@@ -93,7 +93,7 @@ class _Admin:
         entries = await self.sources.books(tenant, start_s, end_s)
         segments = await self.sources.kept(tenant)
         return {
-            "from": start_s,
+            "from": start_s - start_s % (_DAY_S / 24),  # the books know whole hours
             "to": end_s,
             "entries": [asdict(entry) for entry in entries],
             "kept": _kept(segments),

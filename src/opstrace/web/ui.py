@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from opstrace import __version__
@@ -58,7 +58,15 @@ def routes(
         Route("/", pages.page, methods=["GET"]),
         Route("/ui", pages.page, methods=["GET"]),
         Route("/ui/{path:path}", pages.page, methods=["GET"]),
+        Route("/event/event", _event, methods=["GET"]),
     ]
+
+
+async def _event(request: Request) -> Response:
+    """Lead from the address that answers name an event by, which is Datadog's, to where it is shown."""
+    if not (number := request.query_params.get("id", "")).isdecimal():
+        return Response("id: which event?\n", 404, media_type="text/plain", headers=_HARDENED)
+    return RedirectResponse(f"/ui/events?query=id:{number}&from=now-10y", 303, headers=_HARDENED)
 
 
 @dataclass(frozen=True, slots=True)
