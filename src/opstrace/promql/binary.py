@@ -10,7 +10,7 @@ import numpy as np
 
 from opstrace.errors import ExecutionError
 from opstrace.promql import mixed
-from opstrace.promql.labelsets import Grouping, grouping, identities, spelled
+from opstrace.promql.labelsets import NAME, Grouping, grouping, identities, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector
 from opstrace.store.backend import Labels
@@ -74,6 +74,8 @@ def with_scalar(
         first, second = operands[::-1] if scalar_first else operands
         cell = mixed.operated(op, first, second, tell, returns_bool=returns_bool)
         cells[row, step] = tell.made(cell, *operands)
+    if op in TRIM and vector.floats.any():
+        tell.incompatible(op, "float", "float")
     return mixed.with_cells(Vector(vector.labels, values, vector.floats & kept, unnamed), cells)
 
 
@@ -222,8 +224,15 @@ class _Join:
         labels = self.labels(many.labels, one.labels)
         named = keeps_name(self.op, returns_bool=self.returns_bool)
         unnamed = many.unnamed if named else np.ones(len(labels), dtype=bool)
-        vector = mixed.with_cells(Vector(labels, values, present, unnamed), self.mixed_cells(left, right))
-        return vector, keys, left.present & right.present
+        matched = left.present & right.present
+        if self.op in TRIM and (floats := left.floats & right.floats).any():
+            self.tell.incompatible(self.op, "float", "float")
+            matched &= ~floats
+        cells = self.mixed_cells(left, right)
+        for place in [place for place, cell in cells.items() if cell is None]:
+            # What a comparison filters away was matched all the same; what does not go together was not.
+            matched[place] = self.op in COMPARISON and left.floats[place] == right.floats[place]
+        return mixed.with_cells(Vector(labels, values, present, unnamed), cells), keys, matched
 
     def mixed_cells(self, left: Vector, right: Vector) -> dict[tuple[int, int], mixed.Cell]:
         cells: dict[tuple[int, int], mixed.Cell] = {}
@@ -236,6 +245,9 @@ class _Join:
 
     def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> list[Labels]:
         matching = self.matching
+        if self.op in ARITHMETIC:
+            # What is computed of two metrics is neither, and no message calls it so.
+            many = [{name: text for name, text in labels.items() if name != NAME} for labels in many]
         if matching.card == "one-to-one":
             names = frozenset(matching.labels)
             return [
@@ -278,7 +290,6 @@ class _Join:
     def checked(self, vectors: Sequence[Vector], keys: Sequence[Ints], paired: Sequence[Bools]) -> Vector:
         result, ids = stacked(vectors), np.concatenate(keys)
         if self.matching.card == "one-to-one":
-            # What a comparison filters away was matched all the same.
             if _clash(np.concatenate(paired), ids):
                 raise ExecutionError(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"

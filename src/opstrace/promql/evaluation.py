@@ -228,16 +228,19 @@ class Evaluation:
         if node.function == "predict_linear":
             scalars.append(matrix.times)
         vector = self.rolled(node.function, matrix, scalars)
+        if matrix.block.histograms is not None:
+            vector = self.with_histograms(node, matrix, vector)
         if node.function in ("rate", "increase"):
             self.remark_on_names(node.args[0], vector)
             self.remark_on_overlaps(node.args[0], matrix)
-        if matrix.block.histograms is None:
-            return vector
-        return self.with_histograms(node, matrix, vector)
+        return vector
 
     def remark_on_names(self, node: Node, vector: Vector) -> None:
         """Say which metrics do not seem to be counters; a type label would tell more than a name."""
-        for name in sorted(names_of(vector.labels)):
+        floats = vector.labels
+        if vector.histograms is not None:
+            floats = [vector.labels[row] for row in np.flatnonzero(vector.floats.any(axis=1)).tolist()]
+        for name in sorted(names_of(floats)):
             if name and not name.endswith(_OF_COUNTERS):
                 self.annotations.info(
                     f'metric might not be a counter, name does not end in {"/".join(_OF_COUNTERS)}: "{name}"', node

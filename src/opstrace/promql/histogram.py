@@ -49,7 +49,7 @@ def histogram_fraction(site: Site, lower: Scalar, upper: Scalar, operand: Vector
         return buckets.fractions(cells, lower.values[cells.steps], upper.values[cells.steps])
 
     def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
-        if math.isnan(histogram.sum) and histogram.count:
+        if lower.values[step] < upper.values[step] and histogram.count and native.has_nan(histogram):
             message = "input to histogram_fraction has NaN observations, which are excluded from all fractions"
             site.annotations.info(for_metric(message, name), site.node.args[2])
         return native.fraction(histogram, float(lower.values[step]), float(upper.values[step]))
@@ -68,7 +68,7 @@ def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -
 
     def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
         quantile = native.quantile(histogram, float(wanted[step]))
-        if math.isnan(histogram.sum) and histogram.count and 0 <= wanted[step] <= 1:
+        if histogram.count and 0 <= wanted[step] <= 1 and native.has_nan(histogram):
             effect = "result is NaN" if math.isnan(quantile) else "result is skewed higher"
             message = f"input to histogram_quantile has NaN observations, {effect}"
             site.annotations.info(for_metric(message, name), node)
@@ -169,9 +169,7 @@ def warn_of_bounds(site: Site, node: Node, operand: Vector) -> None:
 HISTOGRAM_FUNCTIONS: dict[str, Callable[..., Value]] = {
     "histogram_avg": _of_each(native.average, "histogram_avg(v instant-vector): mean observation."),
     "histogram_count": _of_each(lambda one: one.count, "histogram_count(v instant-vector): number of observations."),
-    "histogram_stddev": _of_each(
-        lambda one: math.sqrt(native.variance(one)), "histogram_stddev(v instant-vector): estimated deviation."
-    ),
+    "histogram_stddev": _of_each(native.deviation, "histogram_stddev(v instant-vector): estimated deviation."),
     "histogram_stdvar": _of_each(native.variance, "histogram_stdvar(v instant-vector): estimated variance."),
     "histogram_sum": _of_each(lambda one: one.sum, "histogram_sum(v instant-vector): sum of the observations."),
     "histogram_fraction": histogram_fraction,

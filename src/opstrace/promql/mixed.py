@@ -17,7 +17,7 @@ from opstrace.promql.labelsets import NAME
 from opstrace.promql.native import IncompatibleSchemas
 from opstrace.promql.start_times import begins_within, reset_before
 from opstrace.promql.tree import Node
-from opstrace.promql.values import Objects, Vector
+from opstrace.promql.values import Ints, Objects, Vector
 from opstrace.store.backend import Labels
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram, ResetHint
@@ -54,6 +54,10 @@ class Telling:
         self.annotations.warn(
             f'encountered a mix of histograms and floats for metric name "{self.metric}"', self.node
         )
+
+    def mixed_aggregation(self) -> None:
+        """Floats and histograms in one group."""
+        self.annotations.warn("encountered a mix of histograms and floats for aggregation", self.node)
 
     def overlapping(self) -> None:
         """A sample whose counting began before the sample before it, and not when that one's did."""
@@ -160,8 +164,8 @@ def _extrapolated(window: Window, tell: Telling, *, counter: bool, per_second: b
     if len(histograms) < 2 and began_ms is None:
         return None
     try:
-        growth = _growth(window, tell, counter=counter)
-        if began_ms is not None:
+        growth = _growth(window, tell, counter=counter) if len(histograms) > 1 else histograms[0]
+        if began_ms is not None and len(histograms) > 1:
             growth = tell.about(native.combined(growth, histograms[0]), "addition")
     except IncompatibleSchemas:
         tell.mixed_schemas()
@@ -175,17 +179,19 @@ def _extrapolated(window: Window, tell: Telling, *, counter: bool, per_second: b
 def _growth(window: Window, tell: Telling, *, counter: bool) -> NativeHistogram:
     histograms, anew = window.histograms, window.anew
     gauges = [one.hint is ResetHint.GAUGE for one in histograms]
-    if counter and any(gauges):
-        tell.not_a("counter")
-    if not counter and not (gauges[0] and gauges[-1]):
-        tell.not_a("gauge")
     first, last = histograms[0], histograms[-1]
-    if counter and len(histograms) > 1 and (anew[0] or native.was_reset(histograms[1], first)):
+    if counter and (anew[0] or native.was_reset(histograms[1], first)):
         # Whatever the first sample looked like, nothing of it is left: count from an empty histogram.
         first = NativeHistogram(schema=histograms[1].schema, custom_bounds=histograms[1].custom_bounds)
-    if counter and any(native.is_custom(one) != native.is_custom(first) for one in histograms[1:]):
+    kinds = [native.is_custom(one) != native.is_custom(first) for one in histograms[1:]]
+    # What kinds the ends are of is found before what is between them, and hides less of what was to be said.
+    if counter and (gauges[0] or gauges[-1] if kinds[-1] else any(gauges) and not any(kinds)):
+        tell.not_a("counter")
+    if kinds[-1] or (counter and any(kinds)):
         raise IncompatibleSchemas
     growth = tell.about(replace(native.combined(last, first, -1.0), conflicting=False), "subtraction")
+    if not counter and not (gauges[0] and gauges[-1]):
+        tell.not_a("gauge")
     if counter:
         neighbours = zip([first, *histograms[1:]], histograms[1:], anew, strict=False)
         for previous, current, said in tell.each(neighbours):
@@ -357,45 +363,50 @@ ROLLUPS_OF_MIXED: dict[str, RollupOfMixed] = {
 
 def aggregated(op: str, groups: Vector, vector: Vector, ids: Sequence[int], tell: Telling) -> Vector:
     """Return the folded floats of groups with their histograms folded in."""
-    if vector.histograms is None:
-        return groups
-    if op in ("count", "group"):
+    if vector.histograms is None or op in ("count", "group") or not histogram_cells(vector):
         return groups
     if op not in ("sum", "avg"):
         _say_ignored(op, tell)
         return groups
     histograms: Objects = np.full(groups.values.shape, None, dtype=object)
     present = groups.present.copy()
-    for (group, step), rows in _histogram_rows(vector, ids).items():
-        if present[group, step]:
-            tell.annotations.warn("encountered a mix of histograms and floats for aggregation", tell.node)
-        else:
-            histograms[group, step] = tell.made(
-                _folded(op, vector, rows, step, tell), vector.histograms[rows[0], step]
-            )
+    for (group, step), rows in _members(vector, ids).items():
+        given = vector.histograms[rows[0], step]
+        histograms[group, step] = tell.made(_folded(op, vector, rows, step, tell), given)
         present[group, step] = histograms[group, step] is not None
     return replace(groups, present=present, histograms=histograms)
 
 
-def _histogram_rows(vector: Vector, ids: Sequence[int]) -> dict[tuple[int, int], list[int]]:
-    """Return the rows of each group that have a histogram at each step."""
-    rows: dict[tuple[int, int], list[int]] = {}
-    for row, step in histogram_cells(vector):
-        rows.setdefault((int(ids[row]), step), []).append(row)
-    return rows
+def _members(vector: Vector, ids: Sequence[int]) -> dict[tuple[int, int], list[int]]:
+    """Return the rows of each group and step that has a histogram, floats too, in their order."""
+    places = sorted({(int(ids[row]), step) for row, step in histogram_cells(vector)})
+    of_group: dict[int, Ints] = {group: np.flatnonzero(np.asarray(ids) == group) for group, _ in places}
+    return {(group, step): of_group[group][vector.present[of_group[group], step]].tolist() for group, step in places}
 
 
 def _folded(op: str, vector: Vector, rows: Sequence[int], step: int, tell: Telling) -> NativeHistogram | None:
-    assert vector.histograms is not None
-    members = [vector.histograms[row, step] for row in rows]
-    try:
-        fold: Fold = native.total if op == "sum" else native.mean
-        return tell.about(fold(members, tell.budget.check), "aggregation")
-    except IncompatibleSchemas:
-        kinds = [native.is_custom(one) for one in members]
-        other = rows[kinds.index(not kinds[0])]
-        replace(tell, metric=metric_of(vector.labels[other])).mixed_schemas()
+    """Fold what a group has at a step; floats among it, or another kind of buckets, leave nothing.
+
+    What comes behind another kind of buckets is not looked at.
+    """
+    cells = [vector.sample(row, step) for row in rows]
+    members = [cell for cell in cells if isinstance(cell, NativeHistogram)]
+    kinds = [native.is_custom(one) for one in members]
+    other = cells.index(members[kinds.index(not kinds[0])]) if len(set(kinds)) > 1 else None
+    if not isinstance(cells[0], NativeHistogram):
+        tell.mixed_aggregation()
         return None
+    seen = cells[:other]
+    fold: Fold = native.total if op == "sum" else native.mean
+    combined = fold([cell for cell in seen if isinstance(cell, NativeHistogram)], tell.budget.check)
+    has_floats = any(isinstance(cell, float) for cell in seen)
+    if other is not None:
+        replace(tell, metric=metric_of(vector.labels[rows[other]])).mixed_schemas()
+    if has_floats:
+        tell.mixed_aggregation()
+    whole = other is None and not has_floats
+    histogram = tell.about(replace(combined, conflicting=combined.conflicting and whole), "aggregation")
+    return native.compact(histogram) if whole else None
 
 
 def _say_ignored(op: str, tell: Telling) -> None:

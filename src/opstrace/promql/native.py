@@ -257,7 +257,9 @@ def _uncut(histogram: NativeHistogram, threshold: float) -> float:
 
 
 def compact(histogram: NativeHistogram) -> NativeHistogram:
-    """Return the histogram without buckets that are empty anyway."""
+    """Return the histogram without buckets that are empty anyway; itself where there are none."""
+    if all(histogram.positive.values()) and all(histogram.negative.values()):
+        return histogram
     positive = {index: count for index, count in histogram.positive.items() if count}
     negative = {index: count for index, count in histogram.negative.items() if count}
     return replace(histogram, positive=positive, negative=negative)
@@ -374,6 +376,11 @@ def _finite(histogram: NativeHistogram) -> bool:
 # Estimates
 
 
+def has_nan(histogram: NativeHistogram) -> bool:
+    """Whether there are observations of NaN: counted, but in no bucket."""
+    return math.isnan(histogram.sum) and sum(one.count for one in buckets(histogram)) < histogram.count
+
+
 def quantile(histogram: NativeHistogram, wanted: float) -> float:
     """Return a quantile: interpolated linearly in custom buckets and around zero, else exponentially."""
     if wanted < 0 or wanted > 1:
@@ -385,7 +392,7 @@ def quantile(histogram: NativeHistogram, wanted: float) -> float:
     rank = (wanted if forward else 1 - wanted) * histogram.count
     found = _bucket_of(histogram, rank, forward=forward)
     if found is None:
-        return math.nan
+        return 0.0 if rank > 0 and not math.isnan(histogram.sum) else math.nan
     bucket, count = found
     if is_custom(histogram):
         if math.isinf(bucket.lower) and bucket.upper <= 0:
@@ -428,8 +435,15 @@ def _within(histogram: NativeHistogram, bucket: Bucket, fraction: float) -> floa
         return bucket.lower + (bucket.upper - bucket.lower) * fraction
     lower, upper = math.log2(abs(bucket.lower)), math.log2(abs(bucket.upper))
     if bucket.lower > 0:
-        return float(2.0 ** (lower + (upper - lower) * fraction))
-    return float(-(2.0 ** (upper + (lower - upper) * (1 - fraction))))
+        return _power_of_two(lower + (upper - lower) * fraction)
+    return -_power_of_two(upper + (lower - upper) * (1 - fraction))
+
+
+def _power_of_two(exponent: float) -> float:
+    try:
+        return float(2.0**exponent)
+    except OverflowError:
+        return math.inf
 
 
 def fraction(histogram: NativeHistogram, lower: float, upper: float) -> float:
@@ -478,15 +492,28 @@ def average(histogram: NativeHistogram) -> float:
 
 def variance(histogram: NativeHistogram) -> float:
     """Return the variance, taking each observation for the middle of its bucket."""
-    middle = average(histogram)
-    squares = math.fsum(
-        one.count * (_middle(one, linear=is_custom(histogram)) - middle) ** 2
-        for one in buckets(histogram)
-        if one.count and math.isfinite(middle)
-    )
-    return (
-        _quotient(squares, histogram.count) if math.isfinite(middle) else math.nan if math.isnan(middle) else math.inf
-    )
+    mean = average(histogram)
+    total, lost = 0.0, 0.0
+    for one in buckets(histogram):
+        if one.count:
+            away = _middle(one, linear=is_custom(histogram)) - mean
+            total, lost = _added(one.count * away * away, total, lost)
+    return _quotient(total + lost, histogram.count)
+
+
+def deviation(histogram: NativeHistogram) -> float:
+    """Return the standard deviation; NaN where buckets count less than nothing."""
+    squared = variance(histogram)
+    return math.sqrt(squared) if squared >= 0 else math.nan
+
+
+def _added(term: float, total: float, lost: float) -> tuple[float, float]:
+    """Add a term to a sum, and what that loses to what was lost (Neumaier); an infinite sum loses nothing."""
+    both = total + term
+    if math.isinf(both):
+        return both, 0.0
+    larger, smaller = (total, term) if abs(total) >= abs(term) else (term, total)
+    return both, lost + ((larger - both) + smaller)
 
 
 def _middle(bucket: Bucket, *, linear: bool) -> float:
