@@ -292,7 +292,7 @@ def quantile(q: float, values: Sequence[float]) -> float:
     lower = math.floor(rank)
     upper = min(len(ordered) - 1, lower + 1)
     weight = rank - lower
-    return ordered[lower] * (1 - weight) + ordered[upper] * weight
+    return ordered[lower] * (1 - weight) + ordered[upper] * weight if weight else ordered[lower]
 
 
 def deviation_from_median(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from opstrace.promql.labelsets import Grouping
-from opstrace.promql.quantiles import bounded
+from opstrace.promql.quantiles import between, bounded
 from opstrace.promql.sums import ROOM, group_fold, group_sums
 from opstrace.promql.values import Bools, Floats, Ints
 
@@ -132,7 +132,7 @@ def _interpolated(ordered: Floats, counts: Ints, quantiles: Floats) -> Floats:
         lower = np.nan_to_num(np.floor(rank)).astype(np.int64)
         weight = rank - lower
         upper = np.minimum(lower + 1, np.maximum(counts - 1, 0))
-        return _nth(ordered, nans, lower) * (1 - weight) + _nth(ordered, nans, upper) * weight
+        return between(_nth(ordered, nans, lower), _nth(ordered, nans, upper), weight)
 
 
 def _nth(ordered: Floats, nans: Ints, index: Ints) -> Floats:

@@ -375,7 +375,8 @@ def _sorted_by_value(site: Site, operand: Vector, sign: float) -> Vector:
 
 
 def _orders(site: Site) -> bool:
-    if not site.bounds.instant:
+    # A subquery of an instant query has steps, too.
+    if not site.bounds.instant or site.grid.steps > 1:
         site.annotations.warn(
             "sort is ineffective for range queries since results are always ordered by labels", site.node
         )

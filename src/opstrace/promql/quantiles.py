@@ -17,8 +17,13 @@ def sorted_quantiles(values: Floats, counts: Ints, quantiles: Floats) -> Floats:
         lower = np.nan_to_num(np.floor(rank)).astype(np.int64)
         upper = np.minimum(lower + 1, counts - 1)
         weight = rank - lower
-        result = _nth(ordered, nans, lower) * (1 - weight) + _nth(ordered, nans, upper) * weight
+        result = between(_nth(ordered, nans, lower), _nth(ordered, nans, upper), weight)
     return bounded(result, quantiles)
+
+
+def between(lower: Floats, upper: Floats, weight: Floats) -> Floats:
+    """Return what lies between two values; without weight the upper one does not count, infinite or not."""
+    return np.where(weight == 0, lower, lower * (1 - weight) + upper * weight)
 
 
 def bounded(result: Floats, quantiles: Floats) -> Floats:

@@ -282,7 +282,7 @@ def _moment_of(windows: Windows, wanted: Floats) -> Rolled:
     value, moment = walk.ordered(wanted.ravel()), np.zeros(walk.ranges)
     for count, index in walk:
         sample = windows.values[index]
-        found = (sample == value[:count]) | (np.isnan(value[:count]) & (moment[:count] == 0))
+        found = (sample == value[:count]) | np.isnan(value[:count])
         moment[:count] = np.where(found, windows.timestamps[index] / 1000.0, moment[:count])
     return walk.restored(moment).reshape(wanted.shape), windows.counts >= 1
 
