@@ -394,6 +394,26 @@ def test_start_with_a_config_brings_new_tenants_and_keeps_the_others(instance: I
     assert status(instance)["healthy"]
 
 
+def test_a_stored_config_with_a_typo_locks_nobody_out(instance: Instance) -> None:
+    instance.create()
+    (instance.directory / "good.yaml").write_text(document(instance))
+    stored = home(instance) / "config.yaml"
+    with stored.open("a") as file:
+        file.write("typo: 1\n")
+    said = refused(instance, "agent-config", "demo")
+    assert f"{stored}: typo is not a key of the config" in said
+    assert said.endswith("mend that file, or replace it by `opstrace start demo -c FILE`")
+    assert "exists already" in refused(instance, "create", "local", "demo", "-c", "good.yaml")
+    assert "already running" in refused(instance, "start", "demo", "-c", "good.yaml")
+    assert messages(instance.run("stop", "demo").stderr) == [("info", "stopped: demo")]
+    instance.run("start", "demo", "-c", "good.yaml")
+    assert status(instance)["healthy"]
+    stored.write_text("typo: 1\n")
+    (home(instance) / "keys.json").write_text("{")
+    assert messages(instance.run("destroy", "local", "demo", "--yes").stderr) == [("info", "destroyed: demo (local)")]
+    assert list(home(instance).parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["start NAME", "stop NAME", "status local NAME", "agent-config NAME"])
 def test_an_instance_that_is_not_there_is_told(instance: Instance, command: str) -> None:
     sentence = refused(instance, *command.replace("NAME", "absent").split())

@@ -128,6 +128,27 @@ def test_a_damaged_file_is_named(home: Path, file: str) -> None:
         instances.load("demo")
 
 
+def test_another_config_stands_in_for_one_that_cannot_be_used(home: Path) -> None:
+    made = instances.with_removed(instances.make("demo", config(tenants=("a", "b"))), ("b",))
+    with (home / "demo" / "config.yaml").open("a") as file:
+        file.write("typo: 1\n")
+    with pytest.raises(InstanceError, match=r"typo is not .*; mend that file, or .*`opstrace start demo -c"):
+        instances.load("demo")
+    found = instances.load("demo", made.config)
+    assert (found.config, found.stored_is_usable) == (made.config, False)
+    assert found.leaving == ("b",)  # nobody knows whether the config had it still
+    other = instances.make("demo", config(tenants=("c",)))
+    assert instances.load("demo", made.config) == other
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "keys.json", "probe-secret", "removed.json"])
+def test_a_damaged_instance_is_found_and_removed(home: Path, file: str) -> None:
+    instances.make("demo", DEFAULT)
+    (home / "demo" / file).write_bytes(b"{")
+    assert instances.remove(instances.find("demo")) == []
+    assert instances.names() == []
+
+
 @pytest.mark.parametrize("content", [b"", b"x" * 31])
 def test_a_damaged_probe_secret_is_named(home: Path, content: bytes) -> None:
     instances.make("demo", DEFAULT)

@@ -128,7 +128,7 @@ def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     from opstrace import config, instance, server_process, startup
 
     document = config.load(config_file) if config_file else None
-    before = instance.load(name).keys if instance.exists(name) else {}
+    before = instance.load(name, document).keys if instance.exists(name) else {}
     if document is None and not instance.exists(name):
         document = config.DEFAULT
     prepared = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
@@ -181,7 +181,7 @@ def stop(name: str, timeout_s: float) -> None:
     """
     from opstrace import instance, server_process
 
-    ran = server_process.stop(instance.load(name), timeout_s)
+    ran = server_process.stop(instance.find(name), timeout_s)
     log.info("stopped: %s" if ran else "%s was not running", name)
 
 
@@ -251,7 +251,7 @@ def destroy(provider: str, name: str, yes: bool) -> None:
     if instance.is_lost(name):
         _forget_lost(name, yes)
         return
-    found = instance.load(name)
+    found = instance.find(name)
     if not yes:
         click.confirm(
             f"Destroy the instance {name} ({provider}) with all data in {found.home}?", abort=True, err=True
@@ -639,7 +639,7 @@ def _stop_unfinished(name: str) -> None:
 
     if not instance.exists(name):
         return
-    begun = instance.load(name)
+    begun = instance.find(name)
     if begun.finished:
         raise InstanceError(
             f"the instance {name} exists already; start it by `opstrace start {name}`, or remove it by "

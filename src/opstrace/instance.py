@@ -75,16 +75,28 @@ class TenantKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """One instance as read from disk; the functions below return a new one when they change it."""
+class Place:
+    """Where an instance lies: all that it takes to stop it and to remove it, whatever became of its other files."""
 
     name: str
     home: Path
+    finished: bool  # its creation
+
+    @property
+    def log_file(self) -> Path:
+        """Where a server in the background writes."""
+        return self.home / "server.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance(Place):
+    """One instance as read from disk; the functions below return a new one when they change it."""
+
     config: Config
     keys: dict[str, TenantKeys]
     probe_secret: bytes
-    finished: bool
     removed: tuple[str, ...] = ()
+    stored_is_usable: bool = True  # if not, `config` stands in for the one on disk
 
     @property
     def keyring(self) -> Keyring:
@@ -98,8 +110,9 @@ class Instance:
 
     @property
     def leaving(self) -> tuple[str, ...]:
-        """The tenants that are gone from the config by a removal that is not over."""
-        return tuple(tenant for tenant in self.removed if tenant not in self.config.all_tenants)
+        """The tenants that are gone from the config by a removal that is not over; all if nobody knows it."""
+        staying = self.config.all_tenants if self.stored_is_usable else ()
+        return tuple(tenant for tenant in self.removed if tenant not in staying)
 
     @property
     def host(self) -> str:
@@ -119,11 +132,6 @@ class Instance:
     def data_directory(self) -> Path:
         """The storage engine's directory."""
         return self.home / "data"
-
-    @property
-    def log_file(self) -> Path:
-        """Where a server in the background writes."""
-        return self.home / "server.log"
 
     @property
     def certificate_file(self) -> Path:
@@ -169,23 +177,35 @@ def is_lost(name: str) -> bool:
     return _is_lost(instances_directory() / _checked(name))
 
 
-def load(name: str) -> Instance:
-    """Read an instance; raise InstanceError if there is none or it is damaged."""
+def find(name: str) -> Place:
+    """Return where an instance lies; raise InstanceError if there is none, or it is of another format."""
     home = instances_directory() / _checked(name)
     _check_not_lost(home)
     if not exists(name):
         raise InstanceError(f"there is no instance {name}; `opstrace list local` shows those that exist")
     home = home.resolve()
     with explained(f"cannot read the instance {name}"):
-        identity = _identity(home / "instance.json")
+        return Place(name, home, _identity(home / "instance.json").finished)
+
+
+def load(name: str, instead: Config | None = None) -> Instance:
+    """Read an instance; raise InstanceError if there is none or it is damaged.
+
+    Where the stored config cannot be used, `instead` stands in for it.
+    """
+    place = find(name)
+    home = place.home
+    with explained(f"cannot read the instance {name}"):
+        config, usable = _config_of(place, instead)
         return Instance(
             name=name,
             home=home,
-            config=_stored_config(home / "config.yaml"),
+            config=config,
             keys=_json(home / "keys.json", dict[str, TenantKeys]),
             probe_secret=_probe_secret(home / "probe-secret"),
-            finished=identity.finished,
+            finished=place.finished,
             removed=_json(removed, tuple[str, ...]) if (removed := home / "removed.json").exists() else (),
+            stored_is_usable=usable,
         )
 
 
@@ -271,7 +291,7 @@ def with_removed(instance: Instance, removed: tuple[str, ...]) -> Instance:
     return replace(instance, removed=removed)
 
 
-def remove(instance: Instance) -> list[Path]:
+def remove(instance: Place) -> list[Path]:
     """Remove all that an instance put on disk, what makes it known last; return what lies there and is not ours."""
     link = instances_directory() / instance.name
     with explained(f"cannot remove the instance {instance.name}"):
@@ -389,11 +409,17 @@ def _probe_secret(path: Path) -> bytes:
     return secret
 
 
-def _stored_config(path: Path) -> Config:
+def _config_of(place: Place, instead: Config | None) -> tuple[Config, bool]:
+    """Return the stored config and True, or `instead` and False where that one cannot be used."""
     try:
-        return config_document.load(path)
+        return config_document.load(place.home / "config.yaml"), True
     except ConfigError as error:
-        raise InstanceError(f"the stored config cannot be used: {error}") from error
+        if instead is not None:
+            return instead, False
+        raise InstanceError(
+            f"the stored config of {place.name} cannot be used: {error}; mend that file, or replace it by "
+            f"`opstrace start {place.name} -c FILE`"
+        ) from error
 
 
 def _json(path: Path, kind: type[_T]) -> _T:

@@ -18,14 +18,14 @@ from typing import Final
 
 from opstrace import atomic_file
 from opstrace.errors import InstanceError
-from opstrace.instance import Instance, explained
+from opstrace.instance import Instance, Place, explained
 
 LOG_ROTATION_BYTES: Final = 16 * 1024 * 1024  # at a start, a longer log becomes server.log.1
 STOP_TIMEOUT_S: Final = 60.0
 _LOCK_PATIENCE_S: Final = 2.0  # others hold the lock for a moment when they look whether it is free
 
 
-def pid_of(instance: Instance) -> int | None:
+def pid_of(instance: Place) -> int | None:
     """Return the process id of an instance's running server: None if none runs, 0 if it has not told it yet."""
     with _lock_file(instance) as descriptor:
         if _take(descriptor, fcntl.LOCK_SH):
@@ -37,7 +37,7 @@ def pid_of(instance: Instance) -> int | None:
     return pid if _has_open(pid, instance.home / "server.lock") else 0
 
 
-def check_runs(instance: Instance) -> None:
+def check_runs(instance: Place) -> None:
     """Raise InstanceError if no server of an instance runs: another one may listen in its place."""
     if pid_of(instance) is None:
         raise InstanceError(f"{instance.name} does not run; start it by `opstrace start {instance.name}`")
@@ -77,7 +77,7 @@ def _tell_pid(instance: Instance, pid: int) -> None:
         atomic_file.write(_pid_file(instance), str(pid))
 
 
-def _pid_file(instance: Instance) -> Path:
+def _pid_file(instance: Place) -> Path:
     return instance.home / "server.pid"
 
 
@@ -122,7 +122,7 @@ def spawned(instance: Instance) -> Iterator["subprocess.Popen[bytes]"]:
         raise
 
 
-def stop(instance: Instance, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+def stop(instance: Place, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     """Ask the server to drain and end, and wait for it; say whether one ran. Raise InstanceError if it stays."""
     pid = _told_pid(instance)
     if pid is None:
@@ -169,7 +169,7 @@ def _log_file(instance: Instance) -> Iterator[int]:
 
 
 @contextmanager
-def _lock_file(instance: Instance) -> Iterator[int]:
+def _lock_file(instance: Place) -> Iterator[int]:
     with explained(f"cannot look after the server of {instance.name}"):
         descriptor = os.open(instance.home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -194,7 +194,7 @@ def _take_patiently(descriptor: int, instance: Instance) -> None:
         time.sleep(0.02)
 
 
-def _told_pid(instance: Instance) -> int | None:
+def _told_pid(instance: Place) -> int | None:
     """Return what `pid_of` does, but wait for a server that has not told its pid yet."""
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while (pid := pid_of(instance)) == 0:

@@ -23,14 +23,14 @@ def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens
 
     Its config becomes `config` unless that is None. Token files go to `directory`. Raises ConfigError, InstanceError.
     """
-    begun = instances.load(name) if instances.exists(name) else None
-    if begun and (pid := server_process.pid_of(begun)) is not None:
+    if instances.exists(name) and (pid := server_process.pid_of(instances.find(name))) is not None:
         raise InstanceError(f"the server of {name} is already running" + (f" (pid {pid})" if pid else ""))
+    begun = instances.load(name, config) if instances.exists(name) else None
     if begun and config:
         roster.check_leaving(begun, config)
     config = config or (begun or instances.load(name)).config
     ports.check_free(config)
-    if begun is None or begun.config != config:
+    if begun is None or begun.config != config or not begun.stored_is_usable:
         begun = instances.make(name, config)
     prepared = token_files.ensure(begun, directory, rewrite=rewrite_tokens)
     certificates.ensure(prepared)
