@@ -16,6 +16,7 @@ from opstrace.agent_settings import SETTINGS, Fate
 from opstrace.config import DEFAULT
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
+from opstrace.tenants import new_key
 
 
 @pytest.fixture
@@ -122,6 +123,11 @@ def test_a_lost_key_is_told_by_its_file(instance: Instance, tmp_path: Path) -> N
     assert environment(instance)["DD_API_KEY"] == f"<the token in {path}>"
     words = shlex.split(agent_settings.docker_command(agent_settings.target_of(instance)).replace("\\\n", ""))
     assert f"DD_API_KEY=<the token in {path}>" in words
+
+
+def test_a_key_that_is_in_no_file_is_told(instance: Instance) -> None:
+    unwritten = instances.add_key(instances.forget_keys(instance, "prod"), "prod", new_key(), None)
+    assert environment(unwritten, "prod")["DD_API_KEY"] == "<the token that was never written to a file>"
 
 
 def test_public_certificates_need_no_mount(instance: Instance) -> None:

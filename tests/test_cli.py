@@ -713,6 +713,22 @@ def test_who_does_not_run_is_not_asked_though_another_has_its_port(instance: Ins
             assert refused(instance, *command) == "demo does not run; start it by `opstrace start demo`"
 
 
+def test_a_tenant_made_over_http_has_a_key_that_is_in_no_file(instance: Instance) -> None:
+    instance.create()
+    headers = {"DD-API-KEY": instance.key("system")}
+    assert instance.send("POST", "/admin/tenants", b'{"name": "third"}', headers).status == 200
+    assert re.search(
+        r"^third +1 +- +never written to a file$", instance.run("keys", "list", "demo").stdout, re.MULTILINE
+    )
+    said = refused(instance, "query", "up", "demo", "--tenant", "third")
+    assert said == (
+        "the token of tenant third was never written to a file; make a new one by `opstrace keys rotate demo third`, "
+        "or ask over HTTP with your own"
+    )
+    instance.run("keys", "rotate", "demo", "third")
+    instance.run("query", "up", "demo", "--tenant", "third")
+
+
 def test_a_tenant_that_is_not_there_has_no_keys(served: Instance) -> None:
     for command in ("rotate", "revoke"):
         assert refused(served, "keys", command, "served", "gamma") == (

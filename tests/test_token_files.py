@@ -182,6 +182,18 @@ def test_a_key_is_known_only_while_its_file_holds_it(made: Instance, here: Path)
     assert token_files.key_of(made, "beta") is None
 
 
+def test_what_became_of_a_key_is_told(made: Instance, here: Path) -> None:
+    known = token_files.ensure(made, here, rewrite=True)
+    path = here / "tenant-api-token-alpha"
+    assert token_files.lack_of(known, "alpha") is None
+    path.write_text(new_key())
+    assert token_files.lack_of(known, "alpha") == f"is not the one that {path} holds now"
+    path.unlink()
+    assert token_files.lack_of(known, "alpha") == f"cannot be read from {path}: No such file or directory"
+    unwritten = instances.add_key(instances.forget_keys(known, "alpha"), "alpha", new_key(), None)
+    assert token_files.lack_of(unwritten, "alpha") == "was never written to a file"
+
+
 @pytest.mark.parametrize("fails", ["keys.json", "tenant-api-token-beta"])
 def test_a_rotation_that_fails_leaves_a_valid_key_in_the_file(
     made: Instance, here: Path, monkeypatch: pytest.MonkeyPatch, fails: str

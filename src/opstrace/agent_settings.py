@@ -97,7 +97,7 @@ class Target:
     url: str
     tenant: str
     key: str | None  # None if it is no longer known
-    token_file: str
+    token_file: str | None  # None if the key was never written to one
     trust_anchor: Path | None
     loopback: bool  # reachable from this machine only
     plain_url: str | None
@@ -105,7 +105,8 @@ class Target:
     @property
     def shown_key(self) -> str:
         """The key, or where to look for it."""
-        return self.key or f"<the token in {self.token_file}>"
+        place = f"in {self.token_file}" if self.token_file else "that was never written to a file"
+        return self.key or f"<the token {place}>"
 
 
 def target_of(instance: Instance, tenant: str | None = None) -> Target:
@@ -124,7 +125,7 @@ def target_of(instance: Instance, tenant: str | None = None) -> Target:
         url=instance.url_of("localhost" if local_names else f"dd.{tenant}.{instance.host}"),
         tenant=tenant,
         key=key_of(instance, tenant),
-        token_file=(record and record.token_file) or name_of(tenant),
+        token_file=record.token_file if record and record.digests else name_of(tenant),
         trust_anchor=instance.trust_anchor_file,
         loopback=local_names or config.listen in ("127.0.0.1", "::1"),
         plain_url=f"http://{HTTP_ADDRESS}:{config.http_port}" if config.http_port else None,
@@ -252,7 +253,9 @@ def _text(setting: Setting, target: Target) -> str:
 
 
 def _shell_key(target: Target) -> str:
-    return f'"$(cat {shlex.quote(target.token_file)})"' if target.key else shlex.quote(target.shown_key)
+    if target.key and target.token_file:
+        return f'"$(cat {shlex.quote(target.token_file)})"'
+    return shlex.quote(target.shown_key)
 
 
 def _volumes(target: Target) -> list[str]:

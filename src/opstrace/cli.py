@@ -430,7 +430,7 @@ def keys_list(name: str, as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
-    table = [[str(row["tenant"]), str(row["keys"]), str(row["token_file"] or "-"), _there(row)] for row in rows]
+    table = [[str(row["tenant"]), str(row["keys"]), str(row["token_file"] or "-"), _remark(row)] for row in rows]
     _print_table([["TENANT", "KEYS", "TOKEN FILE", ""], *table])
 
 
@@ -607,8 +607,8 @@ def grafana_provision(directory: Path, name: str | None, seen_as: Path | None, u
 
     written = grafana.provision(instance.load(name or _only_instance()), directory, seen_as, url)
     log.info("wrote %d files; data sources for %s", len(written.files), ", ".join(written.tenants))
-    if written.keyless:
-        log.warning("no data source for %s: the token file is not where it was", ", ".join(written.keyless))
+    for tenant, lack in written.keyless.items():
+        log.warning("no data source for %s: its token %s; `opstrace keys rotate` makes a new one", tenant, lack)
 
 
 @main.group()
@@ -807,8 +807,11 @@ def _own_limits(limits: Any) -> str:
     return ", ".join(f"{name} {value:.15g}" for name, value in limits.items()) or "-"
 
 
-def _there(row: dict[str, Any]) -> str:
-    return "" if row["there"] or not row["keys"] else "does not hold one of them any more"
+def _remark(row: dict[str, Any]) -> str:
+    """Say what there is to know of a tenant's token file."""
+    if row["there"] or not row["keys"]:
+        return ""
+    return "does not hold one of them any more" if row["token_file"] else "never written to a file"
 
 
 def _listed(name: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from opstrace.agent_settings import Target, target_of
 from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
+from opstrace.token_files import lack_of
 from opstrace.web import dashboards
 from opstrace.web.prometheus import PROMETHEUS_VERSION
 
@@ -34,11 +35,11 @@ _DIRECTORY_MODE: Final = 0o750
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What was written, and which tenants were left out because their keys are no longer known."""
+    """What was written, and which tenants were left out, with what became of their keys."""
 
     files: Sequence[Path]
     tenants: Sequence[str]
-    keyless: Sequence[str]
+    keyless: Mapping[str, str]
 
 
 def provision(
@@ -64,7 +65,7 @@ def provision(
     }
     for path, text in contents.items():
         _write(path, text)
-    keyless = [target.tenant for target in targets if not target.key]
+    keyless = {one.tenant: str(lack_of(instance, one.tenant)) for one in targets if not one.key}
     return Provisioned(list(contents), [target.tenant for target in known], keyless)
 
 

@@ -35,8 +35,8 @@ def ask(instance: Instance, tenant: str, endpoint: str, parameters: Mapping[str,
     key = token_files.key_of(instance, tenant)
     if key is None:
         raise InstanceError(
-            f"the token of tenant {tenant} is not where it was written; make a new one by "
-            f"`opstrace create local {instance.name}` in another directory, or ask over HTTP with your own"
+            f"the token of tenant {tenant} {token_files.lack_of(instance, tenant)}; make a new one by "
+            f"`opstrace keys rotate {instance.name} {tenant}`, or ask over HTTP with your own"
         )
     server_process.check_runs(instance)
     at = next(one for one in probe.endpoints(instance) if one.tenant == tenant and one.secure)

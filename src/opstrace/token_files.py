@@ -65,14 +65,28 @@ def revoke(instance: Instance, tenant: str) -> int:
 
 def key_of(instance: Instance, tenant: str) -> str | None:
     """Return a tenant's key if the file it was written to still holds it."""
+    key, _ = _looked_up(instance, tenant)
+    return key
+
+
+def lack_of(instance: Instance, tenant: str) -> str | None:
+    """Say what became of a tenant's key that is not known, in the words that follow its name; None if it is known."""
+    _, lack = _looked_up(instance, tenant)
+    return lack
+
+
+def _looked_up(instance: Instance, tenant: str) -> tuple[str | None, str | None]:
+    """Return a tenant's key, or what became of it."""
     record = instance.keys.get(tenant)
     if record is None or record.token_file is None:
-        return None
+        return None, "was never written to a file"
     try:
         key = Path(record.token_file).read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return None
-    return key if is_key(key) and key_digest(key) in record.digests else None
+    except OSError as error:
+        return None, f"cannot be read from {record.token_file}: {error.strerror}"
+    if is_key(key) and key_digest(key) in record.digests:
+        return key, None
+    return None, f"is not the one that {record.token_file} holds now"
 
 
 def _ensure_one(instance: Instance, tenant: str, path: Path) -> Instance:
