@@ -524,7 +524,13 @@ def test_a_probe_key_opens_nothing_but_what_it_is_for(served: Instance) -> None:
 def test_destroy_asks_and_then_removes_all(instance: Instance) -> None:
     instance.create()
     pid = status(instance)["pid"]
-    assert instance.run("destroy", "local", "demo", stdin="n\n", check=False).returncode == 1
+    for stdin, told in (
+        ("n\n", "nothing was done, as the answer was not yes"),
+        ("", "there is nobody to answer, so nothing was done; --yes does not ask"),
+    ):
+        done = instance.run("destroy", "local", "demo", stdin=stdin, check=False)
+        assert done.returncode == 1
+        assert messages(done.stderr.splitlines()[-1]) == [("error", told)]
     assert status(instance)["pid"] == pid
     headers = {"DD-API-KEY": instance.key()}
     for path in ("/api/v2/not-known-yet", "/api/v1/series", "/support/flare"):  # all that a server writes to disk

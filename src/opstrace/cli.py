@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opstrace import log_lines
-from opstrace.errors import InstanceError, OpstraceError
+from opstrace.errors import ConfigError, InstanceError, OpstraceError
 
 if TYPE_CHECKING:
     from opstrace.instance import Instance
@@ -253,9 +253,7 @@ def destroy(provider: str, name: str, yes: bool) -> None:
         return
     found = instance.find(name)
     if not yes:
-        click.confirm(
-            f"Destroy the instance {name} ({provider}) with all data in {found.home}?", abort=True, err=True
-        )
+        _confirm(f"Destroy the instance {name} ({provider}) with all data in {found.home}?")
     server_process.stop(found)
     left = instance.remove(found)
     log.info("destroyed: %s (%s)", name, provider)
@@ -578,7 +576,7 @@ def limits_set(name: str, given: tuple[str, ...], tenant: str | None, yes: bool)
     shortened = roster.shortened(instance.load(name).config, values) if tenant is None else {}
     for what, days in shortened.items():
         if not yes:
-            click.confirm(f"Remove {what} of {name} that are older than {days} days?", abort=True, err=True)
+            _confirm(f"Remove {what} of {name} that are older than {days} days?")
     roster.set_limits(name, tenant, values)
     waiting = _reload(name)
     log.info("set for %s: %s", f"tenant {tenant}" if tenant else "all tenants", ", ".join(given))
@@ -653,9 +651,7 @@ def _forget_lost(name: str, yes: bool) -> None:
     from opstrace import instance
 
     if not yes:
-        click.confirm(
-            f"The data_dir of {name} is not there; is it mounted? Forget the instance?", abort=True, err=True
-        )
+        _confirm(f"The data_dir of {name} is not there; is it mounted? Forget the instance?")
     place = instance.forget_lost(name)
     log.warning("forgot %s, whose data_dir is not there; if %s comes back, its data is in it still", name, place)
 
@@ -772,7 +768,23 @@ def _remove_stopped(instance: "Instance", tenant: str, yes: bool) -> None:
 
 
 def _confirm_removal(instance: "Instance", tenant: str, holdings: str) -> None:
-    click.confirm(f"Remove tenant {tenant} of {instance.name} with all it has: {holdings}?", abort=True, err=True)
+    _confirm(f"Remove tenant {tenant} of {instance.name} with all it has: {holdings}?")
+
+
+def _confirm(question: str) -> None:
+    """Ask before what cannot be undone; raise ConfigError unless the answer is yes."""
+    sure = False
+    refusal = "nothing was done, as the answer was not yes"
+    try:
+        sure = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        refusal = "there is nobody to answer, so nothing was done; --yes does not ask"
+    if not sys.stdin.isatty():
+        click.echo(err=True)  # ends the question's line, as a key would have
+    if not sure:
+        raise ConfigError(refusal)
 
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:
