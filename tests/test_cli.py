@@ -1,5 +1,6 @@
 """The command as users and scripts run it: real processes, real servers, real TLS."""
 
+import contextlib
 import json
 import os
 import re
@@ -247,7 +248,7 @@ def test_a_server_that_answers_too_late_is_told_and_stays(instance: Instance) ->
     os.kill(pid, signal.SIGCONT)
     assert process.returncode == 1
     assert re.fullmatch(
-        r"the server of demo runs, but https://\S+ did not answer rightly within 2 s \(no answer: .*\); "
+        r"the server of demo runs, but https://\S+ did not answer rightly within 2 s \(no answer.*\); "
         rf"its log is {re.escape(str(home(instance)))}/server\.log",
         messages(said)[-1][1],
     )
@@ -436,6 +437,37 @@ def test_status_shows_every_endpoint_of_every_tenant(served: Instance) -> None:
     assert hosts == {"served.localhost", "127.0.0.1"} | {
         f"{prefix}{tenant}.served.localhost" for tenant in tenants for prefix in ("", "dd.")
     }
+
+
+def on_a_terminal(instance: Instance, *arguments: str, **variables: str) -> str:
+    """Return what a command writes where standard output is a terminal."""
+    terminal, end = os.openpty()
+    with os.fdopen(terminal, "rb", closefd=True) as shown:
+        process = subprocess.Popen(
+            [*instance.command, *arguments], stdout=end, stderr=end, env=instance.environment() | variables
+        )
+        os.close(end)
+        lines = []
+        with process, contextlib.suppress(OSError):  # a terminal whose other end is shut
+            lines.extend(iter(shown.readline, b""))
+    return b"".join(lines).decode()
+
+
+def test_colour_is_for_terminals_whose_owner_wants_it(served: Instance) -> None:
+    assert "\033[32mok, " in on_a_terminal(served, "status", "local", "served")
+    assert "\033" not in on_a_terminal(served, "status", "local", "served", NO_COLOR="1")
+
+
+def test_status_of_a_server_that_hangs_says_so_in_words(instance: Instance) -> None:
+    instance.create()
+    pid = status(instance)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = instance.run("status", "local", "demo", check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 1
+    assert len(re.findall(r"  no answer within 5 s$", done.stdout, re.MULTILINE)) == 6
 
 
 def test_status_needs_no_token_files(served: Instance, tmp_path: Path) -> None:

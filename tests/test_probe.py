@@ -119,7 +119,23 @@ def test_nobody_there_is_told(instance: Instance) -> None:
 
 def test_silence_is_told(instance: Instance) -> None:
     with socket.create_server(("127.0.0.1", instance.config.https_port)):
-        assert "timed out" in str(fault_of(instance, timeout_s=0.2))
+        assert fault_of(instance, timeout_s=0.2) == "no answer within 0.2 s"
+
+
+def test_endpoints_are_asked_side_by_side_and_told_in_order(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is done before all have begun."""
+    endpoints = probe.endpoints(instance)
+    met = threading.Barrier(len(endpoints), timeout=60)
+
+    def ask(endpoint: Endpoint, context: ssl.SSLContext) -> probe.Outcome:
+        met.wait()
+        return probe.Outcome(endpoint, None, 0.0)
+
+    monkeypatch.setattr(probe, "ask", ask)
+    told = probe.ask_all(endpoints, probe.client_context(instance))
+    assert [outcome.endpoint for outcome in told] == endpoints
 
 
 def test_a_server_that_speaks_no_tls_is_told(instance: Instance) -> None:

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from opstrace.errors import ConfigError, InstanceError, OpstraceError
 
 if TYPE_CHECKING:
     from opstrace.instance import Instance
+    from opstrace.probe import Endpoint, Outcome
 
 log = logging.getLogger("opstrace")
 
@@ -198,25 +199,16 @@ def status(provider: str, name: str, as_json: bool) -> None:
 
     found = instance.load(name)
     pid = server_process.pid_of(found)
-    context = probe.client_context(found) if pid is not None else None
-    outcomes = [probe.ask(endpoint, context) for endpoint in probe.endpoints(found)] if context else []
-    well = bool(outcomes) and not any(outcome.fault for outcome in outcomes)
-    rows = [
-        {
-            "what": outcome.endpoint.what,
-            "tenant": outcome.endpoint.tenant,
-            "url": outcome.endpoint.url,
-            "ok": outcome.fault is None,
-            "fault": outcome.fault,
-            "elapsed_ms": round(outcome.elapsed_ms, 1),
-        }
-        for outcome in outcomes
-    ]
     summary = _summary(found, pid)
+    if not as_json:
+        _print_summary(summary)
+    asked = probe.endpoints(found) if pid is not None else []
+    coming = probe.ask_all(asked, probe.client_context(found)) if asked else iter(())
+    outcomes = list(coming if as_json else _printed(asked, coming))
+    well = bool(outcomes) and not any(outcome.fault for outcome in outcomes)
     if as_json:
+        rows = [_outcome_document(outcome) for outcome in outcomes]
         _print_json({**summary, "provider": provider, "healthy": well, "endpoints": rows})
-    else:
-        _print_status(summary, rows)
     if not well:
         raise click.exceptions.Exit(1)
 
@@ -855,26 +847,50 @@ def _summary(instance: "Instance", pid: int | None) -> dict[str, Any]:
     }
 
 
-def _print_status(summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def _outcome_document(outcome: "Outcome") -> dict[str, Any]:
+    return {
+        "what": outcome.endpoint.what,
+        "tenant": outcome.endpoint.tenant,
+        "url": outcome.endpoint.url,
+        "ok": outcome.fault is None,
+        "fault": outcome.fault,
+        "elapsed_ms": round(outcome.elapsed_ms, 1),
+    }
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
     for key, value in {**summary, "state": _state(summary)}.items():
         if key in ("name", "state", "pid", "url", "home", "log"):
             click.echo(f"{key}: {value or '-'}")
-    if rows:
-        click.echo()
-        cells = [[row["what"], row["tenant"] or "-", row["url"], _result(row)] for row in rows]
-        _print_table([["ENDPOINT", "TENANT", "ADDRESS", "RESULT"], *cells])
 
 
-def _result(row: dict[str, Any]) -> str:
-    text = f"ok, {row['elapsed_ms']:.0f} ms" if row["ok"] else str(row["fault"])
-    return click.style(text, fg="green" if row["ok"] else "red")  # click removes colour where there is no terminal
+def _printed(asked: Sequence["Endpoint"], outcomes: Iterable["Outcome"]) -> Iterator["Outcome"]:
+    """Hand outcomes on, and print a line of a table as each comes."""
+    if not asked:
+        return
+    places = [["ENDPOINT", "TENANT", "ADDRESS"], *([one.what, one.tenant or "-", one.url] for one in asked)]
+    head, *lines = _aligned([[*place, ""] for place in places])
+    click.echo(f"\n{head}RESULT")
+    for line, outcome in zip(lines, outcomes, strict=True):
+        click.echo(line + _result(outcome))
+        yield outcome
+
+
+def _result(outcome: "Outcome") -> str:
+    text = outcome.fault or f"ok, {outcome.elapsed_ms:.0f} ms"
+    return click.style(text, fg="red" if outcome.fault else "green") if log_lines.takes_colour(sys.stdout) else text
 
 
 def _print_table(rows: list[list[str]]) -> None:
+    for line in _aligned(rows):
+        click.echo(line)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Return rows as lines whose columns stand below each other."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    for row in rows:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*padded, row[-1]]))
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=False)] for row in rows]
+    return ["  ".join([*cells, row[-1]]) for cells, row in zip(padded, rows, strict=True)]
 
 
 def _print_json(value: object) -> None:

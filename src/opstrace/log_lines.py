@@ -35,10 +35,15 @@ class LineFormatter(logging.Formatter):
         return f"\033[{colour}m{name}\033[0m" if self._coloured and colour else name
 
 
+def takes_colour(stream: TextIO) -> bool:
+    """Say whether what is written to a stream may be coloured (no-color.org)."""
+    return stream.isatty() and "NO_COLOR" not in os.environ
+
+
 def write_to(stream: TextIO, level: int = logging.INFO) -> None:
     """Send the process's log to a stream, in place of where it went before."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(LineFormatter(coloured=stream.isatty() and "NO_COLOR" not in os.environ))
+    handler.setFormatter(LineFormatter(coloured=takes_colour(stream)))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

@@ -8,8 +8,10 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from opstrace.errors import ConfigError
@@ -18,6 +20,7 @@ from opstrace.ports import Listener, listeners
 
 TIMEOUT_S: Final = 5.0
 _BODY_BYTES: Final = 65536
+_AT_ONCE: Final = 32  # endpoints that are asked side by side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,12 @@ def client_context(instance: Instance) -> ssl.SSLContext:
         raise ConfigError(f"cannot use the trust anchor {anchor}: {error.strerror or error}") from error
 
 
+def ask_all(endpoints: Sequence[Endpoint], context: ssl.SSLContext) -> Iterator[Outcome]:
+    """Ask endpoints side by side, and yield what came of each, in their order and as soon as it is known."""
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        yield from threads.map(partial(ask, context=context), endpoints)
+
+
 def ask(endpoint: Endpoint, context: ssl.SSLContext, timeout_s: float = TIMEOUT_S) -> Outcome:
     """Ask one endpoint; whatever happens becomes an Outcome."""
     started = time.monotonic()
@@ -96,6 +105,8 @@ def ask(endpoint: Endpoint, context: ssl.SSLContext, timeout_s: float = TIMEOUT_
         fault = _fault(endpoint, *_exchange(endpoint, context, timeout_s))
     except ssl.SSLCertVerificationError as error:
         fault = f"its certificate is not valid: {error.verify_message}"
+    except TimeoutError:
+        fault = f"no answer within {timeout_s:g} s"
     except (OSError, http.client.HTTPException) as error:
         fault = f"no answer: {_one_line(error)}"
     return Outcome(endpoint, fault, (time.monotonic() - started) * 1000)

@@ -64,7 +64,7 @@ def _wait_until_ready(
             raise InstanceError(_died(instance, process.returncode, offset))
         if time.monotonic() > deadline:
             raise InstanceError(_late(instance, pending[0], timeout_s))
-        pending = [outcome for one in pending if (outcome := probe.ask(one.endpoint, context)).fault]
+        pending = [one for one in probe.ask_all([one.endpoint for one in pending], context) if one.fault]
         progress(len(endpoints) - len(pending), len(endpoints))
         time.sleep(_PAUSE_S if pending else 0)
 
