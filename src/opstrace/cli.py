@@ -608,11 +608,12 @@ def promql() -> None:
 
 @promql.command("test")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("-v", "--verbose", is_flag=True, help="Print each failure with file, line and reason.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every failure, not only the first of each file.")
 def promql_test(files: tuple[Path, ...], verbose: bool) -> None:
     """Run test scripts in Prometheus's own language against this version's engine and store.
 
-    Prints passed and failed evaluations for each file, the totals last; the exit code is 1 if anything failed.
+    Prints passed and failed evaluations for each file, its first failure, and the totals last; the exit code is 1 if
+    anything failed, or a file is no script.
     """
     from opstrace.promql.engine import Engine
     from opstrace.promql.testscript import FreshTenants, print_reports, run_files

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opstrace.errors import ConfigError
 from opstrace.promql.engine import Engine
 from opstrace.promql.testscript import (
     FreshTenants,
-    ScriptReport,
     almost_equal,
     print_reports,
     run_files,
@@ -197,23 +195,48 @@ def test_files_and_what_is_printed(tmp_path: Path) -> None:
     paths = [good, bad]
     out = io.StringIO()
     assert print_reports(run_files(paths, MemoryStore, Engine()), out) == 1
-    assert out.getvalue() == f"{good}: 1 passed, 0 failed\n{bad}: 3 passed, 1 failed\n4 passed, 1 failed\n"
+    first = f"  {bad}:13: n\n    expected 3.0@0s, got n{{}} 2.0@0s\n"
+    assert out.getvalue() == f"{good}: 1 passed, 0 failed\n{bad}: 3 passed, 1 failed\n{first}4 passed, 1 failed\n"
     out = io.StringIO()
     assert print_reports(run_files(paths, MemoryStore, Engine()), out, verbose=True) == 1
     assert f"  {bad}:13: n\n    expected 3.0@0s, got n{{}} 2.0@0s\n" in out.getvalue()
     out = io.StringIO()
     assert print_reports(run_files([good], MemoryStore, Engine()), out, verbose=True) == 0
     assert out.getvalue().endswith("\n1 passed, 0 failed\n")
-    assert print_reports([ScriptReport("empty", ())], out) == 0
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read(content: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "it.test"
+def test_without_being_asked_for_all_one_failure_is_shown(tmp_path: Path) -> None:
+    (path := tmp_path / "it.test").write_text("evil\n\neval instant at 0 1\n  2\n")
+    out = io.StringIO()
+    assert print_reports(run_files([path], MemoryStore, Engine()), out) == 1
+    assert out.getvalue() == (
+        f"{path}: 0 passed, 2 failed\n"
+        f'  {path}:1: evil\n    invalid command "evil"; a command is load, clear or eval\n'
+        "  … 1 more; -v shows them\n0 passed, 2 failed\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\xff\xfe", "is not UTF-8 text: byte 0 cannot be decoded"),
+        (b"", "evaluates nothing; add a command"),
+        (b"load 1m\n  m 1\n", "evaluates nothing; add a command"),
+        (b"groups:\n- name: a\n", "is a file of Prometheus's rules, which is not understood"),
+        (b"rule_files:\n- a.yml\ntests:\n", "is a unit test of promtool, which is not understood"),
+    ],
+)
+def test_what_is_no_script_is_told_and_the_others_are_run(content: bytes | None, fault: str, tmp_path: Path) -> None:
+    path, good = tmp_path / "it.test", tmp_path / "good.test"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"cannot read the script .*it\.test"):
-        list(run_files([path], MemoryStore, Engine()))
+    good.write_text("eval instant at 0 1\n  1\n")
+    out = io.StringIO()
+    assert print_reports(run_files([path, good], MemoryStore, Engine()), out) == 1
+    first, *rest = out.getvalue().splitlines()
+    assert first.startswith(f"{path}: {fault}")
+    assert rest == [f"{good}: 1 passed, 0 failed", "1 passed, 0 failed, 1 not run"]
 
 
 @given(st.floats(), st.floats())

@@ -75,10 +75,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ScriptReport:
-    """How the evaluations of one script ended, in their order."""
+    """How the evaluations of one script ended, in their order; `fault` says why there are none."""
 
     name: str
     outcomes: tuple[Outcome, ...]
+    fault: str = ""
 
     @property
     def failures(self) -> list[Outcome]:
@@ -105,26 +106,50 @@ def run_script(
 def run_files(
     paths: Iterable[Path], backend_factory: Callable[[], Backend], engine: Evaluator
 ) -> Iterator[ScriptReport]:
-    """Run script files one after the other; raise ConfigError for one that cannot be read."""
+    """Run script files one after the other; what is no script has a report that says so."""
     for path in paths:
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the script {path}: {error}") from None
-        yield run_script(text, backend_factory, engine, str(path))
+            yield run_script(_script(path), backend_factory, engine, str(path))
+        except ConfigError as error:
+            yield ScriptReport(str(path), (), str(error))
+
+
+# What looks like a test and is of another kind, by a line that it has.
+_OTHER_KINDS: Mapping[str, re.Pattern[str]] = {
+    "a unit test of promtool": re.compile(r"^(tests|rule_files|evaluation_interval):(\s|$)", re.MULTILINE),
+    "a file of Prometheus's rules": re.compile(r"^groups:(\s|$)", re.MULTILINE),
+}
+
+
+def _script(path: Path) -> str:
+    """Return the text of a script; raise ConfigError for what is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not UTF-8 text: byte {error.start} cannot be decoded") from error
+    for kind, line in _OTHER_KINDS.items():
+        if line.search(text):
+            raise ConfigError(f"is {kind}, which is not understood; a script has the commands load, eval and clear")
+    if not any(isinstance(command, Eval | Invalid) for command in parse_script(text)):
+        raise ConfigError("evaluates nothing; add a command such as `eval instant at 1m up`")
+    return text
 
 
 def print_reports(reports: Iterable[ScriptReport], out: TextIO, *, verbose: bool = False) -> int:
-    """Print a line per script, with `verbose` also each failure, and the totals last; return the exit code."""
-    passed = failed = 0
+    """Print a line per script, its first failure, with `verbose` all, and the totals last; return the exit code."""
+    passed = failed = unread = 0
     for report in reports:
-        failures = report.failures
-        passed, failed = passed + report.passed, failed + len(failures)
-        print(f"{report.name}: {report.passed} passed, {len(failures)} failed", file=out)
-        for outcome in failures if verbose else ():
+        passed, failed, unread = passed + report.passed, failed + len(report.failures), unread + bool(report.fault)
+        print(f"{report.name}: {report.fault or f'{report.passed} passed, {len(report.failures)} failed'}", file=out)
+        shown = report.failures if verbose else report.failures[:1]
+        for outcome in shown:
             print(f"  {report.name}:{outcome.line}: {outcome.query}\n    {outcome.reason}", file=out)
-    print(f"{passed} passed, {failed} failed", file=out)
-    return 1 if failed else 0
+        if left := len(report.failures) - len(shown):
+            print(f"  … {left} more; -v shows them", file=out)
+    print(f"{passed} passed, {failed} failed{f', {unread} not run' if unread else ''}", file=out)
+    return 1 if failed or unread else 0
 
 
 @dataclass(slots=True)
