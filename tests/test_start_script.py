@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("dirname", "cat", "cmp", "tail", "rm", "sh")
+TOOLS = ("dirname", "readlink", "cat", "cmp", "tail", "rm", "sh")
 
 
 @pytest.fixture
@@ -100,6 +100,31 @@ def test_what_is_installed_is_used_without_a_word_until_something_changes(checko
     shutil.copytree(checkout, moved, symlinks=True)
     assert installs(moved) == 2
     assert installs(moved) == 0
+
+
+def test_a_link_leads_to_the_checkout(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in ("mkdir", "cp"):
+        (checkout / "bin" / name).symlink_to(str(shutil.which(name)))
+    provide(checkout, "python3", INSTALLING.format(""))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "near").symlink_to(checkout / "opstrace")
+    (elsewhere / "opstrace").symlink_to("near")
+    command = [str(elsewhere / "opstrace"), "--prepare"]
+    subprocess.run(command, env={"PATH": str(checkout / "bin")}, capture_output=True, check=True)
+    assert (checkout / ".venv" / "installed").exists()
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["near", "opstrace"]
+
+
+def test_who_may_not_install_is_told_who_may(checkout: Path) -> None:
+    (checkout / "bin" / "rm").unlink()
+    provide(checkout, "rm", 'echo "rm: cannot remove: Permission denied" >&2; exit 1')
+    provide(checkout, "python3", "")
+    done = run(checkout, "--version")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"opstrace: something is to be installed into {checkout}/.venv, and this user may not; "
+        f"run {checkout}/opstrace --prepare as the user it belongs to.\n"
+    )
 
 
 def test_a_web_ui_that_could_not_be_built_is_told_once(checkout: Path) -> None:
