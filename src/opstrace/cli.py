@@ -565,7 +565,9 @@ def limits_set(name: str, given: tuple[str, ...], tenant: str | None, yes: bool)
     from opstrace import instance, roster
 
     values = _settings(given)
-    shortened = roster.shortened(instance.load(name).config, values) if tenant is None else {}
+    found = instance.load(name)
+    roster.with_limits(found, tenant, values)  # what is refused is no matter for a question
+    shortened = roster.shortened(found.config, values) if tenant is None else {}
     for what, days in shortened.items():
         if not yes:
             _confirm(f"Remove {what} of {name} that are older than {days} days?")

@@ -158,10 +158,15 @@ def set_limits(name: str, tenant: str | None, given: Mapping[str, Any]) -> Insta
     """Set limits of all tenants or of one, or retention; None means the default. Raise ConfigError, InstanceError."""
     with instances.locked(instances.load(name).home):
         known = instances.load(name)
-        if tenant is None:
-            return instances.with_config(known, _with_limits(known.config, given))
-        check_tenant(known, tenant)
-        return instances.with_config(known, _with_tenant_limits(known.config, tenant, given))
+        return instances.with_config(known, with_limits(known, tenant, given))
+
+
+def with_limits(instance: Instance, tenant: str | None, given: Mapping[str, Any]) -> Config:
+    """Return the config of an instance with other limits, as `set_limits` writes it; raise what that does."""
+    if tenant is None:
+        return _with_limits(instance.config, given)
+    check_tenant(instance, tenant)
+    return _with_tenant_limits(instance.config, tenant, given)
 
 
 def settings(config: Config, tenant: str | None = None) -> list[Setting]:

@@ -359,6 +359,10 @@ def test_retention_and_limits_of_all(instance: Instance) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (
+            ["metric_retention_days=0"],
+            "metric_retention_days: 0 is not allowed; metric_retention_days must be a whole",
+        ),
         (["max_sries=1"], "max_sries is no limit; the closest one is max_series"),
         (["max_series=few"], "limits.max_series: 'few' is not allowed; "),
         (["max_series=null"], "limits.max_series: 'null' is not allowed; "),
