@@ -204,6 +204,14 @@ def test_a_relative_data_home_is_ignored_as_the_specification_says(
     assert instances.instances_directory() == tmp_path / ".local" / "share" / "opstrace"
 
 
+def test_dogstatsd_is_not_switched_on_where_it_would_hear_nothing() -> None:
+    deaf = msgspec.structs.replace(DEFAULT.dogstatsd, listeners=())
+    made = instances.make("demo", config(dogstatsd=deaf))
+    with pytest.raises(ConfigError, match=r"dogstatsd\.listeners: \[\] hears nothing"):
+        instances.with_dogstatsd(made)
+    assert instances.with_dogstatsd(instances.make("demo", DEFAULT)).config.dogstatsd.enabled
+
+
 # data_dir
 
 

@@ -26,7 +26,7 @@ Tenants = Annotated[
     tuple[TenantName, ...],
     msgspec.Meta(
         min_length=1,
-        description="a list of names of lower-case letters, digits and inner hyphens, 63 characters at most",
+        description="a list of at least one name: lower-case letters, digits, inner hyphens, 63 characters at most",
     ),
 ]
 Domain = Annotated[
@@ -330,7 +330,7 @@ def _struct(kind: type[_S], raw: Any, prefix: str) -> _S:
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in raw:
         if key not in fields:
-            raise ConfigError(_unknown_key(key, list(fields), prefix))
+            raise ConfigError(_unknown_key(kind, key, prefix))
     for name, field in fields.items():
         if field.required and name not in raw:
             raise ConfigError(f"{prefix}{name} is missing; it must be {_allowed(field.type)}")
@@ -377,9 +377,33 @@ def _structs(inner: type[_S], kind: Any, raw: Any, key: str) -> tuple[_S, ...]:
     return tuple(_struct(inner, element, f"{key}[{i}].") for i, element in enumerate(raw))
 
 
-def _unknown_key(key: Any, known: list[str], prefix: str) -> str:
-    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-    return f"{prefix}{_plain(key)} is not a key of the config; the closest one is {prefix}{close[0]}"
+# What an Agent says by keys of its own, and `listeners` says here.
+_LISTENERS: Final = {
+    "dogstatsd_port": "udp://127.0.0.1:PORT",
+    "dogstatsd_non_local_traffic": "udp://0.0.0.0:8125",
+    "dogstatsd_socket": "unixgram:///PATH",
+    "dogstatsd_stream_socket": "unixstream:///PATH",
+}
+
+
+def _unknown_key(kind: type[msgspec.Struct], key: Any, prefix: str) -> str:
+    """Say that a key is none, and what comes next to it."""
+    if kind is TenantLimits and (place := place_for_all(key)):
+        return f"{prefix}{key} is the same for all tenants; set {place}"
+    said = f"{prefix}{_plain(key)} is not a key of the config"
+    if kind is Dogstatsd and key in _LISTENERS:
+        return f'{said}; write {prefix}listeners: [{{url: "{_LISTENERS[key]}"}}]'
+    close = difflib.get_close_matches(str(key), kind.__struct_fields__, n=1)
+    return (
+        f"{said}; the closest one is {prefix}{close[0]}" if close else f"{said}; docs/configuration.md has them all"
+    )
+
+
+def place_for_all(name: Any) -> str | None:
+    """Return where the config sets what is the same for all tenants; None for what is not."""
+    if name in RETENTION_KEYS:
+        return str(name)
+    return f"limits.{name}" if name in Limits.__struct_fields__ and name not in LIVE_LIMITS else None
 
 
 def _plain(key: Any) -> str:
@@ -440,6 +464,11 @@ def _check_issuer(config: Config) -> None:
 
 
 def _check_dogstatsd(config: Config) -> None:
+    if config.dogstatsd.enabled and not config.dogstatsd.listeners:
+        raise ConfigError(
+            "dogstatsd.listeners: [] hears nothing; list one, leave the key out for udp://127.0.0.1:8125, "
+            "or set dogstatsd.enabled to false"
+        )
     for i, listener in enumerate(config.dogstatsd.listeners):
         key = f"dogstatsd.listeners[{i}]"
         if listener.tenant and listener.tenant not in config.tenants:

@@ -234,9 +234,9 @@ def finish(instance: Instance) -> Instance:
 
 
 def with_dogstatsd(instance: Instance) -> Instance:
-    """Return the instance with DogStatsD on, whatever its config on disk says."""
+    """Return the instance with DogStatsD on, whatever its config says; raise ConfigError if it hears nothing."""
     enabled = msgspec.structs.replace(instance.config.dogstatsd, enabled=True)
-    return replace(instance, config=msgspec.structs.replace(instance.config, dogstatsd=enabled))
+    return replace(instance, config=config_document.changed(instance.config, dogstatsd=enabled))
 
 
 def add_key(instance: Instance, tenant: str, key: str, token_file: Path | None) -> Instance:

@@ -14,7 +14,16 @@ import msgspec
 
 from opstrace import instance as instances
 from opstrace import token_files
-from opstrace.config import LIVE_LIMITS, RETENTION_KEYS, SYSTEM_TENANT, Config, Limits, TenantLimits, changed
+from opstrace.config import (
+    LIVE_LIMITS,
+    RETENTION_KEYS,
+    SYSTEM_TENANT,
+    Config,
+    Limits,
+    TenantLimits,
+    changed,
+    place_for_all,
+)
 from opstrace.errors import ConfigError, InstanceError
 from opstrace.instance import Instance, TenantKeys
 from opstrace.tenants import new_key
@@ -223,7 +232,7 @@ def _with_limits(config: Config, given: Mapping[str, Any]) -> Config:
 
 def _with_tenant_limits(config: Config, tenant: str, given: Mapping[str, Any]) -> Config:
     for name in given:
-        if name not in LIVE_LIMITS and (name in RETENTION_KEYS or name in Limits.__struct_fields__):
+        if place_for_all(name):
             raise ConfigError(f"{name} is the same for all tenants; set it without naming one")
     _check_names(given, sorted(LIVE_LIMITS))
     own = msgspec.structs.replace(config.tenant_limits.get(tenant, TenantLimits()), **given)
@@ -234,5 +243,8 @@ def _with_tenant_limits(config: Config, tenant: str, given: Mapping[str, Any]) -
 def _check_names(given: Mapping[str, Any], known: list[str]) -> None:
     for name in given:
         if name not in known:
-            (close,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise ConfigError(f"{name} is no limit; the closest one is {close}")
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"{name} is no limit; "
+                + (f"the closest one is {close[0]}" if close else "docs/limits.md has them all")
+            )
