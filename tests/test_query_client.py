@@ -119,10 +119,11 @@ def test_tenants_are_apart(asked: Instance) -> None:
         (["up +"], 1, "bad_data: .*parse error"),
         (["up", "nowhere"], 1, "nowhere"),
         (["up", "--tenant", "nobody"], 1, "no tenant nobody"),
-        (["up", "--range", "soon"], 1, "soon"),
+        (["up", "--range", "1x"], 2, "'--range': not a valid duration string: \"1x\"; write 90s"),
+        (["up", "--range", "0s"], 2, "'--range': 0s leads nowhere"),
         (["up", "--step", "1m"], 2, "--step needs --range"),
-        (["up", "--range", "1h", "--step", "0s"], 2, "--step 0s leads nowhere"),
-        (["up", "--range", "1h", "--step", ""], 1, "not a valid duration"),
+        (["up", "--range", "1h", "--step", "0s"], 2, "'--step': 0s leads nowhere"),
+        (["up", "--range", "1h", "--step", ""], 2, "'--step': not a valid duration"),
     ],
 )
 def test_what_goes_wrong_is_said(arguments: list[str], code: int, reason: str, asked: Instance) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opstrace import log_lines
-from opstrace.errors import ConfigError, InstanceError, OpstraceError
+from opstrace.errors import BadQuery, ConfigError, InstanceError, OpstraceError
 
 if TYPE_CHECKING:
     from opstrace.instance import Instance
@@ -62,6 +62,21 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
         return number
+
+
+def _duration_ms(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Return the milliseconds of a duration as PromQL writes it; none, and one of nothing, are wrong usage."""
+    from opstrace.promql.duration import parse_duration
+
+    if text is None:
+        return None
+    try:
+        duration_ms = parse_duration(text)
+    except BadQuery as error:
+        raise click.BadParameter(f"{error}; write 90s, 5m or 1h30m") from error
+    if duration_ms == 0:
+        raise click.BadParameter(f"{text} leads nowhere; give a longer one, such as 1m")
+    return duration_ms
 
 
 Command = Callable[..., Any]
@@ -323,9 +338,15 @@ def replay(name: str, as_json: bool) -> None:
 @click.argument("expression")
 @click.argument("name", required=False)
 @click.option("--tenant", help="Whose series; the config's first tenant by default.")
-@click.option("--range", "range_text", metavar="DURATION", help="Over this long until now: 1h, 90m, 1d.")
 @click.option(
-    "--step", "step_text", metavar="DURATION", help="Between two values of a range; fills a line by default."
+    "--range", "range_ms", callback=_duration_ms, metavar="DURATION", help="Over this long until now: 1h, 90m, 1d."
+)
+@click.option(
+    "--step",
+    "step_ms",
+    callback=_duration_ms,
+    metavar="DURATION",
+    help="Between two values; by default they fill a line.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Series that are shown.")
 @_json
@@ -333,8 +354,8 @@ def query(
     expression: str,
     name: str | None,
     tenant: str | None,
-    range_text: str | None,
-    step_text: str | None,
+    range_ms: int | None,
+    step_ms: int | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -345,19 +366,15 @@ def query(
     import time
 
     from opstrace import instance, query_client
-    from opstrace.promql.duration import parse_duration
 
+    if step_ms is not None and range_ms is None:
+        raise click.UsageError("--step needs --range")
     found = instance.load(name or _only_instance())
     asked = {"query": expression, "time": f"{time.time():.3f}"}
     endpoint = "query"
-    if range_text is not None:
-        step_ms = parse_duration(step_text) if step_text is not None else None
-        if step_ms == 0:
-            raise click.UsageError(f"--step {step_text} leads nowhere; give a longer one, such as 1m")
-        times = query_client.times_of(time.time_ns() // 1_000_000, parse_duration(range_text), step_ms)
+    if range_ms is not None:
+        times = query_client.times_of(time.time_ns() // 1_000_000, range_ms, step_ms)
         endpoint, asked = "query_range", {"query": expression, **times}
-    elif step_text is not None:
-        raise click.UsageError("--step needs --range")
     document = query_client.ask(found, query_client.tenant_of(found, tenant), endpoint, asked)
     if as_json:
         _print_json(document)
