@@ -620,7 +620,15 @@ def test_an_instance_is_not_made_anew_while_its_data_dir_is_not_mounted(
     assert json.loads(instance.run("list", "local", "--json").stdout) == []
 
 
-# agent-config, promql, help
+# agent-config, dogstatsd-stats, promql, help
+
+
+def test_dogstatsd_that_is_off_is_told(served: Instance) -> None:
+    assert refused(served, "dogstatsd-stats", "served").startswith(
+        "DogStatsD of served is off; set dogstatsd.enabled"
+    )
+    told = json.loads(served.run("dogstatsd-stats", "served", "--json").stdout)
+    assert told == {"enabled": False, "names": []}
 
 
 def test_agent_config_is_ready_to_paste(served: Instance) -> None:

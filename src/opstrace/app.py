@@ -223,7 +223,7 @@ class Server:
             events=self.events,
             checks=Checks(self.engine),
             hosts=self.hosts,
-            dogstatsd=lambda: self.dogstatsd.busiest,
+            dogstatsd=lambda: self.dogstatsd.busiest if self.dogstatsd.enabled else None,
         )
 
     def _workspace(self) -> Workspace:

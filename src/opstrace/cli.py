@@ -400,14 +400,18 @@ def _only_instance() -> str:
 def dogstatsd_stats(name: str, as_json: bool) -> None:
     """Show the metric names that the DogStatsD server of the instance NAME hears of most.
 
-    LINES are all since it started, RECENT those of the buckets that closed within the last five seconds. The instance
-    must run.
+    LINES are all since it started, RECENT those of the last three buckets of 10 s. The instance must run.
     """
     from opstrace import admin_client, instance
 
     found = admin_client.ask(instance.load(name), "GET", "/admin/dogstatsd")
     if as_json:
         _print_json(found)
+    elif not found.get("enabled", True):  # a server of before does not say
+        raise InstanceError(
+            f"DogStatsD of {name} is off; set dogstatsd.enabled in its config to true and start it anew, "
+            f"or run it by `opstrace up {name} --dogstatsd`"
+        )
     else:
         _print_table(admin_client.busiest_table(found["names"]))
 

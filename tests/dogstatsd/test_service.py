@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from opstrace.dogstatsd.frames import LENGTH, Listening, Payload, Report, Start,
 from opstrace.dogstatsd.parse import Kind
 from opstrace.dogstatsd.payloads import Body, Content
 from opstrace.dogstatsd.service import MAX_OFFERS, Service
-from opstrace.dogstatsd.worker import MAX_WAITING_FLUSHES, Flushed, Outlet
+from opstrace.dogstatsd.worker import MAX_WAITING_FLUSHES, Flushed, Outlet, Spoken
 from opstrace.errors import IntakeError, Overloaded, Undecodable
 from opstrace.telemetry import Telemetry
 
@@ -102,6 +103,18 @@ def test_what_waited_is_heard_and_a_stop_hands_it_over() -> None:
     asyncio.run(walk())
     assert {one["metric"] for one in room.sent.series} == {"early", "late"}
     assert [one["msg_title"] for one in room.sent.events] == ["a"]
+
+
+def test_a_steady_sender_is_recent_all_the_time_and_one_that_ended_is_not() -> None:
+    """Of every six reports two come after a flush, with three buckets in all."""
+    spoken = Spoken()
+    shown = []
+    for flushed in [0, 10, 0, 0, 20, 0] * 3 + [0] * 6:
+        spoken.note(Counter(steady=flushed) if flushed else Counter())
+        shown += [busy.recent for busy in spoken.busiest("default")]
+    assert shown[4:17] == [30] * 13
+    assert shown[-1] == 0
+    assert [(busy.name, busy.lines) for busy in spoken.busiest("default")] == [("steady", 90)]
 
 
 def test_a_payload_without_room_is_offered_again() -> None:

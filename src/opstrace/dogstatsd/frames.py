@@ -43,7 +43,7 @@ class Busy(msgspec.Struct, frozen=True):
     tenant: str
     name: str
     lines: int
-    recent: int  # since the report before
+    recent: int  # in the last reports
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):

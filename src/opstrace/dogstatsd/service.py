@@ -55,6 +55,11 @@ class Service:
         self._unshown: Counter[str] = Counter()
         self.busiest: Sequence[Busy] = ()
 
+    @property
+    def enabled(self) -> bool:
+        """Say whether it hears anything."""
+        return self._settings.enabled
+
     def open(self) -> None:
         """Bind the sockets: what is sent from now on waits there. Raises InstanceError when one cannot be had."""
         if self._settings.enabled:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -34,6 +34,8 @@ MAX_WAITING_FLUSHES: Final = 8
 MAX_COUNTED_ENTRIES: Final = 10_000
 MAX_BUSIEST_ENTRIES: Final = 100
 _OTHERS: Final = "(others)"
+# What is recent was said in the last 30 s: two flushes hand over three buckets, so a steady sender has one number.
+_RECENT_REPORTS: Final = 6
 # The thread that hears lets go of the interpreter at each datagram, and would get it back after 5 ms only while
 # another one computes: that one stops for a while each time it has computed for so long, unless it is late already.
 _COMPUTING_S: Final = 0.002
@@ -114,6 +116,27 @@ class Outlet:
             yield encoded(Payload(message.tenant, body.content.value, body.data))
 
 
+class Spoken:
+    """How many lines spoke of each name of a tenant: ever, and recently."""
+
+    def __init__(self) -> None:
+        self._totals: Counter[str] = Counter()
+        self._recent: deque[Counter[str]] = deque(maxlen=_RECENT_REPORTS)
+
+    def note(self, names: Counter[str]) -> None:
+        """Count the lines since the report before."""
+        self._recent.append(names)
+        for name, lines in names.items():
+            self._totals[name if name in self._totals or len(self._totals) < MAX_COUNTED_ENTRIES else _OTHERS] += (
+                lines
+            )
+
+    def busiest(self, tenant: str) -> Iterator[Busy]:
+        """Yield the names that most lines spoke of, the busiest first."""
+        for name, lines in self._totals.most_common(MAX_BUSIEST_ENTRIES):
+            yield Busy(tenant, name, lines, sum(names[name] for names in self._recent))
+
+
 class Worker:
     """The aggregators of all tenants, and what is due when."""
 
@@ -138,7 +161,7 @@ class Worker:
             )
             for listening in start.listening
         ]
-        self._names: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._spoken: defaultdict[str, Spoken] = defaultdict(Spoken)
         self._buckets: Counter[str] = Counter()
         self._stopping = False
 
@@ -183,7 +206,8 @@ class Worker:
         if self._outlet.waiting >= MAX_WAITING_FLUSHES:
             return
         tallies = {tenant: aggregator.tallies() for tenant, aggregator in self._aggregators.items()}
-        busiest = [busy for tenant, one in tallies.items() for busy in self._busiest(tenant, one.names)]
+        for tenant, one in tallies.items():
+            self._spoken[tenant].note(one.names)
         report = Report(
             packets={ear.url: ear.traffic.packets for ear in self._ears},
             octets={ear.url: ear.traffic.bytes for ear in self._ears},
@@ -196,20 +220,13 @@ class Worker:
             lost=self._outlet.lost,
             waiting=self._outlet.waiting,
             kernel_drops={ear.url: kernel_drops(ear.socket) for ear in self._ears},
-            busiest=busiest,
+            busiest=[busy for tenant in tallies for busy in self._spoken[tenant].busiest(tenant)],
         )
         for ear in self._ears:
             ear.traffic.packets = ear.traffic.bytes = 0
         self._buckets.clear()
         self._outlet.lost = 0
         self._outlet.put(report)
-
-    def _busiest(self, tenant: str, recent: Counter[str]) -> Iterator[Busy]:
-        totals = self._names[tenant]
-        for name, lines in recent.items():
-            totals[name if name in totals or len(totals) < MAX_COUNTED_ENTRIES else _OTHERS] += lines
-        for name, lines in totals.most_common(MAX_BUSIEST_ENTRIES):
-            yield Busy(tenant, name, lines, recent[name])
 
     def _flush_timed(self, now: float) -> None:
         for tenant, aggregator in self._aggregators.items():

@@ -64,7 +64,7 @@ class Sources:
     events: Events
     checks: Checks
     hosts: Hosts
-    dogstatsd: Callable[[], Sequence[Name]]
+    dogstatsd: Callable[[], Sequence[Name] | None]  # None if it is off
 
 
 def routes(sources: Sources) -> list[Route]:
@@ -106,12 +106,14 @@ class _Admin:
     async def dogstatsd(self, request: Request) -> Mapping[str, Any]:
         """Answer the names that DogStatsD hears of most, the busiest first."""
         tenant = _scope(self.sources.operator_of(request))
-        names = [one for one in self.sources.dogstatsd() if tenant in (None, one.tenant)]
+        heard = self.sources.dogstatsd()
+        names = [one for one in heard or () if tenant in (None, one.tenant)]
         names.sort(key=lambda one: (-one.lines, one.tenant, one.name))
         return {
+            "enabled": heard is not None,
             "names": [
                 {"tenant": one.tenant, "name": one.name, "lines": one.lines, "recent": one.recent} for one in names
-            ]
+            ],
         }
 
     async def logs(self, request: Request) -> Mapping[str, Any]:
