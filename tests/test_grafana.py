@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from end_to_end.instance import free_ports
 from opstrace import grafana, startup
+from opstrace.cli import main
 from opstrace.config import Config
-from opstrace.errors import InstanceError
+from opstrace.errors import ConfigError, InstanceError
 from opstrace.instance import Instance
 
 
@@ -78,6 +80,43 @@ def test_grafana_may_see_the_directory_elsewhere(instance: Instance, tmp_path: P
     assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/opstrace"
     sources = yaml.safe_load((tmp_path / "here" / "datasources" / "opstrace.yaml").read_text())["datasources"]
     assert {source["url"] for source in sources} == {"https://demo.localhost:8443/prometheus"}
+
+
+@pytest.mark.parametrize("host", ["alpha.demo.localhost", "localhost", "127.0.0.1", "[::1]"])
+def test_grafana_may_reach_the_server_by_any_name_of_its_certificate(
+    instance: Instance, tmp_path: Path, host: str
+) -> None:
+    grafana.provision(instance, tmp_path / "here", url=f"https://{host}:8443/")
+    sources = yaml.safe_load((tmp_path / "here" / "datasources" / "opstrace.yaml").read_text())["datasources"]
+    assert {source["url"] for source in sources} == {f"https://{host}:8443/prometheus"}
+
+
+@pytest.mark.parametrize("host", ["example.com", "other.localhost", "10.0.0.1"])
+def test_a_name_that_the_certificate_lacks_is_refused(instance: Instance, tmp_path: Path, host: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"the certificate of demo is not valid for {host}; take a name that it has"
+    ):
+        grafana.provision(instance, tmp_path / "here", url=f"https://{host}")
+    assert not (tmp_path / "here").exists()
+    grafana.provision(instance, tmp_path / "here", url=f"http://{host}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--url", "foo"], "'--url': foo is no address; write https://HOST:PORT"),
+        (["--url", "ftp://foo"], "is no address"),
+        (["--url", "https://"], "is no address"),
+        (["--url", "https://foo:port"], "is no address"),
+        (["--url", "https://[foo"], "is no address"),
+        (["--seen-as", "provisioning"], "'--seen-as': provisioning is relative; give the whole path"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    done = CliRunner().invoke(main, ["grafana", "provision", str(tmp_path), *arguments])
+    assert done.exit_code == 2
+    assert reason in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tenant_whose_key_is_lost_is_left_out_and_told(instance: Instance, tmp_path: Path) -> None:

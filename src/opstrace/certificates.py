@@ -48,6 +48,21 @@ def renew(name: str) -> None:
             _ensure_served(known, authority, datetime.now(UTC))
 
 
+def check_reached(instance: Instance, host: str) -> None:
+    """Raise ConfigError if clients that trust an instance's anchor alone would not take it for this host."""
+    if instance.trust_anchor_file is None:
+        return
+    try:
+        covered = tls.covers(instance.certificate_file.read_bytes(), host)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the certificate {instance.certificate_file}: {error}") from error
+    if not covered:
+        raise ConfigError(
+            f"the certificate of {instance.name} is not valid for {host}; "
+            f"take a name that it has, such as {instance.host} or localhost"
+        )
+
+
 def trust_anchor(instance: Instance) -> tuple[Path, str] | None:
     """Return the file a client must trust and its SHA-256 fingerprint; None for a public authority's certificate."""
     path = instance.trust_anchor_file

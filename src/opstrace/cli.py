@@ -604,13 +604,37 @@ def grafana() -> None:
     """Work with Grafana."""
 
 
+def _whole_path(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and not path.is_absolute():
+        raise click.BadParameter(f"{path} is relative; give the whole path")
+    return path
+
+
+def _web_address(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    from urllib.parse import urlsplit
+
+    try:
+        given = urlsplit(text or "")
+        right = given.scheme in ("http", "https") and given.hostname and (given.port is None or given.port)
+    except ValueError:
+        right = False
+    if text is not None and not right:
+        raise click.BadParameter(f"{text} is no address; write https://HOST:PORT")
+    return text
+
+
 @grafana.command("provision")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--instance", "name", help="Which instance; the only one by default.")
 @click.option(
-    "--seen-as", type=click.Path(path_type=Path), help="DIRECTORY as Grafana sees it, if it sees it elsewhere."
+    "--seen-as",
+    type=click.Path(path_type=Path),
+    callback=_whole_path,
+    help="DIRECTORY as Grafana sees it, if it sees it elsewhere.",
 )
-@click.option("--url", help="Where Grafana reaches the server, if not at the address Agents use.")
+@click.option(
+    "--url", callback=_web_address, help="Where Grafana reaches the server, if not at the address Agents use."
+)
 def grafana_provision(directory: Path, name: str | None, seen_as: Path | None, url: str | None) -> None:
     """Write data sources and dashboards into DIRECTORY, Grafana's provisioning directory.
 

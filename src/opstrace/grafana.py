@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
-from opstrace import atomic_file
+from opstrace import atomic_file, certificates
 from opstrace.agent_settings import Target, target_of
 from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import InstanceError
@@ -45,12 +46,14 @@ class Provisioned:
 def provision(
     instance: Instance, directory: Path, seen_as: Path | None = None, url: str | None = None
 ) -> Provisioned:
-    """Write everything; raise InstanceError.
+    """Write everything; raise ConfigError, InstanceError.
 
     `seen_as` is the directory as Grafana sees it, where that differs; `url` the address under which Grafana reaches
-    the server, where it is not the one Agents use.
+    the server, over HTTP or HTTPS, where it is not the one Agents use.
     """
     targets = [target_of(instance, tenant) for tenant in instance.config.all_tenants]
+    if url and (address := urlsplit(url)).scheme == "https":
+        certificates.check_reached(instance, str(address.hostname))
     known = [target for target in targets if target.key]
     if not known:
         raise InstanceError("no tenant's token file is where it was written; a data source needs the token in it")
@@ -86,7 +89,7 @@ def _data_source(target: Target, url: str, *, first: bool) -> dict[str, Any]:
         "uid": _uid(target.tenant),
         "type": "prometheus",
         "access": "proxy",
-        "url": f"{url}/prometheus",
+        "url": f"{url.rstrip('/')}/prometheus",
         "isDefault": first,
         "basicAuth": True,
         "basicAuthUser": target.tenant,

@@ -134,6 +134,19 @@ def fingerprint(certificate_pem: bytes) -> str:
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
+def covers(certificate_pem: bytes, host: str) -> bool:
+    """Say whether a certificate is valid for a host name or an IP address."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    try:
+        return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
+    except ValueError:
+        return _covered(host.lower(), {name.lower() for name in names.get_values_for_type(x509.DNSName)})
+
+
 def check_files(certificate_file: str, key_file: str, names: Names, now: datetime) -> None:
     """Raise ConfigError unless the user's own certificate and key can be read, fit together and serve today."""
     for name, path in (("cert_file", certificate_file), ("cert_key_file", key_file)):
