@@ -82,6 +82,11 @@ def check_removable(instance: Instance, tenant: str) -> None:
     config = instance.config
     if tenant in instance.leaving:
         return
+    if tenant in instance.keys and tenant not in config.all_tenants:
+        raise InstanceError(
+            f"tenant {tenant} is not in the config of {instance.name} any more; to remove what it has left, "
+            f"add it first by `opstrace tenants add {instance.name} {tenant}`"
+        )
     check_tenant(instance, tenant)
     if tenant == SYSTEM_TENANT:
         raise ConfigError(f"tenant {SYSTEM_TENANT} always exists and cannot be removed")
