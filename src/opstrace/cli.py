@@ -565,10 +565,13 @@ def limits_show(name: str, tenant: str | None, as_json: bool) -> None:
     if tenant is not None:
         roster.check_tenant(found, tenant)
     settings = roster.settings(found.config, tenant)
+    waiting = _waiting(found)
     if as_json:
-        _print_json([{**asdict(one), "live": one.live} for one in settings])
+        _print_json([{**asdict(one), "live": one.live, "waiting": one.name in waiting} for one in settings])
         return
-    rows = [[one.name, f"{one.value:.15g}", one.origin, "at once" if one.live else "at a start"] for one in settings]
+    effect = {one.name: "at once" if one.live else "at a start" for one in settings}
+    effect |= dict.fromkeys(waiting & effect.keys(), "at the next start; the server has the value before")
+    rows = [[one.name, f"{one.value:.15g}", one.origin, effect[one.name]] for one in settings]
     _print_table([["LIMIT", "VALUE", "SET", "TAKES EFFECT"], *rows])
 
 
@@ -769,6 +772,15 @@ def _reload(name: str) -> list[str]:
         return []
     waiting: list[str] = admin_client.ask(found, "POST", "/admin/reload")["at_restart"]
     return waiting
+
+
+def _waiting(instance: "Instance") -> set[str]:
+    """Return the limits that were set and that a running server takes in at its next start."""
+    from opstrace import admin_client, server_process
+
+    if server_process.pid_of(instance) is None:
+        return set()
+    return {*admin_client.ask(instance, "GET", "/admin/limits")["at_restart"]}
 
 
 def _holdings(instance: "Instance", tenants: Sequence[str]) -> dict[str, Any]:

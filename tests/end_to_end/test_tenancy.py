@@ -1,6 +1,7 @@
 """Tenants, keys and limits, changed by command and over HTTP, while the server runs and while it does not."""
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -344,6 +345,13 @@ def test_retention_and_limits_of_all(instance: Instance) -> None:
 
     done = instance.run("limits", "set", "demo", "max_body_bytes=200", "max_query_samples=7")
     assert last_line(done) == "the running server takes these in at its next start: max_body_bytes"
+    assert re.search(
+        r"^max_body_bytes +200 +in the config +at the next start; the server has the value before$",
+        instance.run("limits", "show", "demo").stdout,
+        re.MULTILINE,
+    )
+    told = json.loads(instance.run("limits", "show", "demo", "--json").stdout)
+    assert [one["name"] for one in told if one["waiting"]] == ["max_body_bytes"]
     large = series("large", now) | {"padding": "x" * 200}
     assert posted(instance, "/api/v1/series", large, key) == 202
     flags = instance.ask("status/flags", {})
