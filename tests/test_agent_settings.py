@@ -151,6 +151,13 @@ def test_helm_values_say_what_the_environment_says(instance: Instance) -> None:
     assert "kubectl create configmap opstrace-ca" in text
 
 
+def test_helm_values_warn_of_an_address_that_no_pod_reaches(instance: Instance) -> None:
+    warning = "# No pod reaches this dd_url"
+    assert agent_settings.helm_values(agent_settings.target_of(instance)).startswith(warning)
+    reached = changed(instance, domain="example.com", listen="0.0.0.0")
+    assert warning not in agent_settings.helm_values(agent_settings.target_of(reached))
+
+
 def test_everything_tells_what_becomes_of_each_product(instance: Instance) -> None:
     text = agent_settings.everything(agent_settings.target_of(instance))
     for setting in SETTINGS:

@@ -160,6 +160,12 @@ def datadog_yaml(target: Target) -> str:
     return f'api_key: "{target.shown_key}"\n' + yaml.safe_dump(document, sort_keys=False)
 
 
+_LOOPBACK_WARNING: Final = (
+    "# No pod reaches this dd_url, which is this machine's own: "
+    "set domain and listen in the config of the instance.\n"
+)
+
+
 def helm_values(target: Target) -> str:
     """Return values for Datadog's Helm chart: the same settings for the Agents of a cluster's nodes.
 
@@ -171,10 +177,10 @@ def helm_values(target: Target) -> str:
         if setting.path != "dd_url"
     ]
     mounted: dict[str, Any] = {}
-    heading = ""
+    heading = _LOOPBACK_WARNING if target.loopback else ""
     if target.trust_anchor:
         file = CERTIFICATE_IN_IMAGE.name
-        heading = f"# First: kubectl create configmap opstrace-ca --from-file={file}=opstrace-ca.pem\n"
+        heading += f"# First: kubectl create configmap opstrace-ca --from-file={file}=opstrace-ca.pem\n"
         mount = {"name": "opstrace-ca", "mountPath": str(CERTIFICATE_IN_IMAGE), "subPath": file, "readOnly": True}
         volume = {"name": "opstrace-ca", "configMap": {"name": "opstrace-ca"}}
         mounted = {"volumes": [volume], "volumeMounts": [mount]}
