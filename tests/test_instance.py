@@ -316,6 +316,16 @@ def test_what_is_removed_is_gone(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_data_dir_goes_if_we_made_it(tmp_path: Path, there: bool) -> None:
+    place = tmp_path / "above" / "disk"
+    if there:
+        place.mkdir(parents=True)
+    instances.finish(instances.make("demo", config(data_dir=str(place))))
+    assert instances.remove(instances.find("demo")) == []
+    assert place.exists() == there
+
+
 def test_removal_leaves_what_is_not_ours(home: Path, tmp_path: Path) -> None:
     made = instances.make("demo", config(data_dir=str(tmp_path / "disk")))
     (tmp_path / "disk" / "letter.txt").write_text("Dear")

@@ -65,6 +65,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     format: int = FORMAT
     finished: bool = False
+    made_data_dir: bool = False  # it was not there before
 
 
 class TenantKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +82,7 @@ class Place:
     name: str
     home: Path
     finished: bool  # its creation
+    made_data_dir: bool  # so that it goes, too
 
     @property
     def log_file(self) -> Path:
@@ -185,7 +187,8 @@ def find(name: str) -> Place:
         raise InstanceError(f"there is no instance {name}; `opstrace list local` shows those that exist")
     home = home.resolve()
     with explained(f"cannot read the instance {name}"):
-        return Place(name, home, _identity(home / "instance.json").finished)
+        identity = _identity(home / "instance.json")
+        return Place(name, home, identity.finished, identity.made_data_dir)
 
 
 def load(name: str, instead: Config | None = None) -> Instance:
@@ -204,6 +207,7 @@ def load(name: str, instead: Config | None = None) -> Instance:
             keys=_json(home / "keys.json", dict[str, TenantKeys]),
             probe_secret=_probe_secret(home / "probe-secret"),
             finished=place.finished,
+            made_data_dir=place.made_data_dir,
             removed=_json(removed, tuple[str, ...]) if (removed := home / "removed.json").exists() else (),
             stored_is_usable=usable,
         )
@@ -212,6 +216,7 @@ def load(name: str, instead: Config | None = None) -> Instance:
 def make(name: str, config: Config) -> Instance:
     """Make an instance, or complete one that was begun; an existing one gets this config. Raise InstanceError."""
     with explained(f"cannot make the instance {name}", hint="; choose a writable place by data_dir or XDG_DATA_HOME"):
+        made = config.data_dir is not None and not Path(config.data_dir).exists()
         home = _claim(_checked(name), config)
         with locked(home):
             atomic_file.write(home / "config.yaml", config_document.render(config))
@@ -222,14 +227,15 @@ def make(name: str, config: Config) -> Instance:
             for directory in ("data", "tls"):
                 (home / directory).mkdir(mode=0o700, exist_ok=True)
             if not (home / "instance.json").exists():
-                _write_json(home / "instance.json", Identity(name=name))
+                _write_json(home / "instance.json", Identity(name=name, made_data_dir=made))
     return load(name)
 
 
 def finish(instance: Instance) -> Instance:
     """Remember that creation came to its end."""
     if not instance.finished:
-        _write_json(instance.home / "instance.json", Identity(name=instance.name, finished=True))
+        identity = Identity(name=instance.name, finished=True, made_data_dir=instance.made_data_dir)
+        _write_json(instance.home / "instance.json", identity)
     return replace(instance, finished=True)
 
 
@@ -298,9 +304,10 @@ def remove(instance: Place) -> list[Path]:
         for entry in (instance.home / name for name in _OWN if os.path.lexists(instance.home / name)):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         left = list(instance.home.iterdir())
-        if link.is_symlink():
+        is_link = link.is_symlink()
+        if is_link:
             link.unlink()
-        elif not left:
+        if not left and (instance.made_data_dir or not is_link):
             instance.home.rmdir()
     return left
 
