@@ -193,6 +193,19 @@ def test_a_place_that_cannot_be_written_is_named(instance: Instance) -> None:
     assert "file/inside: Not a directory; choose a writable place by data_dir or XDG_DATA_HOME" in sentence
 
 
+def test_a_current_directory_that_is_gone_is_told(instance: Instance) -> None:
+    (gone := instance.directory / "gone").mkdir()
+    (config := instance.directory / "config.yaml").write_text(document(instance))
+    script = f'rmdir "$PWD"; exec "{instance.command[0]}" create local demo -c "{config}"'
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=gone, env=instance.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    said = ("error", "the current directory is not there any more; run the command in another one")
+    assert messages(done.stderr) == [said]
+    assert not home(instance).exists()
+
+
 @pytest.mark.parametrize("moment", ["tenant-api-token-system", "server.pid", "server.log"])
 def test_an_interrupted_creation_is_completed_by_a_second(instance: Instance, moment: str) -> None:
     (instance.directory / "config.yaml").write_text(document(instance))

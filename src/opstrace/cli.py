@@ -48,6 +48,9 @@ class Opstrace(click.Group):
         except OSError as error:
             if error.filename is not None or error.errno == errno.EPIPE:  # no stream's, or click's to end quietly
                 raise
+            if isinstance(error, FileNotFoundError):  # what getcwd says, of no file
+                log.error("the current directory is not there any more; run the command in another one")
+                ctx.exit(1)
             _shut_output()
             log.error("cannot write the output: %s", error.strerror or error)
             ctx.exit(1)
