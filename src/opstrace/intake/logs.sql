@@ -10,33 +10,31 @@ SELECT
     payload,
     first IN ('{', '"'),
     came_ms,
-    coalesce(
-        by_timestamp,
-        said_ms_of(multiIf(
-            s.`@timestamp` != '', s.`@timestamp`,
-            s._timestamp != '', s._timestamp,
-            s.date != '', s.date,
-            s.Timestamp != '', s.Timestamp,
-            s.eventTime != '', s.eventTime,
-            s.published_date != '', s.published_date,
-            s.syslog.timestamp
-        ))
-    ),
-    multiIf(s.hostname != '', s.hostname, s.host != '', s.host, s.syslog.hostname != '', s.syslog.hostname, default_host),
+    -- Of an array, so that it is computed of the few lines that need it only.
+    coalesce(by_timestamp, arrayMap(text -> said_ms_of(text), if(by_timestamp IS NULL, [multiIf(
+        o.`@timestamp` != '', o.`@timestamp`,
+        o._timestamp != '', o._timestamp,
+        o.date != '', o.date,
+        o.Timestamp != '', o.Timestamp,
+        o.eventTime != '', o.eventTime,
+        o.published_date != '', o.published_date,
+        o.syslog.timestamp
+    )], []))[1]),
+    multiIf(s.hostname != '', s.hostname, s.host != '', s.host, o.syslog.hostname != '', o.syslog.hostname, default_host),
     multiIf(
         s.service != '', s.service,
-        s.`dd.service` != '', s.`dd.service`,
-        tupleElement(s.dd, 'service') != '', tupleElement(s.dd, 'service'), -- s.dd.service is the one before
-        s.syslog.appname != '', s.syslog.appname,
+        o.`dd.service` != '', o.`dd.service`,
+        tupleElement(o.dd, 'service') != '', tupleElement(o.dd, 'service'), -- o.dd.service is the one before
+        o.syslog.appname != '', o.syslog.appname,
         default_service
     ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
-    multiIf(s.status != '', s.status, s.severity != '', s.severity, s.level != '', s.level, s.syslog.severity),
+    multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.syslog.severity),
     arrayConcat(
         if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
         splitByChar(',', default_tags)
     ),
-    multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, s.msg != '', s.msg, s.log),
+    multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, o.msg != '', o.msg, o.log),
     if(
         empty(others),
         '',
@@ -67,28 +65,15 @@ FROM
         default_tags,
         substring(trimLeft(line), 1, 1) AS first,
         JSONExtract(line, 'Tuple(
-            message        String,
-            msg            String,
-            log            String,
-            status         String,
-            severity       String,
-            level          String,
-            timestamp      String,
-            `@timestamp`   String,
-            _timestamp     String,
-            date           String,
-            Timestamp      String,
-            eventTime      String,
-            published_date String,
-            hostname       String,
-            host           String,
-            syslog         Tuple(hostname String, appname String, severity String, timestamp String),
-            service        String,
-            `dd.service`   String,
-            dd             Tuple(service String),
-            ddsource       String,
-            source         String,
-            ddtags         String
+            message   String,
+            status    String,
+            timestamp String,
+            hostname  String,
+            host      String,
+            service   String,
+            ddsource  String,
+            source    String,
+            ddtags    String
         )') AS s,
         said_ms_of(s.timestamp) AS by_timestamp,
         arrayFilter(
@@ -97,7 +82,26 @@ FROM
                 AND NOT (key = 'host' AND s.hostname = '')
                 AND NOT (key = 'source' AND s.ddsource = ''),
             JSONExtractKeys(line)
-        ) AS others
+        ) AS others,
+        -- Few lines have any of these, and to look for them takes as long as for the others.
+        JSONExtract(if(hasAny(others, [
+            'msg', 'log', 'severity', 'level', '@timestamp', '_timestamp', 'date', 'Timestamp', 'eventTime', 'published_date',
+            'syslog', 'dd.service', 'dd'
+        ]), line, '{}'), 'Tuple(
+            msg            String,
+            log            String,
+            severity       String,
+            level          String,
+            `@timestamp`   String,
+            _timestamp     String,
+            date           String,
+            Timestamp      String,
+            eventTime      String,
+            published_date String,
+            syslog         Tuple(hostname String, appname String, severity String, timestamp String),
+            `dd.service`   String,
+            dd             Tuple(service String)
+        )') AS o
     FROM
     (
         SELECT
