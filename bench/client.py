@@ -97,7 +97,7 @@ def ask(server: Server, path: str, parameters: dict[str, str]) -> tuple[bytes, S
         cpu_s, started = server.cpu_s(), time.monotonic()
         connection.request("GET", f"{path}?{urlencode(parameters)}", headers=dict(server.headers))
         response = connection.getresponse()
-        # To put the pieces together would take the client as long as a server takes to send them.
+        # To put the pieces together is the client's work, and no server's.
         pieces = list(iter(lambda: response.read(_PIECE_BYTES), b""))
         spent = Spent(time.monotonic() - started, server.cpu_s() - cpu_s)
     body = b"".join(pieces)

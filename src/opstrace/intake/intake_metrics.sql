@@ -103,20 +103,13 @@ FROM
     FROM Python(rows)
 )
 ARRAY JOIN arrayConcat(
+    -- The attributes of both are the host, the type, tags and the device, under other names; dogstream is what it read in logs.
     arrayMap(
         sent -> CAST(
-            (sent.1, sent.4.hostname, sent.4.type, sent.4.tags, sent.4.device_name, sent.2, sent.3),
+            (sent.1, sent.4.1, sent.4.2, sent.4.3, sent.4.4, sent.2, sent.3),
             'Tuple(name String, host String, type String, tags Array(String), device String, time Nullable(Float64), value Nullable(Float64))'
         ),
-        document.metrics
-    ),
-    -- What it read in logs.
-    arrayMap(
-        sent -> CAST(
-            (sent.1, sent.4.host_name, sent.4.metric_type, sent.4.tags, sent.4.device_name, sent.2, sent.3),
-            'Tuple(name String, host String, type String, tags Array(String), device String, time Nullable(Float64), value Nullable(Float64))'
-        ),
-        document.dogstream
+        arrayConcat(document.metrics, document.dogstream)
     ),
     arrayMap(
         number -> CAST(

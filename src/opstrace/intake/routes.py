@@ -133,23 +133,13 @@ _ASKED = {
 ENDPOINTS: Final = _METRICS | _DOCUMENTS | _LOGS | _ANSWERED | _ASKED
 _UNKNOWN: Final = Endpoint()
 # Where clients of OpenTelemetry and Prometheus go that were told no more than our address, and where they should.
+_OF_PROMETHEUS: Final = (
+    *("write", "otlp/v1/metrics", "read", "query", "query_range"),
+    *("query_exemplars", "labels", "format_query"),
+)
 _MISPLACED: Final = {
     "/v1/metrics": "/prometheus/api/v1/otlp/v1/metrics",
-    **{
-        f"/api/v1/{name}": f"/prometheus/api/v1/{name}"
-        for name in (
-            *(
-                "write",
-                "otlp/v1/metrics",
-                "read",
-                "query",
-                "query_range",
-                "query_exemplars",
-                "labels",
-                "format_query",
-            ),
-        )
-    },
+    **{f"/api/v1/{name}": f"/prometheus/api/v1/{name}" for name in _OF_PROMETHEUS},
 }
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")

@@ -243,19 +243,21 @@ class _Join:
                 cells[row, step] = self.tell.made(cell, *operands)
         return cells
 
-    def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> list[Labels]:
+    def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> Sequence[Labels]:
         matching = self.matching
-        if self.op in ARITHMETIC:
-            # What is computed of two metrics is neither, and no message calls it so.
-            many = [{name: text for name, text in labels.items() if name != NAME} for labels in many]
+        # What is computed of two metrics is neither, and no message calls it so.
+        gone = frozenset((NAME,) if self.op in ARITHMETIC else ())
         if matching.card == "one-to-one":
-            names = frozenset(matching.labels)
+            names = frozenset(matching.labels) - gone if matching.on else gone.union(matching.labels)
             return [
                 {name: text for name, text in labels.items() if (name in names) == matching.on} for labels in many
             ]
-        if not matching.include:
+        if not gone and not matching.include:
             return list(many)
-        return [_including(labels, other, matching.include) for labels, other in zip(many, one, strict=True)]
+        kept = [{name: text for name, text in labels.items() if name not in gone} for labels in many]
+        for labels, other in zip(kept, one, strict=True):
+            _include(labels, other, matching.include)
+        return kept
 
     def filled_one(self, fill: float) -> tuple[Vector, Ints, Bools]:
         seen = present_in(self.one.present, self.one_keys, len(self.keys.labels))[self.many_keys]
@@ -298,15 +300,14 @@ class _Join:
         return merged(result, "multiple matches for labels: grouping labels must ensure unique matches")
 
 
-def _including(many: Labels, one: Labels, include: tuple[str, ...]) -> Labels:
-    labels = dict(many)
-    for name in include:
+def _include(labels: dict[str, str], one: Labels, names: tuple[str, ...]) -> None:
+    """Take these labels from the "one" side."""
+    for name in names:
         value = one.get(name, "")
         if value:
             labels[name] = value
         else:
             labels.pop(name, None)
-    return labels
 
 
 def _pairs(many: Ints, one: Ints) -> tuple[Ints, Ints]:

@@ -376,11 +376,12 @@ def _sorted_by_value(site: Site, operand: Vector, sign: float) -> Vector:
 
 def _orders(site: Site) -> bool:
     # A subquery of an instant query has steps, too.
-    if not site.bounds.instant or site.grid.steps > 1:
+    orders = site.bounds.instant and site.grid.steps == 1
+    if not orders:
         site.annotations.warn(
             "sort is ineffective for range queries since results are always ordered by labels", site.node
         )
-    return site.bounds.instant and site.grid.steps == 1
+    return orders
 
 
 def sort_by_label(site: Site, operand: Vector, *names: String) -> Vector:

@@ -17,7 +17,7 @@ from opstrace.promql.labelsets import NAME
 from opstrace.promql.native import IncompatibleSchemas
 from opstrace.promql.start_times import begins_within, reset_before
 from opstrace.promql.tree import Node
-from opstrace.promql.values import Ints, Objects, Vector
+from opstrace.promql.values import Objects, Vector
 from opstrace.store.backend import Labels
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram, ResetHint
@@ -164,9 +164,12 @@ def _extrapolated(window: Window, tell: Telling, *, counter: bool, per_second: b
     if len(histograms) < 2 and began_ms is None:
         return None
     try:
-        growth = _growth(window, tell, counter=counter) if len(histograms) > 1 else histograms[0]
-        if began_ms is not None and len(histograms) > 1:
-            growth = tell.about(native.combined(growth, histograms[0]), "addition")
+        if len(histograms) == 1:
+            growth = histograms[0]
+        else:
+            growth = _growth(window, tell, counter=counter)
+            if began_ms is not None:
+                growth = tell.about(native.combined(growth, histograms[0]), "addition")
     except IncompatibleSchemas:
         tell.mixed_schemas()
         return None
@@ -363,25 +366,31 @@ ROLLUPS_OF_MIXED: dict[str, RollupOfMixed] = {
 
 def aggregated(op: str, groups: Vector, vector: Vector, ids: Sequence[int], tell: Telling) -> Vector:
     """Return the folded floats of groups with their histograms folded in."""
-    if vector.histograms is None or op in ("count", "group") or not histogram_cells(vector):
+    cells = histogram_cells(vector)
+    if not cells or op in ("count", "group"):
         return groups
     if op not in ("sum", "avg"):
         _say_ignored(op, tell)
         return groups
     histograms: Objects = np.full(groups.values.shape, None, dtype=object)
     present = groups.present.copy()
-    for (group, step), rows in _members(vector, ids).items():
-        given = vector.histograms[rows[0], step]
-        histograms[group, step] = tell.made(_folded(op, vector, rows, step, tell), given)
+    for (group, step), rows in _members(vector, cells, ids).items():
+        histograms[group, step] = tell.made(_folded(op, vector, rows, step, tell), vector.sample(rows[0], step))
         present[group, step] = histograms[group, step] is not None
     return replace(groups, present=present, histograms=histograms)
 
 
-def _members(vector: Vector, ids: Sequence[int]) -> dict[tuple[int, int], list[int]]:
-    """Return the rows of each group and step that has a histogram, floats too, in their order."""
-    places = sorted({(int(ids[row]), step) for row, step in histogram_cells(vector)})
-    of_group: dict[int, Ints] = {group: np.flatnonzero(np.asarray(ids) == group) for group, _ in places}
-    return {(group, step): of_group[group][vector.present[of_group[group], step]].tolist() for group, step in places}
+def _members(
+    vector: Vector, cells: Sequence[tuple[int, int]], ids: Sequence[int]
+) -> dict[tuple[int, int], list[int]]:
+    """Return what there is, floats too, of each group and step that has one of these cells: rows in their order."""
+    members: dict[tuple[int, int], list[int]] = {(ids[row], step): [] for row, step in cells}
+    rows = np.flatnonzero(np.isin(ids, list({group for group, _ in members})))
+    places, steps = np.nonzero(vector.present[rows])
+    for row, step in zip(rows[places].tolist(), steps.tolist(), strict=True):
+        if (found := members.get((ids[row], step))) is not None:
+            found.append(row)
+    return members
 
 
 def _folded(op: str, vector: Vector, rows: Sequence[int], step: int, tell: Telling) -> NativeHistogram | None:
@@ -390,21 +399,24 @@ def _folded(op: str, vector: Vector, rows: Sequence[int], step: int, tell: Telli
     What comes behind another kind of buckets is not looked at.
     """
     cells = [vector.sample(row, step) for row in rows]
-    members = [cell for cell in cells if isinstance(cell, NativeHistogram)]
-    kinds = [native.is_custom(one) for one in members]
-    other = cells.index(members[kinds.index(not kinds[0])]) if len(set(kinds)) > 1 else None
     if not isinstance(cells[0], NativeHistogram):
         tell.mixed_aggregation()
         return None
-    seen = cells[:other]
+    kind = native.is_custom(cells[0])
+    others = (
+        place
+        for place, cell in enumerate(cells)
+        if isinstance(cell, NativeHistogram) and native.is_custom(cell) != kind
+    )
+    end = next(others, len(cells))
+    histograms = [cell for cell in cells[:end] if isinstance(cell, NativeHistogram)]
     fold: Fold = native.total if op == "sum" else native.mean
-    combined = fold([cell for cell in seen if isinstance(cell, NativeHistogram)], tell.budget.check)
-    has_floats = any(isinstance(cell, float) for cell in seen)
-    if other is not None:
-        replace(tell, metric=metric_of(vector.labels[rows[other]])).mixed_schemas()
-    if has_floats:
+    combined = fold(histograms, tell.budget.check)
+    if end < len(cells):
+        replace(tell, metric=metric_of(vector.labels[rows[end]])).mixed_schemas()
+    if len(histograms) < end:
         tell.mixed_aggregation()
-    whole = other is None and not has_floats
+    whole = len(histograms) == len(cells)
     histogram = tell.about(replace(combined, conflicting=combined.conflicting and whole), "aggregation")
     return native.compact(histogram) if whole else None
 

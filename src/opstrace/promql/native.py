@@ -332,23 +332,25 @@ def _rounding(left: NativeHistogram, right: NativeHistogram, whole: NativeHistog
     """Return what adding lost, number by number (Neumaier)."""
     left, right = _aligned(left, right)
 
-    def lost(first: float, second: float, sum_: float) -> float:
-        if math.isinf(sum_):
-            return 0.0
-        larger, smaller = (first, second) if abs(first) >= abs(second) else (second, first)
-        return (larger - sum_) + smaller
-
     def sides(first: Mapping[int, float], second: Mapping[int, float], sums: Mapping[int, float]) -> dict[int, float]:
-        return {index: lost(first.get(index, 0.0), second.get(index, 0.0), count) for index, count in sums.items()}
+        return {index: _lost(first.get(index, 0.0), second.get(index, 0.0), count) for index, count in sums.items()}
 
     return replace(
         whole,
-        count=lost(left.count, right.count, whole.count),
-        sum=lost(left.sum, right.sum, whole.sum),
-        zero_count=lost(left.zero_count, right.zero_count, whole.zero_count),
+        count=_lost(left.count, right.count, whole.count),
+        sum=_lost(left.sum, right.sum, whole.sum),
+        zero_count=_lost(left.zero_count, right.zero_count, whole.zero_count),
         positive=sides(left.positive, right.positive, whole.positive),
         negative=sides(left.negative, right.negative, whole.negative),
     )
+
+
+def _lost(first: float, second: float, both: float) -> float:
+    """Return what adding two numbers lost; an infinite sum loses nothing."""
+    if math.isinf(both):
+        return 0.0
+    larger, smaller = (first, second) if abs(first) >= abs(second) else (second, first)
+    return (larger - both) + smaller
 
 
 def _corrected(histogram: NativeHistogram, lost: NativeHistogram) -> NativeHistogram:
@@ -497,7 +499,9 @@ def variance(histogram: NativeHistogram) -> float:
     for one in buckets(histogram):
         if one.count:
             away = _middle(one, linear=is_custom(histogram)) - mean
-            total, lost = _added(one.count * away * away, total, lost)
+            term = one.count * away * away
+            both = total + term
+            total, lost = both, lost + _lost(total, term, both)
     return _quotient(total + lost, histogram.count)
 
 
@@ -505,15 +509,6 @@ def deviation(histogram: NativeHistogram) -> float:
     """Return the standard deviation; NaN where buckets count less than nothing."""
     squared = variance(histogram)
     return math.sqrt(squared) if squared >= 0 else math.nan
-
-
-def _added(term: float, total: float, lost: float) -> tuple[float, float]:
-    """Add a term to a sum, and what that loses to what was lost (Neumaier); an infinite sum loses nothing."""
-    both = total + term
-    if math.isinf(both):
-        return both, 0.0
-    larger, smaller = (total, term) if abs(total) >= abs(term) else (term, total)
-    return both, lost + ((larger - both) + smaller)
 
 
 def _middle(bucket: Bucket, *, linear: bool) -> float:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, groupby, pairwise
+from itertools import chain, groupby, pairwise, repeat
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -253,13 +253,17 @@ def _separator(start: int) -> bytes:
     return b"," if start else b"["
 
 
+# What stands behind the samples of a series, and before the next one.
+_NEXT = b"]]},"
+
+
 def _series_json(slices: Iterable[_Series]) -> Iterator[Piece]:
     """Return the series of a matrix, piece by piece."""
     before = b"["
     for series in slices:
         if series.histograms is None or not filled(series.histograms).any():
             yield _floats_json(series, before)
-            before = b"]]},"
+            before = _NEXT
         else:
             yield before + _mixed_json(series, series.histograms)
             before = b","
@@ -274,11 +278,11 @@ def _floats_json(series: _Series, before: bytes) -> Piece:
     """
     firsts = series.offsets[:-1]
     opened = series.openings.take(pa.array(series.times[firsts])).to_pylist()
+    befores = chain((before,), repeat(_NEXT, len(opened) - 1))
     heads = [
-        b']]},{"metric":' + metric + b',"values":[' + opening[2:]
-        for metric, opening in zip(series.metrics, opened, strict=True)
+        between + b'{"metric":' + metric + b',"values":[' + opening[2:]
+        for between, metric, opening in zip(befores, series.metrics, opened, strict=True)
     ]
-    heads[0] = before + heads[0][4:]
     openings = pa.concat_arrays([series.openings, pa.array(heads, pa.large_binary())])
     which = series.times.copy()
     which[firsts] = len(series.openings) + np.arange(len(heads))
@@ -287,7 +291,7 @@ def _floats_json(series: _Series, before: bytes) -> Piece:
 
 def _mixed_json(series: _Series, histograms: NDArray[np.object_]) -> bytes:
     """Return series of which some samples are histograms."""
-    parts: list[list[bytes | memoryview]] = [[b'{"metric":' + metric] for metric in series.metrics]
+    parts: list[list[Piece]] = [[b'{"metric":' + metric] for metric in series.metrics]
     is_float = ~filled(histograms)
     floats = _samples(series.openings, series.times[is_float], series.values[is_float])
     for part, points in zip(parts, _cut(floats, _kept(series.offsets, is_float)), strict=True):

@@ -1,6 +1,6 @@
 """Numbers as text, as Prometheus prints them (prometheus/prometheus: util/jsonutil/marshal.go, promql/value.go).
 
-Many at once: Python touches arrays of numbers, never a number.
+Many at once: Python touches arrays of numbers, and numbers only where JSON spells them in another way.
 """
 
 from decimal import Decimal

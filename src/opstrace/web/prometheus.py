@@ -189,13 +189,15 @@ _FORM = "application/x-www-form-urlencoded"
 
 async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -> tuple[Parameters, bytes | None]:
     """Return the parameters of a request, and its body where that is a message."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = ""
+    if request.method == "POST":
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     form, message = b"", None
-    if request.method == "POST" and kind == _FORM:
+    if kind == _FORM:
         form = await read_body(request, max_form_bytes, timeout_s, "the form")
-    elif request.method == "POST" and kind == remote_read.MEDIA_TYPE:
+    elif kind == remote_read.MEDIA_TYPE:
         message = await read_body(request, max_form_bytes, timeout_s, "the request")
-    elif request.method == "POST" and kind not in ("", _FORM) and not request.url.query and not _is_read(request):
+    elif kind and not request.url.query and not _is_read(request):
         raise BadQuery(f"parameters come in the address, or in the body as {_FORM}, not as {kind[:100]}")
     return Parameters.read(request.url.query, form.decode("utf-8", "replace")), message
 

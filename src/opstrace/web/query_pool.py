@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from opstrace.errors import QueryCanceled, QueryTimeout, TooManyQueries
 from opstrace.store.budget import Budget, Lane, Lanes, Share
+from opstrace.web.encode import Piece
 
 T = TypeVar("T")
 
@@ -149,7 +150,7 @@ class QueryPool:
             future.cancel()
             await _ended(departure)
 
-    async def piece_by_piece(self, tenant: str, samples: int, pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+    async def piece_by_piece(self, tenant: str, samples: int, pieces: Iterator[Piece]) -> AsyncGenerator[Piece]:
         """Yield the pieces of an answer, the next ones being made while one is sent.
 
         The samples it is made of count towards the tenant's share until then.
@@ -167,7 +168,7 @@ class QueryPool:
                 future.cancel()
             share.take(-samples)
 
-    def _coming(self, pieces: Iterator[bytes]) -> "asyncio.Future[bytes | None]":
+    def _coming(self, pieces: Iterator[Piece]) -> "asyncio.Future[Piece | None]":
         return asyncio.get_running_loop().run_in_executor(self._answers, next, pieces, None)
 
     def _line_up(self, tenant: str) -> "asyncio.Future[None]":
