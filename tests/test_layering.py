@@ -25,8 +25,8 @@ ROWS = (
     ("datadog", "promql"),
     ("store",),
     ("access", "instance", "ports", "tls"),
-    ("config", "telemetry", "tenants"),
-    ("allocator", "atomic_file", "connections", "errors", "log_lines", "nesting", "opstrace", "routing", "unneeded"),
+    ("config", "connections", "telemetry", "tenants"),
+    ("allocator", "atomic_file", "errors", "log_lines", "nesting", "opstrace", "routing", "transport", "unneeded"),
 )
 ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from opstrace.transport import unlocked
+
 # Of a request's first line and its headers; of what else comes between two pieces of a body, such as trailers.
 MAX_HEAD_BYTES: Final = 64 * 1024
 
@@ -23,7 +25,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
-        super().connection_made(transport)
+        super().connection_made(unlocked(transport))
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

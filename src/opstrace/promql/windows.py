@@ -15,7 +15,7 @@ from opstrace.store.backend import Block
 from opstrace.store.traits import Traits, common_times, stale
 
 # Series are worked through in pieces of about this many cells or samples, which stay in the processor's cache.
-_PIECE = 1 << 18
+_PIECE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)

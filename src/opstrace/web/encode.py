@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, groupby, pairwise, repeat
+from itertools import chain, groupby, pairwise
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from opstrace.promql import native
 from opstrace.promql.engine import Result
 from opstrace.promql.utf8 import sayable
 from opstrace.promql.values import filled
-from opstrace.store.backend import Block, Labels, LabelSets, found_out
+from opstrace.store.backend import Block, Labels, found_out
 from opstrace.store.histogram import NativeHistogram
 from opstrace.web.numerals import format_floats, format_time, format_times, plain_float, with_floats
 
@@ -182,47 +182,51 @@ def _matrix(result: Result) -> Iterator[Piece]:
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """Some series of a matrix, with N samples: those of series i are `offsets[i]:offsets[i + 1]`, one at least."""
+    """Some series of a matrix, with N samples: those of series i are `offsets[i]:offsets[i + 1]`, one at least.
 
-    metrics: Sequence[bytes]
+    Every sample has its opening, the text before its value. The openings of T distinct times are `],[1.5,"` for all
+    of them, then `[1.5,"`, as the first sample of a series begins.
+    """
+
+    heads: pa.LargeBinaryArray  # of each series: `]]},{"metric":{…},"values":[`
     offsets: NDArray[np.int64]
-    openings: pa.LargeBinaryArray  # of distinct times
-    times: NDArray[np.int64]  # N: which of them
+    openings: pa.LargeBinaryArray  # 2 T
+    times: NDArray[np.int64] | None  # N: which of them; None: all of them in each series
     values: NDArray[np.float64]  # N
     histograms: NDArray[np.object_] | None  # N
+
+    def all_times(self) -> NDArray[np.int64]:
+        """Return the times of the samples."""
+        if self.times is not None:
+            return self.times
+        return np.tile(np.arange(len(self.openings) // 2), len(self.heads))
 
 
 def _of_grid(result: Result) -> Iterator[_Series]:
     counts = np.count_nonzero(result.present, axis=1)
     there = result.rows[counts[result.rows] > 0]
     openings = _grid_openings(result.timestamps.tobytes())
-    metrics = _metrics(result.labels)
-    offsets = np.concatenate(([0], np.cumsum(counts[there])))
+    heads = found_out(result.labels, "heads", lambda: _heads(result.labels)).take(pa.array(there))
+    offsets = np.append(0, np.cumsum(counts[there]))
     for part in _slices(offsets):
         rows = there[part]
         present = result.present[rows]
+        full = bool(present.all())
         yield _Series(
-            [metrics(row) for row in rows.tolist()],
+            heads[part],
             offsets[part.start : part.stop + 1] - offsets[part.start],
             openings,
-            _steps(present),
-            result.values[rows][present],
+            None if full else np.nonzero(present)[1],
+            result.values[rows].ravel() if full else result.values[rows][present],
             None if result.histograms is None else result.histograms[rows][present],
         )
-
-
-def _steps(present: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the steps of all samples, a series after the other."""
-    if present.all():
-        return np.tile(np.arange(present.shape[1]), len(present))
-    return np.nonzero(present)[1]
 
 
 def _of_block(block: Block) -> Iterator[_Series]:
     for part in _slices(block.offsets):
         span = slice(block.offsets[part.start], block.offsets[part.stop])
         yield _Series(
-            [_metric(labels) for labels in block.labels[part]],
+            _heads(block.labels[part]),
             block.offsets[part.start : part.stop + 1] - block.offsets[part.start],
             _openings(block.timestamps[span]),
             np.arange(span.stop - span.start),
@@ -253,8 +257,12 @@ def _separator(start: int) -> bytes:
     return b"," if start else b"["
 
 
-# What stands behind the samples of a series, and before the next one.
-_NEXT = b"]]},"
+# What stands between the samples of one series and the labels of the next, and between these and their samples.
+_NEXT, _FLOATS = b"]]},", b',"values":['
+
+
+def _heads(labels: Sequence[Labels]) -> pa.LargeBinaryArray:
+    return pa.array((_NEXT + b'{"metric":' + _metric(one) + _FLOATS for one in labels), pa.large_binary())
 
 
 def _series_json(slices: Iterable[_Series]) -> Iterator[Piece]:
@@ -262,7 +270,11 @@ def _series_json(slices: Iterable[_Series]) -> Iterator[Piece]:
     before = b"["
     for series in slices:
         if series.histograms is None or not filled(series.histograms).any():
-            yield _floats_json(series, before)
+            floats = _floats_json(series)
+            if before != _NEXT:
+                yield before
+                floats = floats[len(_NEXT) :]
+            yield floats
             before = _NEXT
         else:
             yield before + _mixed_json(series, series.histograms)
@@ -270,41 +282,63 @@ def _series_json(slices: Iterable[_Series]) -> Iterator[Piece]:
     yield before.removesuffix(b",") + b"]"
 
 
-def _floats_json(series: _Series, before: bytes) -> Piece:
-    """Return series without histograms, but for the brackets that end the last one.
+def _floats_json(series: _Series) -> memoryview:
+    """Return series without histograms, from what ends the series before them to the last sample.
 
-    Arrow puts the texts of an array one behind the other: what opens the first sample of a series ends the series
-    before it.
+    Arrow puts the texts of an array one behind the other. One `take` of all of them takes half the time of taking
+    some of them and joining.
     """
-    firsts = series.offsets[:-1]
-    opened = series.openings.take(pa.array(series.times[firsts])).to_pylist()
-    befores = chain((before,), repeat(_NEXT, len(opened) - 1))
-    heads = [
-        between + b'{"metric":' + metric + b',"values":[' + opening[2:]
-        for between, metric, opening in zip(befores, series.metrics, opened, strict=True)
-    ]
-    openings = pa.concat_arrays([series.openings, pa.array(heads, pa.large_binary())])
-    which = series.times.copy()
-    which[firsts] = len(series.openings) + np.arange(len(heads))
-    return memoryview(_samples(openings, which, series.values).buffers()[2])
+    texts, which = with_floats(pa.concat_arrays([series.openings, series.heads]), series.values)
+    if series.times is None and which is None:
+        order = _full_order(len(series.heads), len(series.openings) // 2)
+    else:
+        order = pa.array(_order(series.offsets, series.all_times(), len(series.openings), which))
+    return memoryview(texts.take(order).buffers()[2])
+
+
+def _order(
+    offsets: NDArray[np.int64], times: NDArray[np.int64], openings: int, which: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Return the order of the openings, of the heads of series, and of the values, which lie in this order.
+
+    There is a head a series, and an opening and a value a sample; `which` says what value, if not the next one.
+    """
+    firsts = offsets[:-1]
+    opening = times.copy()
+    opening[firsts] += openings // 2
+    first_value = openings + len(firsts)
+    value = np.arange(len(times)) if which is None else which
+    samples = np.stack((opening, value + first_value), axis=1).ravel()
+    return np.insert(samples, 2 * firsts, openings + np.arange(len(firsts)))
+
+
+# Orders that are remembered: the slices of an answer share one, if their series have a sample at every step.
+_MAX_KNOWN_ORDERS = 16
+
+
+@lru_cache(_MAX_KNOWN_ORDERS)
+def _full_order(series: int, steps: int) -> pa.Array:
+    times = np.tile(np.arange(steps), series)
+    return pa.array(_order(np.arange(series + 1) * steps, times, 2 * steps, None))
 
 
 def _mixed_json(series: _Series, histograms: NDArray[np.object_]) -> bytes:
     """Return series of which some samples are histograms."""
-    parts: list[list[Piece]] = [[b'{"metric":' + metric] for metric in series.metrics]
+    times = series.all_times()
+    parts: list[list[Piece]] = [[head[len(_NEXT) : -len(_FLOATS)]] for head in series.heads.to_pylist()]
     is_float = ~filled(histograms)
-    floats = _samples(series.openings, series.times[is_float], series.values[is_float])
+    floats = _samples(series.openings, times[is_float], series.values[is_float])
     for part, points in zip(parts, _cut(floats, _kept(series.offsets, is_float)), strict=True):
         if points:
-            part += (b',"values":[', points, b"]]")
-    for row, joined in _histogram_points(series, histograms):
+            part += (_FLOATS, points, b"]]")
+    for row, joined in _histogram_points(series, times, histograms):
         parts[row] += (b',"histograms":[', joined, b"]")
     return b"},".join(b"".join(part) for part in parts) + b"}"
 
 
 def _kept(offsets: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the offsets of series after the samples that are not kept are gone."""
-    before: NDArray[np.int64] = np.concatenate(([0], np.cumsum(kept)))
+    before: NDArray[np.int64] = np.append(0, np.cumsum(kept))
     return before[offsets]
 
 
@@ -318,20 +352,18 @@ def _grid_openings(times_ms: bytes) -> pa.LargeBinaryArray:
 
 
 def _openings(times_ms: NDArray[np.int64]) -> pa.LargeBinaryArray:
-    """Return what stands between the value of one sample and that of the next: `],[1.5,"`."""
-    return pc.binary_join_element_wise("],[", format_times(times_ms), ',"', "").cast(pa.large_binary())
+    times = format_times(times_ms)
+    openings = [pc.binary_join_element_wise(before, times, ',"', "") for before in ("],[", "[")]
+    return pa.concat_arrays(openings).cast(pa.large_binary())
 
 
 def _samples(
-    openings: pa.LargeBinaryArray, which: NDArray[np.int64], values: NDArray[np.float64]
+    openings: pa.LargeBinaryArray, times: NDArray[np.int64], values: NDArray[np.float64]
 ) -> pa.LargeBinaryArray:
-    """Return the openings and values of N samples, a text each, in turn: `],[1.5,"` and `2"`.
-
-    One `take` of all of them takes half the time of taking the openings and joining.
-    """
-    texts, numbers = with_floats(openings, values)
-    places = np.stack((which, numbers), axis=1)
-    return texts.take(pa.array(places.ravel()))
+    """Return the openings and values of N samples, a text each, in turn: `],[1.5,"` and `2"`."""
+    texts, which = with_floats(openings, values)
+    nowhere = np.zeros(1, dtype=np.int64)
+    return texts.take(pa.array(_order(nowhere, times, len(openings), which)))
 
 
 def _cut(samples: pa.LargeBinaryArray, offsets: NDArray[np.int64]) -> list[memoryview]:
@@ -342,13 +374,15 @@ def _cut(samples: pa.LargeBinaryArray, offsets: NDArray[np.int64]) -> list[memor
     return [view[start + 2 : end] for start, end in pairwise(cuts)]
 
 
-def _histogram_points(series: _Series, histograms: NDArray[np.object_]) -> Iterator[tuple[int, bytes]]:
+def _histogram_points(
+    series: _Series, times: NDArray[np.int64], histograms: NDArray[np.object_]
+) -> Iterator[tuple[int, bytes]]:
     """Yield the series that have histograms, with their points; these are few enough to look at one by one."""
     places = np.flatnonzero(filled(histograms))
     rows = np.searchsorted(series.offsets, places, side="right") - 1
     for row, group in groupby(zip(rows.tolist(), places.tolist(), strict=True), key=itemgetter(0)):
         points = (
-            series.openings[series.times[at]].as_py().strip(b'],"') + b"," + histogram_json(histograms[at]) + b"]"
+            series.openings[times[at]].as_py().strip(b'],"') + b"," + histogram_json(histograms[at]) + b"]"
             for _, at in group
         )
         yield row, b",".join(points)
@@ -377,13 +411,6 @@ def _rule(bucket: native.Bucket, *, custom: bool) -> int:
 
 
 _RULES = {(False, True): 0, (True, False): 1, (False, False): 2, (True, True): 3}
-
-
-def _metrics(labels: Sequence[Labels]) -> Callable[[int], bytes]:
-    """Return what says the labels of a series, by its row."""
-    if isinstance(labels, LabelSets):
-        return labels.remembered("json", lambda: list(map(_metric, labels))).__getitem__
-    return lambda row: _metric(labels[row])
 
 
 def _metric(labels: Labels) -> bytes:

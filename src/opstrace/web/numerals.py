@@ -3,7 +3,9 @@
 Many at once: Python touches arrays of numbers, and numbers only where JSON spells them in another way.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import TypeAlias
 
 import numpy as np
 import orjson
@@ -42,62 +44,76 @@ def format_floats(values: NDArray[np.float64]) -> pa.StringArray:
 
     Exponents stand only below 1e-6 and from 1e21 on, and have at least two digits.
     """
-    texts, which = with_floats(pa.array([b""], pa.large_binary()), values)
-    return pc.utf8_rtrim(texts.take(pa.array(which)).cast(pa.string()), '"')
+    texts, which = with_floats(pa.array([], pa.large_binary()), values)
+    found = texts if which is None else texts.take(pa.array(which))
+    return pc.utf8_rtrim(found.cast(pa.string()), '"')
 
 
 # JSON has exponents from here on, and below 1e-5.
 _FIRST_EXPONENT = 1e16
+_LEAST_PLAIN = 1e-5
 _COMMA, _QUOTE = b',"'
 
+# Which text is of each value; None: they are in the order of the values.
+Which: TypeAlias = NDArray[np.int64] | None
 
-def with_floats(
-    texts: pa.LargeBinaryArray, values: NDArray[np.float64]
-) -> tuple[pa.LargeBinaryArray, NDArray[np.int64]]:
-    """Put texts of numbers, each with the quote that closes it, behind others; `texts` is one at least.
 
-    Returns them all, and which of them is `format_floats` of each value. They are those of lists in JSON, which takes
-    half the time of Arrow's conversion; the quotes were commas.
+def with_floats(texts: pa.LargeBinaryArray, values: NDArray[np.float64]) -> tuple[pa.LargeBinaryArray, Which]:
+    """Put texts of numbers, each with the quote that closes it, behind others.
+
+    Returns them all, and which of those behind is `format_floats` of each value. They are those of lists in JSON,
+    which takes half the time of Arrow's conversion; the quotes were commas.
     """
     lists, which = _lists(values)
     _, ends, content = texts.buffers()
-    before = np.frombuffer(ends, np.int64, len(texts) + 1)
+    before = np.frombuffer(ends, np.int64, len(texts) + 1) if len(texts) else np.zeros(1, dtype=np.int64)
     size = int(before[-1])
-    buffer = bytearray().join([memoryview(content)[:size], *lists])
+    buffer = bytearray().join([memoryview(content or b"")[:size], *lists])
     numbers = np.frombuffer(buffer, np.uint8)[size:]
     commas = np.flatnonzero(numbers == _COMMA)
     numbers[commas] = _QUOTE
     offsets = np.concatenate((before, commas + (size + 1)))
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(buffer)]
-    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers), which + len(texts)
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers), which
 
 
-def _lists(values: NDArray[np.float64]) -> tuple[list[bytes | memoryview], NDArray[np.int64]]:
+_Spelled: TypeAlias = tuple[bytes | memoryview, Which]
+
+
+def _lists(values: NDArray[np.float64]) -> tuple[list[bytes | memoryview], Which]:
     """Return lists of texts, a comma behind each text, and which text of them all is of each value.
 
     JSON has a fraction in every float, so whole ones are integers, and its own way with exponents.
     """
-    magnitudes = np.abs(values)
-    plain = magnitudes < _FIRST_EXPONENT
-    # Minus zero is no integer.
-    whole = plain & (values == np.rint(values)) & ((values != 0) | ~np.signbit(values))
-    odd = ~whole & ~(plain & (magnitudes >= 1e-5))
+    kinds = _kinds(values) if len(values) else {}
+    if len(kinds) == 1:
+        (spelled,) = kinds
+        text, which = spelled(values)
+        return [text, b","], which
     lists: list[bytes | memoryview] = []
-    which = np.zeros(len(values), dtype=np.int64)
-    before = 0
-    for kind, spelled in ((whole, _spelled_whole), (~(whole | odd), _spelled_plain), (odd, _spelled_odd)):
-        if kind.all():
-            text, places = spelled(values)
-            return [text, b","], places
-        if kind.any():
-            text, places = spelled(values[kind])
-            lists += (text, b",")
-            which[kind] = places + before
-            before += int(places.max()) + 1
+    which, before = np.zeros(len(values), dtype=np.int64), 0
+    for spelled, kind in kinds.items():
+        text, places = spelled(values[kind])
+        lists += (text, b",")
+        places = np.arange(np.count_nonzero(kind)) if places is None else places
+        which[kind] = places + before
+        before += int(places.max()) + 1
     return lists, which
 
 
-_Spelled = tuple[bytes | memoryview, NDArray[np.int64]]
+def _kinds(values: NDArray[np.float64]) -> dict[Callable[[NDArray[np.float64]], _Spelled], NDArray[np.bool_]]:
+    """Return the ways to spell some of the values, and which ones."""
+    magnitudes = np.abs(values)
+    whole = values == np.rint(values)
+    if magnitudes.min() >= _LEAST_PLAIN and magnitudes.max() < _FIRST_EXPONENT:
+        kinds = {_spelled_whole: whole, _spelled_plain: ~whole}
+    else:
+        plain = magnitudes < _FIRST_EXPONENT
+        # Minus zero is no integer.
+        whole &= plain & ((values != 0) | ~np.signbit(values))
+        odd = ~whole & ~(plain & (magnitudes >= _LEAST_PLAIN))
+        kinds = {_spelled_whole: whole, _spelled_plain: ~(whole | odd), _spelled_odd: odd}
+    return {spelled: kind for spelled, kind in kinds.items() if kind.any()}
 
 
 def _spelled_whole(values: NDArray[np.float64]) -> _Spelled:
@@ -106,7 +122,7 @@ def _spelled_whole(values: NDArray[np.float64]) -> _Spelled:
 
 def _spelled_plain(values: NDArray[np.float64] | NDArray[np.int64]) -> _Spelled:
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
-    return memoryview(text)[1:-1], np.arange(len(values))
+    return memoryview(text)[1:-1], None
 
 
 def _spelled_odd(values: NDArray[np.float64]) -> _Spelled:

@@ -1,0 +1,67 @@
+"""What a server on loopback sends in large pieces arrives as it was, however slowly it is taken."""
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+
+from opstrace.connections import Connection
+from opstrace.transport import UNLOCKED_FROM_BYTES
+
+_TIMEOUT_S = 30.0
+# Small and large pieces in turn, more than a socket holds.
+PIECES = [bytes([n % 251]) * size for n, size in enumerate([100, UNLOCKED_FROM_BYTES, 3 << 20, 1, 2 << 20] * 4)]
+
+
+async def pieces(_request: Request) -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        for piece in PIECES:
+            yield piece
+
+    return StreamingResponse(body(), headers={"content-length": str(sum(map(len, PIECES)))})
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    app = Starlette(routes=[Route("/", pieces)])
+    config = uvicorn.Config(app, http=Connection, loop=request.param, log_level="error", lifespan="off")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join(_TIMEOUT_S)
+
+
+def asked(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    return connection
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.01])
+def test_all_arrives_in_its_order(port: int, pause_s: float) -> None:
+    came = bytearray()
+    with asked(port) as connection:
+        while more := connection.recv(1 << 20):
+            came += more
+            time.sleep(pause_s)
+    body = came.partition(b"\r\n\r\n")[2]
+    assert hashlib.sha256(body).digest() == hashlib.sha256(b"".join(PIECES)).digest()
+
+
+def test_a_client_that_leaves_ends_its_answer_alone(port: int) -> None:
+    with asked(port) as connection:
+        connection.recv(1000)
+    test_all_arrives_in_its_order(port, 0)
