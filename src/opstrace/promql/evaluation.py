@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from sys import getsizeof
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opstrace.errors import ExecutionError
 from opstrace.promql import binary, extended, info, mixed, native
@@ -35,7 +37,7 @@ from opstrace.promql.values import (
     empty_vector,
     filled,
 )
-from opstrace.promql.windows import Windows, never_ends, pieces, together, unended, upto, windows, without
+from opstrace.promql.windows import Cut, Windows, never_ends, pieces, together, unended, upto, windows, without
 from opstrace.store.backend import Block, Labels, Matcher, Querier
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import ResetHint
@@ -152,11 +154,11 @@ class Evaluation:
             rows = slice(start, end)
             index, present[rows] = _latest(block, start, end, ends, self.lookback_ms)
             if len(block.values):
-                np.take(block.values, index, out=values[rows], mode="clip")
+                _pick(block.values, block, rows, index, values)
             if moments_of and len(block.values):
-                moments[rows] = moments_of(block)[index]
+                _pick(moments_of(block), block, rows, index, moments)
             if histograms is not None and block.histograms is not None:
-                histograms[rows] = block.histograms[index]
+                _pick(block.histograms, block, rows, index, histograms)
         vector = Vector(block.labels, values, present, np.zeros(shape[0], dtype=bool), histograms)
         kept = vector.inhabited
         return (vector, moments) if kept.all() else (vector.rows(kept), moments[kept])
@@ -298,10 +300,9 @@ class Evaluation:
         shape = (len(block.labels), steps)
         self.budget.spend(shape[0] * steps)
         values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
-        starts, ends = _reached(matrix)
-        for start, end in pieces(block, steps):
+        for rows, piece in Cut(block, *_reached(matrix)).in_pieces():
             self.budget.check()
-            values[start:end], present[start:end] = function(windows(block, start, end, starts, ends))
+            values[rows], present[rows] = function(piece)
         return Vector(block.labels, values, present, np.ones(shape[0], dtype=bool))
 
     def moments(self, node: Call, grid: Grid, moments_of: Callable[[Block], Ints], otherwise: Ints) -> Vector:
@@ -554,25 +555,38 @@ def _ends(node: Selector | Subquery, grid: Grid) -> Ints:
 
 
 def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Ints, Bools]:
-    """Return for some series × steps the place of the latest sample, and whether it counts."""
+    """Return for some series × steps the place of the latest sample, and whether it counts.
+
+    Series that were sampled together share one place a step, counted from their first sample.
+    """
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
-    values = block.values[begin:stop]
+    marked = None if never_ends(block) else stale(block.values[begin:stop])
     if (common := together(block, start, end)) is not None:
-        place = upto(common, offsets[:2], Grid(ends))[0] - 1
-        fresh = (place >= 0) & (np.take(common, place, mode="clip") > ends - lookback_ms)
-        last, found = offsets[:-1, None] + np.maximum(place, 0), np.broadcast_to(fresh, (end - start, len(ends)))
-    else:
-        timestamps = block.timestamps[begin:stop]
-        last = upto(timestamps, offsets, Grid(ends)) - 1
-        found = last >= offsets[:-1, None]
-        last[~found] = 0
-        if len(values):
-            found &= timestamps[last] > ends - lookback_ms
-    if never_ends(block):
-        return last + begin, found
-    marked = stale(values)
-    return last + begin, found & ~marked[last] if marked.any() else found
+        place = np.maximum(upto(common, offsets[:2], Grid(ends))[0] - 1, 0)
+        age = ends - np.take(common, place, mode="clip")
+        found = np.broadcast_to((age >= 0) & (age < lookback_ms), (end - start, len(ends)))
+        if marked is None or not marked.any():
+            return place, found
+        return place, found & ~np.take(marked.reshape(end - start, -1), place, axis=1)
+    last = upto(block.timestamps[begin:stop], offsets, Grid(ends)) - 1
+    found = last >= offsets[:-1, None]
+    last[~found] = 0
+    if stop > begin:
+        found &= block.timestamps[begin:stop][last] > ends - lookback_ms
+    return last + begin, found if marked is None or not marked.any() else found & ~marked[last]
+
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+def _pick(column: NDArray[_T], block: Block, rows: slice, index: Ints, picked: NDArray[_T]) -> None:
+    """Put what a column has at the places that `_latest` found of some series into their rows."""
+    if index.ndim > 1:
+        np.take(column, index, out=picked[rows], mode="clip")
+        return
+    own = column[block.offsets[rows.start] : block.offsets[rows.stop]].reshape(rows.stop - rows.start, -1)
+    np.take(own, index, axis=1, out=picked[rows], mode="clip")
 
 
 def _moments(starts: Ints, ends: Ints, step: int) -> int:

@@ -56,7 +56,7 @@ def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Rolle
     initial = windows.at(first)
     with np.errstate(all="ignore"):
         growth = windows.at(last) - initial
-        if counter:
+        if counter and not _never_falls(windows):
             growth += lost_to_resets(windows)
         sampled_s = last_s - first_s
         factor = _stretch(windows, first_s, last_s, initial if counter else None, growth) / sampled_s
@@ -103,9 +103,10 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
     if initial is None:
         return seconds
     # A counter is not extrapolated below zero. What did not grow is on no line that reaches it.
-    limited = (initial * sampled_s < growth * to_start_s) & (initial >= 0)
+    limited = initial * (sampled_s / to_start_s) < growth
     if not limited.any():
         return seconds
+    limited &= initial >= 0
     seconds = np.broadcast_to(seconds, growth.shape).copy()
     sampled_s, to_end_s = (np.broadcast_to(one, growth.shape)[limited] for one in (sampled_s, to_end_s))
     seconds[limited] = sampled_s + sampled_s * (initial[limited] / growth[limited]) + to_end_s
@@ -114,9 +115,6 @@ def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats 
 
 def lost_to_resets(windows: Windows) -> Floats:
     """Return the sum of the values a counter had just before each of its resets in the window."""
-    known = windows.traits is not None and windows.traits.rising
-    if known or (windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any()):
-        return np.zeros(len(windows.ends))
     windows = windows.spread
     fell = _resets(windows)
     # From one series to the next is no fall.
@@ -128,6 +126,12 @@ def lost_to_resets(windows: Windows) -> Floats:
     first, last, offsets = _among(drops, windows)
     before = windows.values[drops - 1]
     return window_sums(Windows(windows.timestamps[drops], before, offsets, first, last, windows.starts, windows.ends))
+
+
+def _never_falls(windows: Windows) -> bool:
+    """Say whether no counter is reset, where that is known or soon found out."""
+    known = windows.traits is not None and windows.traits.rising
+    return known or (windows.aligned and not (windows.values[:, 1:] < windows.values[:, :-1]).any())
 
 
 def _resets(windows: Windows) -> Bools:

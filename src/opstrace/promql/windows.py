@@ -7,6 +7,7 @@ that were sampled at the same moments, as all that come by DogStatsD are, have t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -133,15 +134,13 @@ def _slot(timestamps: Ints, grid: Grid) -> Ints:
 
 
 def pieces(block: Block, steps: int) -> Iterator[tuple[int, int]]:
-    """Return ranges of series that hold about a piece of cells or samples each."""
-    series = len(block.labels)
+    """Return ranges of series that hold about a piece of cells or samples each; what is less than two is one."""
     load = np.maximum(np.diff(block.offsets), max(steps, 1)).cumsum()
-    start = 0
-    while start < series:
-        done = load[start - 1] if start else 0
-        end = max(int(np.searchsorted(load, done + _PIECE, side="right")), start + 1)
-        yield start, min(end, series)
-        start = end
+    if not len(load):
+        return
+    count = max(int(load[-1]) // _PIECE, 1)
+    ends = np.searchsorted(load, load[-1] * np.arange(1, count + 1) // count) + 1
+    yield from pairwise([0, *np.unique(ends).tolist()])
 
 
 def window_bounds(timestamps: Ints, offsets: Ints, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -166,14 +165,38 @@ def together(block: Block, start: int, end: int) -> Ints | None:
 
 def windows(block: Block, start: int, end: int, starts: Ints, ends: Ints) -> Windows:
     """Return the windows of the series `start` to `end` of a block."""
-    begin, stop = int(block.offsets[start]), int(block.offsets[end])
-    offsets = block.offsets[start : end + 1] - begin
-    values = block.values[begin:stop]
-    if block.start_times is None and (common := together(block, start, end)) is not None:
-        first, last = window_bounds(common, offsets[:2], starts, ends)
-        rows = values.reshape(end - start, -1)
-        return Windows(common, rows, offsets, first[0], last[0], starts, ends, traits=block.traits)
-    timestamps = block.timestamps[begin:stop]
-    first, last = window_bounds(timestamps, offsets, starts, ends)
-    start_times = None if block.start_times is None else block.start_times[begin:stop]
-    return Windows(timestamps, values, offsets, first, last, starts, ends, start_times)
+    return Cut(block, starts, ends).windows(start, end)
+
+
+class Cut:
+    """A block, cut into the windows of steps; the bounds that all series share are looked for once."""
+
+    def __init__(self, block: Block, starts: Ints, ends: Ints) -> None:
+        self._block = block
+        self._starts, self._ends = starts, ends
+        self._shared: tuple[Ints, Ints, Ints] | None = None  # moments, and the bounds among them
+
+    def windows(self, start: int, end: int) -> Windows:
+        """Return the windows of the series `start` to `end`."""
+        block, starts, ends = self._block, self._starts, self._ends
+        begin, stop = int(block.offsets[start]), int(block.offsets[end])
+        offsets = block.offsets[start : end + 1] - begin
+        values = block.values[begin:stop]
+        if block.start_times is None and (common := together(block, start, end)) is not None:
+            rows = values.reshape(end - start, -1)
+            return Windows(common, rows, offsets, *self._bounds(common), starts, ends, traits=block.traits)
+        timestamps = block.timestamps[begin:stop]
+        first, last = window_bounds(timestamps, offsets, starts, ends)
+        start_times = None if block.start_times is None else block.start_times[begin:stop]
+        return Windows(timestamps, values, offsets, first, last, starts, ends, start_times)
+
+    def in_pieces(self) -> Iterator[tuple[slice, Windows]]:
+        """Yield the windows of some series at a time, and which series."""
+        for start, end in pieces(self._block, len(self._ends)):
+            yield slice(start, end), self.windows(start, end)
+
+    def _bounds(self, common: Ints) -> tuple[Ints, Ints]:
+        if self._shared is None or self._shared[0] is not common:
+            first, last = window_bounds(common, np.array([0, len(common)]), self._starts, self._ends)
+            self._shared = common, first[0], last[0]
+        return self._shared[1:]
