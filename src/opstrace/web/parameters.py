@@ -44,7 +44,7 @@ class Parameters:
         try:
             pairs = [
                 pair
-                for text in (form, query_string)
+                for text in filter(None, (form, query_string))
                 for pair in parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
             ]
         except ValueError as error:

@@ -77,7 +77,7 @@ class Question:
     budget: Budget
     limits: QueryLimits
     now_ms: int
-    about: About
+    about: Callable[[], About]
     method: str = "GET"
     body: bytes | None = None  # where its Content-Type says that it is a message
     started: float = field(default_factory=time.monotonic)
@@ -175,7 +175,7 @@ class _Api:
             budget,
             limits,
             int(self.clock() * 1000),
-            self.about(),
+            self.about,
             request.method,
             body,
         )
@@ -189,7 +189,8 @@ _FORM = "application/x-www-form-urlencoded"
 
 async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -> tuple[Parameters, bytes | None]:
     """Return the parameters of a request, and its body where that is a message."""
-    kind = ""
+    # `request.url` would put the whole address together first.
+    kind, query_string = "", request.scope["query_string"].decode()
     if request.method == "POST":
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     form, message = b"", None
@@ -197,9 +198,9 @@ async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -
         form = await read_body(request, max_form_bytes, timeout_s, "the form")
     elif kind == remote_read.MEDIA_TYPE:
         message = await read_body(request, max_form_bytes, timeout_s, "the request")
-    elif kind and not request.url.query and not _is_read(request):
+    elif kind and not query_string and not _is_read(request):
         raise BadQuery(f"parameters come in the address, or in the body as {_FORM}, not as {kind[:100]}")
-    return Parameters.read(request.url.query, form.decode("utf-8", "replace")), message
+    return Parameters.read(query_string, form.decode("utf-8", "replace")), message
 
 
 def _is_read(request: Request) -> bool:
@@ -535,15 +536,15 @@ def _rfc3339(seconds: float) -> str:
 
 
 def _flags(question: Question) -> Answer:
-    return _plain(dict(question.about.settings))
+    return _plain(dict(question.about().settings))
 
 
 def _config(question: Question) -> Answer:
-    return _plain({"yaml": "".join(f"{name}: {value}\n" for name, value in question.about.settings.items())})
+    return _plain({"yaml": "".join(f"{name}: {value}\n" for name, value in question.about().settings.items())})
 
 
 def _runtime(question: Question) -> Answer:
-    about = question.about
+    about = question.about()
     return _plain(
         {
             "startTime": _rfc3339(about.started_s),
