@@ -299,7 +299,7 @@ class Evaluation:
         block, steps = _floats_of(matrix.block), len(matrix.times)
         shape = (len(block.labels), steps)
         self.budget.spend(shape[0] * steps)
-        values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+        values, present = np.empty(shape), np.empty(shape, dtype=bool)
         for rows, piece in Cut(block, *_reached(matrix)).in_pieces():
             self.budget.check()
             values[rows], present[rows] = function(piece)

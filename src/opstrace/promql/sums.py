@@ -5,7 +5,6 @@ values in two parts where groups are large.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -179,28 +178,44 @@ _MANY_ROWS = 16
 
 
 def _split_sums(rows: Floats, starts: Ints) -> Floats:
-    """Sum groups one by one, each value in two parts: of the larger ones no sum is rounded.
+    """Sum groups of one size together, each value in two parts: of the larger ones no sum is rounded.
 
     A value plus and minus a power of two beyond the sum is a multiple of that power's last digit (Rump, Ogita and
     Oishi, "Accurate floating-point summation", 2008).
     """
     result = np.empty((len(starts), rows.shape[1]))
     with np.errstate(all="ignore"):
-        for group, (start, end) in enumerate(pairwise([*starts.tolist(), len(rows)])):
-            own = rows[start:end]
-            largest = np.maximum(own.max(axis=0), -own.min(axis=0))
-            beyond = np.ldexp(1.0, np.frexp(largest)[1] + (end - start).bit_length() + 1)
-            parts = own + beyond
+        for groups, own, size in _of_one_size(rows, starts):
+            values = rows[own].reshape(groups.stop - groups.start, size, -1)
+            largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+            beyond = np.ldexp(1.0, np.frexp(largest)[1] + size.bit_length() + 1)[:, None]
+            parts = values + beyond
             parts -= beyond
-            total = parts.sum(axis=0)
-            np.subtract(own, parts, out=parts)
-            total += parts.sum(axis=0)
+            total = parts.sum(axis=1)
+            np.subtract(values, parts, out=parts)
+            total += parts.sum(axis=1)
             # Some value is infinite, no number, or so large that there is no power beyond it.
             odd = ~np.isfinite(total)
-            if odd.any():
-                total[odd] = _paired_sums(own[:, odd], np.zeros(1, dtype=np.int64))[0]
-            result[group] = total
+            for group in np.flatnonzero(odd.any(axis=1)).tolist():
+                of_group = values[group][:, odd[group]]
+                total[group, odd[group]] = _paired_sums(of_group, np.zeros(1, dtype=np.int64))[0]
+            result[groups] = total
     return result
+
+
+def _of_one_size(rows: Floats, starts: Ints) -> Iterator[tuple[slice, slice, int]]:
+    """Return some of the groups at a time, neighbours with as many rows, their rows, and how many a group has."""
+    ends = np.append(starts[1:], len(rows))
+    sizes = (ends - starts).tolist()
+    first = 0
+    while first < len(sizes):
+        size = sizes[first]
+        most = max(_PART // max(size * rows.shape[1], 1), 1)
+        last = first + 1
+        while last < len(sizes) and sizes[last] == size and last - first < most:
+            last += 1
+        yield slice(first, last), slice(int(starts[first]), int(ends[last - 1])), size
+        first = last
 
 
 def _paired_sums(rows: Floats, starts: Ints) -> Floats:
