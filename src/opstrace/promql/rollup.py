@@ -55,7 +55,8 @@ def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Rolle
     )
     initial = windows.at(first)
     with np.errstate(all="ignore"):
-        growth = windows.at(last) - initial
+        growth = windows.at(last)
+        growth -= initial
         if counter and not _never_falls(windows):
             growth += lost_to_resets(windows)
         sampled_s = last_s - first_s
