@@ -10,10 +10,10 @@ import numpy as np
 
 from opstrace.errors import ExecutionError
 from opstrace.promql import mixed
-from opstrace.promql.labelsets import NAME, Grouping, grouping, identities, spelled
+from opstrace.promql.labelsets import NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector
-from opstrace.store.backend import Labels
+from opstrace.store.backend import Labels, found_out_of_both
 
 
 def _power(base: Floats, exponent: Floats) -> Floats:
@@ -144,8 +144,15 @@ class Keys:
 
 def match_keys(left: Vector, right: Vector, matching: Matching) -> Keys:
     """Resolve `on` or `ignoring` for both sides together."""
-    groups = grouping([*left.labels, *right.labels], matching.labels, without=not matching.on)
-    return Keys(groups.ids[: left.series], groups.ids[left.series :], groups.labels)
+    subject = "keys", matching.labels, matching.on
+    return found_out_of_both(
+        left.labels, right.labels, subject, lambda: _match_keys(left.labels, right.labels, matching)
+    )
+
+
+def _match_keys(left: Sequence[Labels], right: Sequence[Labels], matching: Matching) -> Keys:
+    groups = grouping([*left, *right], matching.labels, without=not matching.on)
+    return Keys(groups.ids[: len(left)], groups.ids[len(left) :], groups.labels)
 
 
 def present_in(present: Bools, ids: Ints, groups: int) -> Bools:
@@ -247,17 +254,16 @@ class _Join:
         matching = self.matching
         # What is computed of two metrics is neither, and no message calls it so.
         gone = frozenset((NAME,) if self.op in ARITHMETIC else ())
+        if matching.card == "one-to-one" and matching.on:
+            return only(many, frozenset(matching.labels) - gone)
         if matching.card == "one-to-one":
-            names = frozenset(matching.labels) - gone if matching.on else gone.union(matching.labels)
-            return [
-                {name: text for name, text in labels.items() if (name in names) == matching.on} for labels in many
-            ]
-        if not gone and not matching.include:
-            return list(many)
-        kept = [{name: text for name, text in labels.items() if name not in gone} for labels in many]
-        for labels, other in zip(kept, one, strict=True):
+            return all_but(many, gone.union(matching.labels))
+        if not matching.include:
+            return all_but(many, gone) if gone else many
+        found = [dict(labels) for labels in all_but(many, gone)]
+        for labels, other in zip(found, one, strict=True):
             _include(labels, other, matching.include)
-        return kept
+        return found
 
     def filled_one(self, fill: float) -> tuple[Vector, Ints, Bools]:
         seen = present_in(self.one.present, self.one_keys, len(self.keys.labels))[self.many_keys]

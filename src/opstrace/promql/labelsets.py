@@ -1,6 +1,6 @@
 """Label sets to integers: who is in which group, who matches whom. Asked once a query, never once a step."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -35,14 +35,14 @@ def _by(series: Sequence[Labels], names: tuple[str, ...]) -> Grouping:
     seen: dict[tuple[str, ...], int] = {}
     ids = [seen.setdefault(tuple([one.get(name, "") for name in names]), len(seen)) for one in series]
     labels = [{name: value for name, value in zip(names, key, strict=True) if value} for key in seen]
-    return Grouping(np.array(ids, dtype=np.int64), labels)
+    return Grouping(np.array(ids, dtype=np.int64), alike(series, labels))
 
 
 def _without(series: Sequence[Labels], names: Collection[str]) -> Grouping:
     seen: dict[frozenset[tuple[str, str]], int] = {}
     keys = [frozenset([item for item in one.items() if item[0] not in names]) for one in series]
     ids = [seen.setdefault(key, len(seen)) for key in keys]
-    return Grouping(np.array(ids, dtype=np.int64), [dict(key) for key in seen])
+    return Grouping(np.array(ids, dtype=np.int64), alike(series, map(dict, seen)))
 
 
 def identities(series: Sequence[Labels]) -> Grouping:
@@ -60,7 +60,7 @@ def _identities(series: Sequence[Labels]) -> Grouping:
             seen[key] = len(seen)
             first.append(labels)
         ids.append(seen[key])
-    return Grouping(np.array(ids, dtype=np.int64), first)
+    return Grouping(np.array(ids, dtype=np.int64), alike(series, first))
 
 
 def nameless(labels: Labels) -> Labels:
@@ -68,9 +68,25 @@ def nameless(labels: Labels) -> Labels:
     return {name: value for name, value in labels.items() if name not in _METADATA}
 
 
+def only(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
+    """Return of each no labels but these."""
+    made = ({name: text for name, text in labels.items() if name in names} for labels in series)
+    return found_out(series, ("only", names), lambda: alike(series, made))
+
+
+def all_but(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
+    """Return of each all labels but these: the very same, where nobody has them."""
+    made = ({name: text for name, text in labels.items() if name not in names} for labels in series)
+
+    def find() -> Sequence[Labels]:
+        return series if all(map(names.isdisjoint, series)) else alike(series, made)
+
+    return found_out(series, ("all but", names), find)
+
+
 def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
     """Return `nameless` of each."""
-    return found_out(series, "nameless", lambda: alike(series, map(nameless, series)))
+    return all_but(series, _METADATA)
 
 
 def in_order(series: Sequence[Labels]) -> Ints:

@@ -82,6 +82,8 @@ class Vector:
     def rows(self, index: Ints | Bools) -> "Vector":
         """Return these series, in this order."""
         chosen = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        if np.array_equal(chosen, np.arange(self.series)):
+            return self
         return Vector(
             [self.labels[i] for i in chosen.tolist()],
             self.values[chosen],

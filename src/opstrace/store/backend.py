@@ -53,6 +53,24 @@ def found_out(labels: Sequence[Labels], subject: Hashable, find: Callable[[], T]
     return labels.remembered(subject, find) if isinstance(labels, LabelSets) else find()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Very:
+    """Something as itself: another one with the same in it is another."""
+
+    one: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Very) and self.one is other.one
+
+    def __hash__(self) -> int:
+        return id(self.one)
+
+
+def found_out_of_both(left: Sequence[Labels], right: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
+    """Return what `find` finds out about two lots of label sets, if the left ones can remember it of the right ones."""
+    return found_out(left, (subject, _Very(right)), find)
+
+
 def alike(labels: Sequence[Labels], made: Iterable[Labels]) -> Sequence[Labels]:
     """Return what was made of label sets as they came: as some that remember, or as a list."""
     return LabelSets(made) if isinstance(labels, LabelSets) else list(made)
