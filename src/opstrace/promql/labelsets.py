@@ -1,6 +1,6 @@
 """Label sets to integers: who is in which group, who matches whom. Asked once a query, never once a step."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 

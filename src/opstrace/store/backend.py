@@ -67,7 +67,7 @@ class _Very:
 
 
 def found_out_of_both(left: Sequence[Labels], right: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
-    """Return what `find` finds out about two lots of label sets, if the left ones can remember it of the right ones."""
+    """Return what `find` finds out about two lots of label sets, if the left ones can remember it of the right."""
     return found_out(left, (subject, _Very(right)), find)
 
 
