@@ -37,7 +37,7 @@ from opstrace.promql.values import (
     empty_vector,
     filled,
 )
-from opstrace.promql.windows import Cut, Windows, never_ends, pieces, together, unended, upto, windows, without
+from opstrace.promql.windows import Cut, Windows, never_ends, pieces, unended, upto, windows, without
 from opstrace.store.backend import Block, Labels, Matcher, Querier
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import ResetHint
@@ -150,9 +150,10 @@ class Evaluation:
         values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
         moments = np.zeros(shape if moments_of else (shape[0], 0), dtype=np.int64)
         histograms = None if block.histograms is None else np.full(shape, None, dtype=object)
+        cut = Cut(block, ends - self.lookback_ms, ends)
         for start, end in pieces(block, len(ends)):
             rows = slice(start, end)
-            index, present[rows] = _latest(block, start, end, ends, self.lookback_ms)
+            index, present[rows] = _latest(block, cut, start, end, ends, self.lookback_ms)
             if len(block.values):
                 _pick(block.values, block, rows, index, values)
             if moments_of and len(block.values):
@@ -554,7 +555,7 @@ def _ends(node: Selector | Subquery, grid: Grid) -> Ints:
     return np.full(grid.steps, node.at - node.offset, dtype=np.int64)
 
 
-def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Ints, Bools]:
+def _latest(block: Block, cut: Cut, start: int, end: int, ends: Ints, lookback_ms: int) -> tuple[Ints, Bools]:
     """Return for some series × steps the place of the latest sample, and whether it counts.
 
     Series that were sampled together share one place a step, counted from their first sample.
@@ -562,10 +563,9 @@ def _latest(block: Block, start: int, end: int, ends: Ints, lookback_ms: int) ->
     begin, stop = int(block.offsets[start]), int(block.offsets[end])
     offsets = block.offsets[start : end + 1] - begin
     marked = None if never_ends(block) else stale(block.values[begin:stop])
-    if (common := together(block, start, end)) is not None:
-        place = np.maximum(upto(common, offsets[:2], Grid(ends))[0] - 1, 0)
-        age = ends - np.take(common, place, mode="clip")
-        found = np.broadcast_to((age >= 0) & (age < lookback_ms), (end - start, len(ends)))
+    if (shared := cut.shared(start, end)) is not None:
+        _, first, last = shared
+        place, found = np.maximum(last - 1, 0), np.broadcast_to(last > first, (end - start, len(ends)))
         if marked is None or not marked.any():
             return place, found
         return place, found & ~np.take(marked.reshape(end - start, -1), place, axis=1)

@@ -174,7 +174,7 @@ class Cut:
     def __init__(self, block: Block, starts: Ints, ends: Ints) -> None:
         self._block = block
         self._starts, self._ends = starts, ends
-        self._shared: tuple[Ints, Ints, Ints] | None = None  # moments, and the bounds among them
+        self._shared: tuple[Ints, Ints, Ints] | None = None
 
     def windows(self, start: int, end: int) -> Windows:
         """Return the windows of the series `start` to `end`."""
@@ -182,21 +182,25 @@ class Cut:
         begin, stop = int(block.offsets[start]), int(block.offsets[end])
         offsets = block.offsets[start : end + 1] - begin
         values = block.values[begin:stop]
-        if block.start_times is None and (common := together(block, start, end)) is not None:
+        if block.start_times is None and (shared := self.shared(start, end)) is not None:
+            common, first, last = shared
             rows = values.reshape(end - start, -1)
-            return Windows(common, rows, offsets, *self._bounds(common), starts, ends, traits=block.traits)
+            return Windows(common, rows, offsets, first, last, starts, ends, traits=block.traits)
         timestamps = block.timestamps[begin:stop]
         first, last = window_bounds(timestamps, offsets, starts, ends)
         start_times = None if block.start_times is None else block.start_times[begin:stop]
         return Windows(timestamps, values, offsets, first, last, starts, ends, start_times)
 
+    def shared(self, start: int, end: int) -> tuple[Ints, Ints, Ints] | None:
+        """Return the moments of the series `start` to `end`, and each step's bounds, if they are the same for all."""
+        if (common := together(self._block, start, end)) is None:
+            return None
+        if self._shared is None or self._shared[0] is not common:
+            first, last = window_bounds(common, np.array([0, len(common)]), self._starts, self._ends)
+            self._shared = common, first[0], last[0]
+        return self._shared
+
     def in_pieces(self) -> Iterator[tuple[slice, Windows]]:
         """Yield the windows of some series at a time, and which series."""
         for start, end in pieces(self._block, len(self._ends)):
             yield slice(start, end), self.windows(start, end)
-
-    def _bounds(self, common: Ints) -> tuple[Ints, Ints]:
-        if self._shared is None or self._shared[0] is not common:
-            first, last = window_bounds(common, np.array([0, len(common)]), self._starts, self._ends)
-            self._shared = common, first[0], last[0]
-        return self._shared[1:]
