@@ -102,7 +102,13 @@ class Engine:
             )
         annotations = Annotations(query)
         evaluation = Evaluation(
-            querier, budget, bounds, lookback_ms or self.lookback_ms, _SUBQUERY_STEP_MS, annotations
+            querier,
+            budget,
+            bounds,
+            lookback_ms or self.lookback_ms,
+            _SUBQUERY_STEP_MS,
+            annotations,
+            one_moment=bounds.start_ms == bounds.end_ms,
         )
         # Infinities, divisions by zero and the signalling NaN of stale markers are data here, no accidents.
         with np.errstate(all="ignore"):

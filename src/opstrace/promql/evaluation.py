@@ -65,12 +65,14 @@ class Evaluation:
     subquery_step_ms: int
     annotations: Annotations
     finds_resets: bool = False  # whether samples are told apart by the resets between them
+    one_moment: bool = False  # whether it begins and ends at one: a subquery's last step may be before its end
 
     def value(self, node: Node, grid: Grid) -> Value:
         """Return what a node yields on a grid; one that is the same everywhere is computed once."""
         self.budget.check()
-        if grid.steps > 1 and not isinstance(node, Number | Text | Range | Subquery) and invariant(node):
-            return _repeated(self.value(node, Grid(grid.times[:1])), grid.steps)
+        if not self.one_moment and not isinstance(node, Number | Text | Range | Subquery) and invariant(node):
+            once = replace(self, one_moment=True).value(node, Grid(grid.times[:1]))
+            return _repeated(once, grid.steps)
         match node:
             case Number(value=value):
                 return Scalar(np.full(grid.steps, value))
@@ -187,7 +189,8 @@ class Evaluation:
         times = _multiples(starts, ends, step)
         if not len(times):
             return Matrix(_block(empty_vector(0), times), np.empty(0, dtype=bool), starts, ends, grid.times)
-        vector = replace(self, finds_resets=False).vector(node.expr, Grid(times))
+        one_moment = len(times) == 1 and int(times[0]) == int(ends[-1])
+        vector = replace(self, finds_resets=False, one_moment=one_moment).vector(node.expr, Grid(times))
         return Matrix(_block(vector, times), vector.unnamed, starts, ends, grid.times)
 
     # -- calls
@@ -213,7 +216,7 @@ class Evaluation:
 
     def site(self, node: Call, grid: Grid) -> Site:
         """Return what a function may know of its surroundings."""
-        return Site(node, grid, self.annotations, self.bounds, self.budget)
+        return Site(node, grid, self.annotations, self.bounds, self.budget, self.one_moment)
 
     def matrix(self, node: Node, grid: Grid) -> Matrix:
         """Return the value of a node that is a range vector."""

@@ -34,6 +34,7 @@ class Site:
     annotations: Annotations
     bounds: Bounds
     budget: Budget
+    one_moment: bool  # whether the function is called for one alone, and for no range
 
 
 # Number by number
@@ -375,13 +376,11 @@ def _sorted_by_value(site: Site, operand: Vector, sign: float) -> Vector:
 
 
 def _orders(site: Site) -> bool:
-    # A subquery of an instant query has steps, too.
-    orders = site.bounds.instant and site.grid.steps == 1
-    if not orders:
+    if not site.one_moment:
         site.annotations.warn(
             "sort is ineffective for range queries since results are always ordered by labels", site.node
         )
-    return orders
+    return site.one_moment
 
 
 def sort_by_label(site: Site, operand: Vector, *names: String) -> Vector:
