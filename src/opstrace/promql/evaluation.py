@@ -70,7 +70,7 @@ class Evaluation:
     def value(self, node: Node, grid: Grid) -> Value:
         """Return what a node yields on a grid; one that is the same everywhere is computed once."""
         self.budget.check()
-        if not self.one_moment and not isinstance(node, Number | Text | Range | Subquery) and invariant(node):
+        if not self.one_moment and not isinstance(bare(node), Number | Text | Range | Subquery) and invariant(node):
             once = replace(self, one_moment=True).value(node, Grid(grid.times[:1]))
             return _repeated(once, grid.steps)
         match node:

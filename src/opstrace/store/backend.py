@@ -67,8 +67,8 @@ class _Very:
 
 
 def found_out_of_both(left: Sequence[Labels], right: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
-    """Return what `find` finds out about two lots of label sets, if the left ones can remember it of the right."""
-    return found_out(left, (subject, _Very(right)), find)
+    """Return what `find` finds out about two lots of label sets, if both will be asked again."""
+    return found_out(left, (subject, _Very(right)), find) if isinstance(right, LabelSets) else find()
 
 
 def alike(labels: Sequence[Labels], made: Iterable[Labels]) -> Sequence[Labels]:
