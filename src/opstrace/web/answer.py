@@ -23,7 +23,7 @@ from opstrace.web.encode import Piece
 
 # What is begun before the first byte goes out; a shorter answer goes out as one.
 STREAM_FROM_BYTES = 1 << 20
-# A client that takes no more of its answer than a piece, some 2 MB, in this time is cut off.
+# A client that takes no more of its answer than a piece, some 1 MB, in this time is cut off.
 SEND_TIMEOUT_S = 60.0
 
 _log = logging.getLogger(__name__)

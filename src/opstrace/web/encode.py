@@ -30,7 +30,7 @@ from opstrace.web.numerals import format_floats, format_time, format_times, plai
 Piece: TypeAlias = bytes | memoryview
 
 # Samples turned to text at once; bounds the memory one answer takes beside its result.
-SLICE_SAMPLES = 50_000
+SLICE_SAMPLES = 32_768
 # Below this, gzip costs more than it saves.
 GZIP_FROM_BYTES = 1_024
 # The fastest but one; the fastest is as fast, and packs worse.

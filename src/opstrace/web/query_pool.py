@@ -26,8 +26,7 @@ T = TypeVar("T")
 # A query looks at its budget between array operations; one that has not stopped this long after its deadline is
 # answered without waiting for it.
 _GRACE_S = 1.0
-# Pieces of an answer, of some 2 MB, that are made before they can be sent: with one, the thread that makes them would
-# wait for each to be handed over, a fifth of the time.
+# Pieces of an answer, of some 1 MB, that are made before they can be sent: so nobody waits for one to be handed over.
 MAX_PIECES_AHEAD = 2
 
 
