@@ -1,20 +1,17 @@
 """Connections whose requests have large heads, or never come: a server on loopback closes them."""
 
 import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from loopback import TIMEOUT_S, serving_app
 from opstrace.connections import MAX_HEAD_BYTES, Connection
 
-_TIMEOUT_S = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
@@ -30,21 +27,13 @@ async def early(_request: Request) -> PlainTextResponse:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     app = Starlette(routes=[Route("/", length, methods=["GET", "POST"]), Route("/early", early, methods=["POST"])])
-    config = uvicorn.Config(app, http=Connection, log_level="error", lifespan="off", timeout_keep_alive=1)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join(_TIMEOUT_S)
+    with serving_app(app, http=Connection, log_level="error", timeout_keep_alive=1) as port:
+        yield port
 
 
 def answer(port: int, *pieces: bytes) -> bytes:
     """Send pieces, and return all that comes until the server closes the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
         came = b""
         try:
             for piece in pieces:

@@ -2,21 +2,19 @@
 
 import hashlib
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from loopback import TIMEOUT_S, serving_app
 from opstrace.connections import Connection
 from opstrace.transport import UNLOCKED_FROM_BYTES
 
-_TIMEOUT_S = 30.0
 # Small and large pieces in turn, more than a socket holds.
 PIECES = [bytes([n % 251]) * size for n, size in enumerate([100, UNLOCKED_FROM_BYTES, 3 << 20, 1, 2 << 20] * 4)]
 
@@ -32,20 +30,12 @@ async def pieces(_request: Request) -> StreamingResponse:
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     app = Starlette(routes=[Route("/", pieces)])
-    config = uvicorn.Config(app, http=Connection, loop=request.param, log_level="error", lifespan="off")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join(_TIMEOUT_S)
+    with serving_app(app, http=Connection, loop=request.param, log_level="error") as port:
+        yield port
 
 
 def asked(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     return connection
 

@@ -2,9 +2,6 @@
 
 import gzip
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +9,10 @@ from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from loopback import TIMEOUT_S, serving_app
 from opstrace.errors import QueryUnauthorized
 from opstrace.promql.engine import Engine
 from opstrace.promql.testlanguage import Load, parse_script
@@ -28,7 +25,6 @@ from opstrace.web.query_pool import QueryLimits, QueryPool
 
 # What the server takes for now.
 NOW_S = 600.0
-_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Server:
 
     def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Send one request on a connection of its own."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_S)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         try:
             connection.request(method, target, body, dict(headers))
             response = connection.getresponse()
@@ -90,21 +86,8 @@ def serving(
     app = Starlette(
         routes=routes(backend, Engine(), tenant_of, pool, lambda: NOW_S, telemetry, about, body_timeout_s)
     )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            _wait_until_started(server)
-            yield Server(listener.getsockname()[1], backend)
-        finally:
-            server.should_exit = True
-            thread.join(_TIMEOUT_S)
-            pool.close()
-
-
-def _wait_until_started(server: uvicorn.Server) -> None:
-    deadline = time.monotonic() + _TIMEOUT_S
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
+    try:
+        with serving_app(app, log_level="warning", timeout_graceful_shutdown=5) as port:
+            yield Server(port, backend)
+    finally:
+        pool.close()
