@@ -40,7 +40,7 @@ from opstrace.promql.values import (
 from opstrace.promql.windows import Cut, Windows, never_ends, pieces, unended, upto, windows, without
 from opstrace.store.backend import Block, Labels, Matcher, Querier
 from opstrace.store.budget import Budget
-from opstrace.store.histogram import ResetHint
+from opstrace.store.histogram import NativeHistogram, ResetHint
 from opstrace.store.traits import stale
 
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
@@ -48,8 +48,11 @@ FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 SPECIAL = ("info", "start_timestamp", "timestamp")
 # How names of counters end, by convention; the text of a remark lists them.
 _OF_COUNTERS = ("_total", "_sum", "_count", "_bucket")
-_TOTALS = frozenset(("histogram_avg", "histogram_count", "histogram_sum"))
-_OF_HISTOGRAMS = frozenset(HISTOGRAM_FUNCTIONS)
+# Functions that look at no bucket of a histogram, and those that look at them all.
+_OF_TOTALS = frozenset(
+    ("absent", "histogram_avg", "histogram_count", "histogram_sum", "start_timestamp", "timestamp")
+)
+_OF_BUCKETS = frozenset(("changes", *HISTOGRAM_FUNCTIONS)) - _OF_TOTALS
 # What a number takes that is spelled out.
 _BYTES_A_NUMBER = 80
 
@@ -64,7 +67,7 @@ class Evaluation:
     lookback_ms: int
     subquery_step_ms: int
     annotations: Annotations
-    finds_resets: bool = False  # whether samples are told apart by the resets between them
+    totals: bool | None = None  # whether histograms are read without their buckets; False: nothing below may
     one_moment: bool = False  # whether it begins and ends at one: a subquery's last step may be before its end
 
     def value(self, node: Node, grid: Grid) -> Value:
@@ -73,6 +76,7 @@ class Evaluation:
         if not self.one_moment and not isinstance(bare(node), Number | Text | Range | Subquery) and invariant(node):
             once = replace(self, one_moment=True).value(node, Grid(grid.times[:1]))
             return _repeated(once, grid.steps)
+        within = self.under(node)
         match node:
             case Number(value=value):
                 return Scalar(np.full(grid.steps, value))
@@ -81,21 +85,37 @@ class Evaluation:
             case Paren(expr=expr):
                 return self.value(expr, grid)
             case Unary():
-                return self.unary(node, grid)
+                return within.unary(node, grid)
             case Selector():
-                return self.selector(node, grid)
+                return within.selector(node, grid)
             case Range():
-                return self.range(node, grid)
+                return within.range(node, grid)
             case Subquery():
-                return self.subquery(node, grid)
+                return within.subquery(node, grid)
             case Call():
-                return self.call(node, grid)
+                return within.call(node, grid)
             case Aggregate():
-                return self.aggregate(node, grid)
+                return within.aggregate(node, grid)
             case Binary():
-                return self.binary(node, grid)
+                return within.binary(node, grid)
             case _:
                 raise AssertionError(f"no such node: {node}")
+
+    def under(self, node: Node) -> "Evaluation":
+        """Return what evaluates the operands of a node: it reads no buckets that nobody will look at.
+
+        Prometheus reads such histograms in a way of its own (promql/engine.go, detectHistogramStatsDecoding).
+        """
+        match node:
+            case Call(function=name) if name in _OF_TOTALS:
+                totals = True
+            case Call(function=name) if name in _OF_BUCKETS:
+                totals = False
+            case Aggregate(op="count_values") | Subquery() | Binary(op="==" | "!=" | "</" | ">/"):
+                totals = False
+            case _:
+                return self
+        return self if self.totals is False else replace(self, totals=totals)
 
     def vector(self, node: Node, grid: Grid) -> Vector:
         """Return the value of a node that is an instant vector."""
@@ -115,7 +135,7 @@ class Evaluation:
         """Read the samples in [start, end]; for a range query there may be more around."""
         # An instant query may hand out what it reads.
         block = self.querier.select(matchers, start_ms, end_ms, loosely=not self.bounds.instant)
-        return _with_resets(block, self.budget) if self.finds_resets else block
+        return _without_buckets(block, self.budget) if self.totals else block
 
     def selector(self, node: Selector, grid: Grid) -> Vector:
         """Return the latest sample within the lookback of each step, or what a smoothed one is at that very time."""
@@ -190,7 +210,7 @@ class Evaluation:
         if not len(times):
             return Matrix(_block(empty_vector(0), times), np.empty(0, dtype=bool), starts, ends, grid.times)
         one_moment = len(times) == 1 and int(times[0]) == int(ends[-1])
-        vector = replace(self, finds_resets=False, one_moment=one_moment).vector(node.expr, Grid(times))
+        vector = replace(self, one_moment=one_moment).vector(node.expr, Grid(times))
         return Matrix(_block(vector, times), vector.unnamed, starts, ends, grid.times)
 
     # -- calls
@@ -210,9 +230,7 @@ class Evaluation:
             matrix = self.matrix(node.args[0], grid)
             blind = replace(matrix, block=replace(matrix.block, histograms=None))
             return function(self.site(node, grid), self.rolled("present_over_time", blind, []))
-        # Prometheus reads samples whose buckets nobody asks for in a way of its own, which looks for resets.
-        within = replace(self, finds_resets=node.function in _TOTALS) if node.function in _OF_HISTOGRAMS else self
-        return function(self.site(node, grid), *[within.value(arg, grid) for arg in node.args])
+        return function(self.site(node, grid), *[self.value(arg, grid) for arg in node.args])
 
     def site(self, node: Call, grid: Grid) -> Site:
         """Return what a function may know of its surroundings."""
@@ -618,19 +636,26 @@ def _block(vector: Vector, times: Ints) -> Block:
     return Block(vector.labels, offsets, moments, vector.values[vector.present], histograms)
 
 
-def _with_resets(block: Block, budget: Budget) -> Block:
-    """Say of each histogram sample whether the counter was reset before it, where nothing is known yet."""
+def _without_buckets(block: Block, budget: Budget) -> Block:
+    """Leave the count and the sum of each histogram, and whether the counter was reset before it."""
     if block.histograms is None:
         return block
     histograms = block.histograms.copy()
     for start, end in zip(block.offsets[:-1].tolist(), block.offsets[1:].tolist(), strict=True):
-        for place in range(start + 1, end):
+        before: NativeHistogram | None = None
+        for place in range(start, end):
             budget.check()
-            before, one = block.histograms[place - 1], block.histograms[place]
-            if before is not None and one is not None and one.hint is ResetHint.UNKNOWN:
-                reset = native.was_reset(one, before)
-                histograms[place] = replace(one, hint=ResetHint.RESET if reset else ResetHint.NOT_RESET)
+            one = block.histograms[place]
+            if one is not None:
+                histograms[place] = NativeHistogram(one.schema, one.count, one.sum, hint=_known_hint(one, before))
+                before = one
     return replace(block, histograms=histograms)
+
+
+def _known_hint(one: NativeHistogram, before: NativeHistogram | None) -> ResetHint:
+    if before is None or one.hint is not ResetHint.UNKNOWN:
+        return one.hint
+    return ResetHint.RESET if native.was_reset(one, before) else ResetHint.NOT_RESET
 
 
 def _unhinted(histograms: Objects) -> Objects:
