@@ -206,14 +206,14 @@ def _of_grid(result: Result) -> Iterator[_Series]:
     counts = np.count_nonzero(result.present, axis=1)
     there = result.rows[counts[result.rows] > 0]
     openings = _grid_openings(result.timestamps.tobytes())
-    heads = found_out(result.labels, "heads", lambda: _heads(result.labels)).take(pa.array(there))
+    heads = found_out(result.labels, "heads", lambda: _heads(result.labels))
     offsets = np.append(0, np.cumsum(counts[there]))
     for part in _slices(offsets):
         rows = there[part]
         present = result.present[rows]
         full = bool(present.all())
         yield _Series(
-            heads[part],
+            heads.take(pa.array(rows)),
             offsets[part.start : part.stop + 1] - offsets[part.start],
             openings,
             None if full else np.nonzero(present)[1],
