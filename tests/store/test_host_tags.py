@@ -175,6 +175,21 @@ def test_samples_have_the_tags_of_their_time(
     assert found == content(expected)
 
 
+@pytest.mark.parametrize(
+    ("tags", "labels"),
+    [
+        (("env:prod", "env:dev", "env:prod"), {"env": "dev,prod"}),
+        (("env:", "env:prod"), {"env": "prod"}),
+        (("env:",), {}),
+        (("team:b,a",), {"team": "b,a"}),
+        (("team:b,a", "team:c,a"), {"team": "a,b,c"}),
+    ],
+)
+def test_values_of_one_key_are_one_label(tags: tuple[str, ...], labels: Labels) -> None:
+    """As those of a series are, in `intake/translate.sql`."""
+    assert labels_of(tags) == labels
+
+
 @given(own=SERIES, sets=SETS, matchers=MATCHERS, others=MATCHERS, start=TIMES, length=st.integers(0, 100))
 @SEARCH
 def test_labels_are_those_of_a_moment_in_the_range(

@@ -108,13 +108,22 @@ def versions(of_host: Iterable[Tagging], prefix: str = "") -> Iterator[Version]:
 
 
 def labels_of(tags: Iterable[str], prefix: str = "") -> dict[str, str]:
-    """Return the labels of tags: a key that comes several times has its values sorted, unique, joined by commas."""
+    """Return the labels of tags: a key that comes several times has its values sorted, unique, joined by commas.
+
+    What was joined before counts part by part; nothing is no part, and no label.
+    """
     values: dict[str, set[str]] = {}
     for tag in tags:
         if tag:
             key, value = _pair(tag, prefix)
             values.setdefault(key, set()).add(value)
-    return {key: joined for key, found in sorted(values.items()) if (joined := ",".join(sorted(found)))}
+    return {key: value for key, found in sorted(values.items()) if (value := _joined(found))}
+
+
+def _joined(values: set[str]) -> str:
+    if len(values) == 1:
+        return next(iter(values))
+    return ",".join(sorted({part for value in values for part in value.split(",")} - {""}))
 
 
 @lru_cache(maxsize=50_000)
