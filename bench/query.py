@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.client import Spent, ask, connected, post, post_all, post_paced
 from bench.intake import DATADOG_V1, PACED_SENDERS, paced_bodies
@@ -58,8 +58,6 @@ class Span:
 # Bodies that are sent side by side span less than an hour: a Prometheus takes nothing older than that.
 HOUR = Span("1 h", 3600, 10, 15, 36)
 DAY = Span("24 h", 24 * 3600, 60, 360, 45)
-
-T = TypeVar("T")
 
 # Name → expression. VictoriaMetrics extrapolates neither rate nor increase, and has steps of subqueries and
 # quantiles of its own, so those of its answers are compared for their series only.
@@ -112,8 +110,8 @@ def queries(directory: Path, span: Span) -> list[Row]:
         with PRODUCTS[product](place) as server:
             _load(server, files)
             for name, question in _questions(span, start_s).items():
-                answer, of_product = question(server)
-                answers.setdefault(name, {})[product] = answer
+                body, (of_product,) = _repeated(question, [server])
+                answers.setdefault(name, {})[product] = question.read(body)
                 spent.setdefault(name, {})[product] = of_product
     for name, of_products in answers.items():
         _same(name, of_products)
@@ -221,7 +219,13 @@ def _load(server: Server, files: Sequence[Sequence[Path]]) -> None:
 # ---------------------------------------------------------------------------------------------------------------
 # Questions
 
-Question = Callable[[Server], tuple[Any, Spent]]
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each product alike, and how its answer is read."""
+
+    once: Callable[[Server], tuple[Any, Spent]]
+    read: Callable[[Any], dict[str, list[float]]]
 
 
 def _questions(span: Span, start_s: int) -> dict[str, Question]:
@@ -231,28 +235,36 @@ def _questions(span: Span, start_s: int) -> dict[str, Question]:
     }
 
     def ranged(text: str) -> Question:
-        return lambda server: _repeated(lambda: _range_of(server, text, span, start_s), _values)
+        return Question(lambda server: _range_of(server, text, span, start_s), _values)
 
     asked = {name: ranged(text) for name, text in texts.items()}
     return {
         **asked,
-        "label values": lambda server: _repeated(lambda: _label_values(server, span, start_s), _listed),
-        f"dashboard of {DASHBOARD} at once": lambda server: _repeated(
-            lambda: _dashboard(server, span, start_s), _of_panels
-        ),
+        "label values": Question(lambda server: _label_values(server, span, start_s), _listed),
+        f"dashboard of {DASHBOARD} at once": Question(lambda server: _dashboard(server, span, start_s), _of_panels),
     }
 
 
-def _repeated(once: Callable[[], tuple[T, Spent]], read: Callable[[T], Any]) -> tuple[Any, Spent]:
-    """Return the answer, and the medians over the repetitions; the first one warms up and is not counted."""
-    spent: list[Spent] = []
+def _repeated(question: Question, servers: Sequence[Server]) -> tuple[Any, list[Spent]]:
+    """Ask the servers in turn; return the last answer, and the medians over each one's repetitions.
+
+    The first one warms up and is not counted.
+    """
+    rounds: list[list[Spent]] = []
     body = None
-    while len(spent) < REPEATS or (len(spent) < MOST_REPEATS and sum(one.wall_s for one in spent) < LONG_ENOUGH_S):
-        body, one = once()
-        spent.append(one)
+    while len(rounds) < REPEATS or (
+        len(rounds) < MOST_REPEATS and sum(one[0].wall_s for one in rounds) < LONG_ENOUGH_S
+    ):
+        spent = []
+        for server in servers:
+            body, one = question.once(server)
+            spent.append(one)
+        rounds.append(spent)
     assert body is not None
-    counted = spent[1:]
-    return read(body), Spent(median(one.wall_s for one in counted), sum(one.cpu_s for one in counted) / len(counted))
+    return body, [
+        Spent(median(one.wall_s for one in counted), sum(one.cpu_s for one in counted) / len(counted))
+        for counted in zip(*rounds[1:], strict=True)
+    ]
 
 
 def _bounds(span: Span, start_s: int) -> dict[str, str]:
@@ -323,19 +335,27 @@ def _close(ours: Sequence[float], theirs: Sequence[float]) -> bool:
 
 
 def host_tags(directory: Path) -> list[Row]:
-    """Return a row for each query of hosts with tags: these are joined, and may cost a fifth more than without."""
+    """Return a row for each query of hosts with tags: these are joined, and may cost a fifth more than without.
+
+    Two servers with the same samples are asked in turn, so that what the machine does meanwhile happens to both.
+    """
     start_s = (int(time.time()) - HOUR.length_s - 3600) // 3600 * 3600
     files = _written(directory / "bodies", HOUR, start_s)
-    asked = _questions(HOUR, start_s)
-    with PRODUCTS[OPSTRACE](directory) as server:
-        _load(server, files)
-        plain = {name: ask_it(server)[1].wall_s for name, ask_it in asked.items()}
-        _tag_hosts(server)
-        tagged = {name: ask_it(server)[1].wall_s for name, ask_it in asked.items()}
+    with ExitStack() as stack:
+        servers = [_loaded(stack, directory / name, files) for name in ("plain", "tagged")]
+        _tag_hosts(servers[1])
+        spent = {name: _repeated(question, servers)[1] for name, question in _questions(HOUR, start_s).items()}
     return [
-        Row(f"{name}, hosts tagged, wall", "ms", Better.LOWER, {OPSTRACE: wall_s * 1000}, plain[name] * 1200)
-        for name, wall_s in tagged.items()
+        Row(f"{name}, hosts tagged, wall", "ms", Better.LOWER, {OPSTRACE: tagged.wall_s * 1000}, plain.wall_s * 1200)
+        for name, (plain, tagged) in spent.items()
     ]
+
+
+def _loaded(stack: ExitStack, directory: Path, files: Sequence[Sequence[Path]]) -> Server:
+    directory.mkdir()
+    server = stack.enter_context(PRODUCTS[OPSTRACE](directory))
+    _load(server, files)
+    return server
 
 
 def _tag_hosts(server: Server) -> None:
