@@ -19,6 +19,7 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "families": families.families,
     "query": lambda directory, _: query.queries(directory, query.HOUR),
     "query-day": lambda directory, _: query.queries(directory, query.DAY),
+    "query-opened": lambda directory, _: query.opened(directory),
     "query-memory": lambda directory, _: query.query_memory(directory),
     "host_tags": lambda directory, _: query.host_tags(directory),
     "beside": lambda directory, _: query.beside_queries(directory),

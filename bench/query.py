@@ -37,6 +37,8 @@ LIGHT_MS = 20.0
 DASHBOARD = 20
 DELAY_MS = 100.0  # by which heavy queries may put an acknowledgement off
 PACED_PER_S = 40
+OPENED_AGAIN = 12
+SHOWN_AFTER_S = 1.5  # VictoriaMetrics shows what came a second ago
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,45 @@ def queries(directory: Path, span: Span) -> list[Row]:
         for name, of_products in spent.items()
         for unit_of in ("wall", "CPU")
     ]
+
+
+def opened(directory: Path) -> list[Row]:
+    """Return the rows on a page that was not opened before, and one whose metric gets samples before each opening."""
+    start_s = int(time.time()) - HOUR.length_s - OPENED_AGAIN * HOUR.scrape_s
+    files = _written(directory / "bodies", HOUR, start_s)
+    first: dict[str, float] = {}
+    again: dict[str, float] = {}
+    answers: dict[str, Any] = {}
+    for product in PRODUCTS:
+        place = directory / f"opened-{product}"
+        place.mkdir()
+        with PRODUCTS[product](place) as server:
+            _load(server, files)
+            first[product] = _dashboard(server, HOUR, start_s)[1].wall_s
+            walls = []
+            for n in range(OPENED_AGAIN):
+                _extend(server, start_s, HOUR.points + n)
+                time.sleep(SHOWN_AFTER_S)
+                panels, spent = _dashboard(server, HOUR, start_s + (n + 1) * HOUR.scrape_s)
+                walls.append(spent.wall_s)
+            again[product], answers[product] = median(walls[1:]), _of_panels(panels)
+    _same("dashboard", answers)
+    return [
+        Row(
+            f"dashboard of {DASHBOARD} at once, {when}, wall",
+            "ms",
+            Better.LOWER,
+            {p: s * 1000 for p, s in of.items()},
+        )
+        for when, of in (("opened first", first), ("while samples come", again))
+    ]
+
+
+def _extend(server: Server, start_s: int, point: int) -> None:
+    """Send the next sample of every series."""
+    longer = replace(HOUR, length_s=(point + 1) * HOUR.scrape_s, points_a_body=1)
+    bodies = [remote_write(series) for series in dataset(longer, start_s, point)]
+    post_all(server, API[server.product], WRITE, bodies, 2, settle=False)
 
 
 def query_memory(directory: Path) -> list[Row]:

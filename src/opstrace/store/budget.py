@@ -113,6 +113,11 @@ class Budget:
         """How long the query may still take; never below a millisecond, which the engine reads as no limit."""
         return max(self.deadline - time.monotonic(), 0.001)
 
+    @property
+    def samples_left(self) -> int:
+        """How many samples the query may still read or compute."""
+        return max(self.max_samples - self.samples, 0)
+
     def check(self) -> None:
         """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
         if self.canceled:

@@ -12,6 +12,7 @@ from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.recent import RecentReads
 from opstrace.store.select import StoreQuerier
+from opstrace.store.shared_reads import SharedReads
 from opstrace.store.writer import Writer
 
 
@@ -42,10 +43,11 @@ class Store:
         self._writer = writer
         self._host_tags = host_tags
         self.recent = RecentReads(writer.changes, max_remembered_bytes)
+        self._shared = SharedReads(max_remembered_bytes)
 
     def querier(self, tenant: str, budget: Budget) -> StoreQuerier:
         """Return a reader of this tenant's series."""
-        return StoreQuerier(self._engine, self.recent, tenant, budget, self._host_tags)
+        return StoreQuerier(self._engine, self.recent, self._shared, tenant, budget, self._host_tags)
 
     def appender(self, tenant: str) -> StoreAppender:
         """Return a writer of this tenant's series."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from opstrace.store.traits import Traits, are_shared, each_time
+from opstrace.store.traits import Traits, are_shared, common_times, each_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -225,6 +225,23 @@ class Samples:
         order = np.arange(len(starts))
         times_ms, values = (slices(column, starts, ends, order) for column in (self.times_ms, self.values))
         return Samples(self.series[kept], np.append(0, np.cumsum(ends - starts)), times_ms, values)
+
+    def of(self, series: "NDArray[np.uint64]") -> "Samples":
+        """Return the samples of some series, ascending; those that have none are left out."""
+        wanted = np.searchsorted(series, self.series)
+        rows = (
+            np.flatnonzero(series[np.minimum(wanted, len(series) - 1)] == self.series) if len(series) else wanted[:0]
+        )
+        if len(rows) == len(self.series):
+            return self
+        if self.share_times and len(rows):
+            values = self.values.reshape(len(self.series), -1)[rows].ravel()
+            return Samples(self.series[rows], np.arange(len(rows) + 1) * len(self.times_ms), self.times_ms, values)
+        starts, ends, order = self.offsets[:-1][rows], self.offsets[1:][rows], np.arange(len(rows))
+        times_ms, values = (slices(column, starts, ends, order) for column in (self.each_time_ms, self.values))
+        offsets = np.append(0, np.cumsum(ends - starts))
+        common = common_times(times_ms, offsets) if len(rows) > 1 else None
+        return Samples(self.series[rows], offsets, times_ms if common is None else common.copy(), values)
 
     def _columns(self, first: int, last: int) -> "Samples":
         """Return the samples from one to another of each series, where they share their times."""

@@ -25,6 +25,7 @@ from opstrace.store.host_tags import HostView, Join, Room, Spell
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 from opstrace.store.recent import RecentReads
 from opstrace.store.samples import Runs, Samples
+from opstrace.store.shared_reads import Metric, ReadingRoom, SharedReads, TooMany
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +56,8 @@ _METADATA_TYPES = {
     "distribution": "gauge",
     "native": "histogram",
 }
+# Whose samples are remembered: those of all series of metrics, and what is read of all of them for selectors of some.
+_ALL, _SHARED = b"all", b"shared"
 _labels_decoder = msgspec.json.Decoder(list[dict[str, str]])
 
 
@@ -162,6 +165,14 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class _Count:
+    """How many series there are."""
+
+    series: int
+    nbytes: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class _Joined:
     """The series of a selector and their hosts."""
 
@@ -186,12 +197,14 @@ class StoreQuerier:
         self,
         engine: Engine,
         recent: RecentReads,
+        shared: SharedReads,
         tenant: str,
         budget: Budget,
         host_tags: HostTagTable | None = None,
     ) -> None:
         self._engine = engine
         self._recent = recent
+        self._shared = shared
         self._tenant = tenant
         self._budget = budget
         self._host_tags = host_tags
@@ -231,22 +244,78 @@ class StoreQuerier:
         self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, loosely: bool
     ) -> Samples:
         """Return the samples of these series, each once."""
+        metric = (self._tenant, np.unique(resolved.metrics).tobytes())
+        selection = blake2b(resolved.series.tobytes()).digest() if listed else _ALL
         spent = 0
 
-        def read(start_ms: int, end_ms: int) -> Samples:
+        def own(start_ms: int, end_ms: int) -> Samples:
             nonlocal spent
-            samples = self._runs("select_samples", resolved, listed, start_ms, end_ms).samples()
-            if samples is None:
-                samples = self._runs("select_samples_final", resolved, listed, start_ms, end_ms).samples()
-                assert samples is not None  # the engine leaves none twice
+            samples = self._samples(resolved, listed, start_ms, end_ms, self._budget)
             spent = len(samples.values)
             return samples
 
-        series = blake2b(resolved.series.tobytes()).digest() if listed else b""
-        key = (self._tenant, np.unique(resolved.metrics).tobytes(), series)
-        samples = self._recent.samples(self._tenant, key, start_ms, end_ms, read, loosely=loosely)
+        def of_some(start_ms: int, end_ms: int) -> Samples:
+            with self._shared.first(metric, self._budget) as is_first:
+                samples = None
+                if not is_first:
+                    samples = self._of_whole(metric, selection, resolved, start_ms, end_ms)
+                if samples is None:
+                    samples = own(start_ms, end_ms)
+                self._shared.note(metric, selection, samples, end_ms - start_ms)
+            return samples
+
+        key = (*metric, selection)
+        samples = self._recent.samples(
+            self._tenant, key, start_ms, end_ms, of_some if listed else own, loosely=loosely
+        )
         self._budget.spend(max(len(samples.values) - spent, 0))
         return samples
+
+    def _of_whole(
+        self, metric: Metric, selection: bytes, resolved: Resolved, start_ms: int, end_ms: int
+    ) -> Samples | None:
+        """Return the samples of some of a metric's series out of those of all; nothing where that does not pay."""
+
+        def series() -> int:
+            return self._series_of_metric(resolved.labels[0]["__name__"], start_ms, end_ms)
+
+        def read(start_ms: int, end_ms: int) -> Samples:
+            # The others are not this query's: they are remembered, in memory that is set apart for that.
+            room = ReadingRoom(self._shared.max_samples, self._budget)
+            samples = self._samples(resolved, False, start_ms, end_ms, room)
+            if room.samples_left < 0:
+                raise TooMany
+            return samples
+
+        one_metric = int(resolved.metrics.min()) == int(resolved.metrics.max())
+        if not one_metric or not self._shared.pays(
+            metric, selection, len(resolved.series), end_ms - start_ms, series
+        ):
+            return None
+        try:
+            with self._shared.alone(metric, self._budget):
+                whole = self._recent.samples(self._tenant, (*metric, _SHARED), start_ms, end_ms, read, loosely=True)
+        except TooMany:
+            return None
+        return whole.of(resolved.series).within(start_ms, end_ms)
+
+    def _samples(
+        self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, room: Budget | ReadingRoom
+    ) -> Samples:
+        """Read samples from the store, each once."""
+        samples = self._runs("select_samples", resolved, listed, start_ms, end_ms, room).samples()
+        if samples is None:
+            samples = self._runs("select_samples_final", resolved, listed, start_ms, end_ms, room).samples()
+            assert samples is not None  # the engine leaves none twice
+        return samples
+
+    def _series_of_metric(self, name: str, start_ms: int, end_ms: int) -> int:
+        where = condition(self._tenant, [[Matcher("__name__", MatchOp.EQUAL, name)]], start_ms, end_ms)
+        key = ("count", repr(where))
+        return self._recent.series(self._tenant, key, name, lambda: self._counted(where)).series
+
+    def _counted(self, where: Condition) -> _Count:
+        return _Count(self._read("count_series", where)["series"][0].as_py())
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -433,9 +502,18 @@ class StoreQuerier:
         self._budget.spend(table.num_rows)
         return Piece.of_samples(table, resolved.rows_of(table["series"].to_numpy()))
 
-    def _runs(self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Runs:
+    def _runs(
+        self,
+        name: str,
+        resolved: Resolved,
+        listed: bool,
+        start_ms: int,
+        end_ms: int,
+        room: Budget | ReadingRoom,
+    ) -> Runs:
         """Read rows while the engine finds them, each accounted for before the next are there."""
         sql, parameters, rows = self._statement(name, resolved, listed, start_ms, end_ms)
+        parameters["limit"] = room.samples_left + 1
         runs = Runs()
         with (
             self._budget.waiting(),
@@ -443,7 +521,7 @@ class StoreQuerier:
             closing(connection.batches(self._limited(sql), rows, **parameters)) as batches,
         ):
             for batch in batches:
-                self._budget.spend(batch.num_rows)
+                room.spend(batch.num_rows)
                 runs.add(batch)
         return runs
 
@@ -461,7 +539,7 @@ class StoreQuerier:
             "metrics": np.unique(resolved.metrics).tolist(),
             "start_ms": start_ms,
             "end_ms": end_ms,
-            "limit": max(self._budget.max_samples - self._budget.samples, 0) + 1,
+            "limit": self._budget.samples_left + 1,
         }
         clause, rows = "1", None
         if listed and len(resolved.series) <= _MAX_LISTED_SERIES:
