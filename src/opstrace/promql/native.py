@@ -397,11 +397,13 @@ def quantile(histogram: NativeHistogram, wanted: float) -> float:
         return 0.0 if rank > 0 and not math.isnan(histogram.sum) else math.nan
     bucket, count = found
     if is_custom(histogram):
-        if math.isinf(bucket.lower) and bucket.upper <= 0:
-            return bucket.upper
-        if math.isinf(bucket.upper):
+        if math.isinf(bucket.lower):
+            if bucket.upper <= 0:
+                return bucket.upper
+            # It may be the last one, too, where histograms without a bound in common were added.
+            bucket = replace(bucket, lower=0.0)
+        elif math.isinf(bucket.upper):
             return bucket.lower
-        bucket = replace(bucket, lower=0.0) if math.isinf(bucket.lower) else bucket
     else:
         bucket = _one_sided(histogram, bucket)
     count = min(count, histogram.count)
