@@ -471,6 +471,9 @@ def _both(op: str, left: NativeHistogram, right: NativeHistogram, tell: Telling,
         tell.annotations.warn(f"incompatible bucket layout encountered for binary operator {op}", tell.node)
         return None
     result = native.compact(tell.about(combined, "addition" if op == "+" else "subtraction"))
+    if combined.conflicting:
+        # Prometheus takes its own warning for an error there (promql/engine.go, VectorBinop).
+        return None
     return result if op == "+" else replace(result, hint=ResetHint.GAUGE)
 
 
