@@ -99,6 +99,18 @@ def test_a_range_and_what_follows_on_it(
     assert content(samples.within(-5, end).followed_by(samples.within(end + 1, 40))) == content(samples)
 
 
+@settings(deadline=None)
+@given(PARTS | together(), st.sets(st.integers(0, 5)), TIMES)
+def test_some_series_out_of_all(parts: list[dict[tuple[int, int], float]], wanted: set[int], end_ms: int) -> None:
+    samples = ordered([merged(parts)])
+    assert samples is not None
+    found = samples.of(np.array(sorted(wanted), dtype=np.uint64))
+    assert content(found) == [row for row in content(samples) if row[0] in wanted]
+    times = {row: [at for one, at, _ in content(found) if one == row] for row in found.series.tolist()}
+    assert found.share_times == (len(times) > 1 and len(set(map(tuple, times.values()))) == 1)
+    assert content(found.within(-5, end_ms)) == [row for row in content(found) if row[1] <= end_ms]
+
+
 def test_what_follows_must_be_later() -> None:
     samples = ordered([{(1, 5): 1.0}])
     assert samples is not None
