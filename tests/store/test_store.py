@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,7 @@ from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
 from opstrace.store.pieces import Piece
+from opstrace.store.select import Resolved, StoreQuerier
 from opstrace.store.traits import STALE
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore
@@ -212,6 +215,49 @@ def test_reading_histograms_ends_at_the_deadline() -> None:
         Piece.of_histograms(
             pa.table({name: [value] for name, value in rows}), np.zeros(1, dtype=np.int64), budget.check
         )
+
+
+@pytest.mark.parametrize("kind", ["floats", "started", "histograms", "two of one label set"])
+def test_a_series_that_is_new_between_two_statements_is_in_no_answer(
+    store: Store, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants all series of a metric gets those whose labels were read, each under its own."""
+
+    def made(numbers: Sequence[int]) -> Block:
+        values: list[Sample] = [
+            NativeHistogram(0, float(n), float(n)) if kind == "histograms" else float(n) for n in numbers
+        ]
+        found = block(
+            [({"__name__": "m", "n": str(n)}, [(1, value)]) for n, value in zip(numbers, values, strict=True)]
+        )
+        return replace(found, start_times=np.ones(len(numbers), dtype=np.int64)) if kind == "started" else found
+
+    write = store.appender("t").append
+    write(made(range(10)))
+    if kind == "two of one label set":
+        write(replace(made(range(10)), start_times=np.ones(10, dtype=np.int64)))
+    resolve = StoreQuerier._resolve
+
+    def late(self: StoreQuerier, *arguments: Any) -> Resolved:
+        found = resolve(self, *arguments)
+        write(made(range(100, 105)))
+        return found
+
+    monkeypatch.setattr(StoreQuerier, "_resolve", late)
+    found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, 10)
+    sums = found.values if found.histograms is None else [one.sum for one in found.histograms]
+    assert sorted((float(labels["n"]), value) for labels, value in zip(found.labels, sums, strict=True)) == [
+        (n, n) for n in range(10)
+    ]
+
+
+def test_what_was_sent_twice_is_accounted_for_once(store: Store) -> None:
+    for _ in range(2):
+        store.appender("t").append(block([({"__name__": "m"}, [(at_ms, 1.0) for at_ms in range(100)])]))
+    for selector in ("__name__=m", "__name__=~m|n"):
+        budget = Budget(max_samples=250)  # the rows are there twice until they are merged
+        assert len(store.querier("t", budget).select([matcher(selector)], 0, 1000).values) == 100
+        assert budget.samples == 100
 
 
 def test_a_query_over_its_budget_ends(store: Store) -> None:

@@ -76,8 +76,7 @@ def condition(
 
     With a view of hosts' tags it also holds for others: a join says which of them match.
     """
-    if sum(map(len, selectors)) > MAX_MATCHERS:
-        raise BadQuery(f"a query may have {MAX_MATCHERS} matchers at most, this one has more")
+    _check_number(selectors)
     result = Condition("tenant = {tenant:String} AND day BETWEEN toDate32({first:Int32}) AND toDate32({last:Int32})")
     result.parameters.update(tenant=tenant, first=_day(start_ms), last=_day(end_ms))
     room = Room()
@@ -87,6 +86,12 @@ def condition(
     if alternatives:
         result.clause += f" AND ({' OR '.join(alternatives)})"
     return result
+
+
+def _check_number(selectors: Sequence[Sequence[Matcher]]) -> None:
+    """Raise BadQuery where there are too many matchers in all of the selectors."""
+    if sum(map(len, selectors)) > MAX_MATCHERS:
+        raise BadQuery(f"a query may have {MAX_MATCHERS} matchers at most, this one has more")
 
 
 def _day(time_ms: int) -> int:
@@ -158,6 +163,11 @@ class Resolved:
     def has_all(self, series: "NDArray[np.uint64]") -> bool:
         """Say whether stored series are among these."""
         return np.array_equal(series, self.series) or bool(np.isin(series, self.series).all())
+
+    def own(self, table: pa.Table) -> pa.Table:
+        """Return the rows of these series: of all of a metric, some may be new since these were found."""
+        are_own = np.isin(table["series"].to_numpy(), self.series)
+        return table if are_own.all() else table.filter(pa.array(are_own))
 
     def rows_of(self, series: "NDArray[np.uint64]") -> "NDArray[np.int64]":
         """Return the index into labels of stored series, all of them among these."""
@@ -236,8 +246,9 @@ class StoreQuerier:
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
             return joined([self._final_samples(resolved, listed, start_ms, end_ms)], resolved.labels)
         samples = self._ordered_samples(resolved, listed, start_ms, end_ms, loosely=loosely)
-        if loosely and not resolved.has_all(samples.series):
-            samples = samples.within(start_ms, end_ms)
+        if not resolved.has_all(samples.series):
+            # Some are new since these were found, or were there in what was remembered around the range.
+            samples = samples.of(resolved.series)
         return _block(samples, resolved)
 
     def _ordered_samples(
@@ -303,8 +314,11 @@ class StoreQuerier:
         self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, room: Budget | ReadingRoom
     ) -> Samples:
         """Read samples from the store, each once."""
-        samples = self._runs("select_samples", resolved, listed, start_ms, end_ms, room).samples()
+        runs = self._runs("select_samples", resolved, listed, start_ms, end_ms, room)
+        samples = runs.samples()
         if samples is None:
+            # They are read anew, without those that are there twice.
+            room.spend(-runs.rows)
             samples = self._runs("select_samples_final", resolved, listed, start_ms, end_ms, room).samples()
             assert samples is not None  # the engine leaves none twice
         return samples
@@ -322,6 +336,7 @@ class StoreQuerier:
         view = self._view(start_ms, end_ms)
         if view is None:
             return _labels(self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms)))
+        _check_number(selectors)
         found: dict[bytes, Labels] = {}
         for matchers in selectors or [[]]:
             where = condition(self._tenant, [matchers], start_ms, end_ms, view)
@@ -373,6 +388,7 @@ class StoreQuerier:
 
         The labels are those with the given names and those that selectors look at.
         """
+        _check_number(selectors)
         for matchers in selectors or [[]]:
             where = condition(self._tenant, [matchers], start_ms, end_ms, view)
             keys = sorted({"instance", "job", *names, *(matcher.name for matcher in view.on_hosts(matchers))})
@@ -459,7 +475,7 @@ class StoreQuerier:
         if len((floats := resolved.of([Aspect.SAMPLES])).series):
             yield self._final_samples(floats, listed, start_ms, end_ms)
         if len((started := resolved.of([Aspect.STARTED])).series):
-            table = self._stored("select_started_samples", started, listed, start_ms, end_ms)
+            table = started.own(self._stored("select_started_samples", started, listed, start_ms, end_ms))
             self._budget.spend(table.num_rows)
             yield Piece.of_started(table, started.rows_of(table["series"].to_numpy()))
         if len((histograms := resolved.of([Aspect.HISTOGRAMS])).series):
@@ -474,7 +490,7 @@ class StoreQuerier:
         """Return the native histograms of series, whose buckets are accounted for before they are read."""
         counted = self._stored("count_buckets", resolved, listed, start_ms, end_ms)
         self._budget.spend_buckets(counted["buckets"][0].as_py() or 0, counted["histograms"][0].as_py())
-        table = self._stored("select_histograms", resolved, listed, start_ms, end_ms)
+        table = resolved.own(self._stored("select_histograms", resolved, listed, start_ms, end_ms))
         self._budget.spend(table.num_rows)
         return Piece.of_histograms(table, resolved.rows_of(table["series"].to_numpy()), self._budget.check)
 
@@ -498,7 +514,7 @@ class StoreQuerier:
 
     def _final_samples(self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int) -> Piece:
         """Return the samples of series that may share labels with others."""
-        table = self._stored("select_samples_final", resolved, listed, start_ms, end_ms)
+        table = resolved.own(self._stored("select_samples_final", resolved, listed, start_ms, end_ms))
         self._budget.spend(table.num_rows)
         return Piece.of_samples(table, resolved.rows_of(table["series"].to_numpy()))
 

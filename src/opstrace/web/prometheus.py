@@ -110,7 +110,9 @@ def routes(
         *table,
         Route("/prometheus/-/healthy", partial(_well, "healthy")),
         Route("/prometheus/-/ready", partial(_well, "ready")),
-        Route(f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=["GET", "POST", "PUT", "DELETE"]),
+        Route(
+            f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+        ),
     ]
 
 
