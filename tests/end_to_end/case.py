@@ -29,7 +29,7 @@ REQUEST_KEYS = {
     "keyless",
     "answer",
 }
-METHODS = {"get", "post", "put", "delete", "head"}
+METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
 # What is shown of a log that says nothing but a message.
 NOTHING_SAID: dict[str, Any] = {
     "host": "",

@@ -145,8 +145,10 @@ def _plain_or_fail(body: bytes, inflater: Inflater) -> Inflater | None:
     for looks_like, other in _INFLATERS.values():
         if looks_like(body):
             return other
-    # Raw deflate has no magic; JSON and protobuf payloads begin with one of these.
-    return None if body[:1] in b'{[\n"' or body.lstrip()[:1] in (b"{", b"[") else inflater
+    # Of all that are known, raw deflate alone has no magic; what is shorter than one may be one that is cut.
+    has_magic = inflater is not _inflate_deflate and len(body) >= _LONGEST_MAGIC
+    is_plain = has_magic or body[:1] in _FIRST_OF_PLAIN
+    return None if is_plain or body.lstrip()[:1] in (b"{", b"[") else inflater
 
 
 def _inflate_zlib_members(body: bytes, chunk_bytes: int, window_bits: int) -> Iterator[bytes]:
@@ -233,6 +235,9 @@ def _is_zlib(body: bytes) -> bool:
     return body[:1] == b"\x78" and int.from_bytes(body[:2], "big") % 31 == 0
 
 
+_LONGEST_MAGIC = 4
+# JSON, after a byte order mark too; and messages of protobuf, by the keys of their first fields.
+_FIRST_OF_PLAIN = b'{[\n"\xef\x12\x1a'
 _INFLATERS: dict[str, tuple[Callable[[bytes], bool], Inflater]] = {
     "deflate": (_is_zlib, _inflate_deflate),
     "gzip": (_is_gzip, _inflate_gzip),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 # What dictionaries and references may stand for, written out: a body cannot make more of itself than that.
 MAX_EXPANDED_BYTES: Final = 256 * 1024 * 1024
 _ENTRY_BYTES: Final = 8
+_TEXT_BYTES: Final = 64
 
 _METADATA, _METRIC_DATA = 2, 3
 _METADATA_TAGS, _METADATA_RESOURCES = 1, 2
@@ -242,7 +243,11 @@ def _check_size(
     for ragged, refs in lists:
         total += int(np.diff(places(of_words[ragged.entries])[ragged.offsets])[refs].sum()) + _ENTRY_BYTES * len(refs)
     if total > MAX_EXPANDED_BYTES:
-        raise Undecodable(f"the body stands for more than {MAX_EXPANDED_BYTES} bytes of names and tags")
+        raise _too_large()
+
+
+def _too_large() -> Undecodable:
+    return Undecodable(f"the body stands for more than {MAX_EXPANDED_BYTES} bytes of names and tags")
 
 
 def _sizes(entries: pa.Array) -> "Ints":
@@ -317,19 +322,19 @@ class _ResourceSets:
     @classmethod
     def of(cls, data: _MetricData) -> "_ResourceSets":
         lengths = data.unsigned(_RESOURCE_LENGTHS)
-        texts = data.strings(_RESOURCES).to_pylist()
+        dictionary = data.strings(_RESOURCES)
         kinds = data.signed(_RESOURCE_TYPES)
         _check_lengths(_RESOURCE_LENGTHS, lengths, len(kinds))
         names = running(data.signed(_RESOURCE_NAMES, len(kinds)), lengths)
-        kinds = running(kinds, lengths)
-        pairs = [
-            (texts[kind], texts[name])
-            for kind, name in zip(
-                _within(_RESOURCE_TYPES, kinds, len(texts)).tolist(),
-                _within(_RESOURCE_NAMES, names, len(texts)).tolist(),
-                strict=True,
-            )
-        ]
+        names = _within(_RESOURCE_NAMES, names, len(dictionary))
+        kinds = _within(_RESOURCE_TYPES, running(kinds, lengths), len(dictionary))
+        everywhere = [*data.resources, *data.tags]
+        size = int(_sizes(dictionary)[kinds].sum() + _sizes(dictionary)[names].sum()) + _TEXT_BYTES * len(kinds)
+        size += len(lengths) * sum(len(text) + _TEXT_BYTES for text in everywhere)
+        if size > MAX_EXPANDED_BYTES:
+            raise _too_large()
+        texts = dictionary.to_pylist()
+        pairs = [(texts[kind], texts[name]) for kind, name in zip(kinds.tolist(), names.tolist(), strict=True)]
         everybodys = list(zip(data.resources[::2], data.resources[1::2], strict=False))
         ends = places(lengths).tolist()
         # What has no resources has none of the payload's (DataDog/datadog-agent: test/fakeintake, apiv3/reader.go).

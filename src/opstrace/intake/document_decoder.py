@@ -17,6 +17,8 @@ FROM Python(rows)
 WHERE JSONType(assumeNotNull(content)) = 'Object'
 """
 _NOTHING: Final = b"{}"
+# Of the host that a document is of: every metric, check and event in it that names none gets a copy.
+MAX_DOCUMENT_HOST_BYTES: Final = 1024
 
 
 class DocumentDecoder:
@@ -34,7 +36,11 @@ class DocumentDecoder:
         """
         found = self._connection.read(_OBJECTS, rows=rows_of(bodies))
         objects = dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
-        findings.hosts |= {i: host for i, host in objects.items() if host}
+        for i, host in objects.items():
+            if len(host.encode()) > MAX_DOCUMENT_HOST_BYTES:
+                findings.faults[i] = f"internalHostname is longer than {MAX_DOCUMENT_HOST_BYTES} bytes"
+            elif host:
+                findings.hosts[i] = host
         for i, body in bodies.items():
             if body.family is Family.EVENT_V2 and is_too_deep(body.content):
                 findings.faults[i] = f"the body is nested deeper than {MAX_DEPTH} levels"

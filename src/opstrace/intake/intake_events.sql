@@ -32,13 +32,12 @@ SELECT
 FROM
 (
     SELECT
-        assumeNotNull(body) AS body,
-        assumeNotNull(tenant) AS tenant,
-        JSONExtractString(assumeNotNull(content), 'internalHostname') AS agent_host,
-        JSONExtractString(assumeNotNull(content), 'agentVersion') AS agent_version,
-        arrayJoin(JSONExtractKeysAndValuesRaw(JSONExtractRaw(assumeNotNull(content), 'events'))) AS of_source,
-        of_source.1 AS source,
-        arrayJoin(JSONExtractArrayRaw(of_source.2)) AS sent,
+        body,
+        tenant,
+        agent_host,
+        agent_version,
+        source,
+        sent,
         JSONExtract(sent, 'Tuple(
             msg_title        String,
             msg_text         String,
@@ -53,5 +52,21 @@ FROM
             device_name      String,
             event_type       String
         )') AS e
-    FROM Python(rows)
+    FROM
+    (
+        -- What is parted here is not beside its parts: each would have a copy.
+        SELECT body, tenant, agent_host, agent_version, of_source.1 AS source, JSONExtractArrayRaw(of_source.2) AS events
+        FROM
+        (
+            SELECT
+                assumeNotNull(body) AS body,
+                assumeNotNull(tenant) AS tenant,
+                JSONExtractString(assumeNotNull(content), 'internalHostname') AS agent_host,
+                JSONExtractString(assumeNotNull(content), 'agentVersion') AS agent_version,
+                JSONExtractKeysAndValuesRaw(JSONExtractRaw(assumeNotNull(content), 'events')) AS sources
+            FROM Python(rows)
+        )
+        ARRAY JOIN sources AS of_source
+    )
+    ARRAY JOIN events AS sent
 )

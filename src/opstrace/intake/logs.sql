@@ -43,7 +43,9 @@ SELECT
             arrayStringConcat(
                 arrayMap(
                     pair -> concat(toJSONString(pair.1), ':', pair.2),
-                    arrayFilter(pair -> has(others, pair.1), JSONExtractKeysAndValuesRaw(line))
+                    arrayFilter(
+                        pair -> is_attribute(pair.1, is_timed, is_named, is_sourced), JSONExtractKeysAndValuesRaw(line)
+                    )
                 ),
                 ','
             ),
@@ -76,13 +78,10 @@ FROM
             ddtags    String
         )') AS s,
         said_ms_of(s.timestamp) AS by_timestamp,
-        arrayFilter(
-            key -> key NOT IN ('message', 'status', 'hostname', 'service', 'ddsource', 'ddtags')
-                AND NOT (key = 'timestamp' AND by_timestamp IS NOT NULL)
-                AND NOT (key = 'host' AND s.hostname = '')
-                AND NOT (key = 'source' AND s.ddsource = ''),
-            JSONExtractKeys(line)
-        ) AS others,
+        by_timestamp IS NOT NULL AS is_timed,
+        s.hostname != '' AS is_named,
+        s.ddsource != '' AS is_sourced,
+        arrayFilter(key -> is_attribute(key, is_timed, is_named, is_sourced), JSONExtractKeys(line)) AS others,
         -- Few lines have any of these: not to look for them in the others saves a twentieth of the time.
         JSONExtract(if(hasAny(others, [
             'msg', 'log', 'severity', 'level', '@timestamp', '_timestamp', 'date', 'Timestamp', 'eventTime', 'published_date',

@@ -141,6 +141,8 @@ _MISPLACED: Final = {
     "/v1/metrics": "/prometheus/api/v1/otlp/v1/metrics",
     **{f"/api/v1/{name}": f"/prometheus/api/v1/{name}" for name in _OF_PROMETHEUS},
 }
+# Micrometer says here what its metrics are, with an application key (datadog-intake.md, section 20).
+_DESCRIPTIONS: Final = "/api/v1/metrics/"
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
@@ -273,6 +275,8 @@ def _check_is_sent(request: Request, path: str) -> None:
     """Raise NotServed for what no Agent sends: what needs an application key, and what has its place elsewhere."""
     if path in _MISPLACED:
         raise NotServed(f"nothing is served at {path}; it is at {_MISPLACED[path]}")
+    if request.method == "PUT" and path.startswith(_DESCRIPTIONS):
+        return
     if "dd-application-key" in request.headers or "application_key" in request.query_params:
         raise NotServed(f"{path[:200]} of Datadog's API is not served here")
 

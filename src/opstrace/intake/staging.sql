@@ -41,6 +41,13 @@ CREATE OR REPLACE FUNCTION said_ms_of AS text -> if(
     if(ms_of_date(text) IS NOT NULL, ms_of_date(text), ms_of_date(usual_date(text)))
 );
 
+-- Whether a field of a log is none of Datadog's own. It is asked for each field, so it is given nothing large.
+CREATE OR REPLACE FUNCTION is_attribute AS (key, is_timed, is_named, is_sourced) ->
+    key NOT IN ('message', 'status', 'hostname', 'service', 'ddsource', 'ddtags')
+    AND NOT (key = 'timestamp' AND is_timed)
+    AND NOT (key = 'host' AND NOT is_named)
+    AND NOT (key = 'source' AND NOT is_sourced);
+
 -- Where one commit's payloads lie, decoded, until they are in the store. In memory only; emptied by every commit.
 
 DROP TABLE IF EXISTS staged;

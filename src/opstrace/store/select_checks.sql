@@ -1,4 +1,5 @@
--- The latest run of each service check of one tenant since a moment.
+-- The latest run of each service check of one tenant since a moment; of two of one time the one that came later, which is
+-- the one that merges leave.
 SELECT
     name AS check,
     host,
@@ -6,7 +7,7 @@ SELECT
     argMax(status, timestamp) AS last_status,
     argMax(message, timestamp) AS last_message,
     toUnixTimestamp64Milli(max(timestamp)) AS time_ms
-FROM checks
+FROM checks FINAL
 WHERE tenant = {tenant:String}
     AND timestamp >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
     AND ({name:String} = '' OR name = {name:String})
