@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from opstrace.errors import Forbidden, Overloaded, StoreError
+from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
 from opstrace.intake.commit import Commit
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.store.backend import Block
@@ -29,6 +29,7 @@ class Writer:
         self.may_write.set()
         self.began = threading.Event()
         self.failures: dict[int, Exception] = {}
+        self.too_much: tuple[bytes, Exception] | None = None
         self._calls = count()
 
     def __call__(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]]) -> tuple[list[Verdict], int]:
@@ -38,6 +39,8 @@ class Writer:
         assert self.may_write.wait(30)
         if call in self.failures:
             raise self.failures[call]
+        if self.too_much and any(b.content == self.too_much[0] for b in bodies):
+            raise self.too_much[1]
         return [Verdict({"stored": len(b.content)}) for b in bodies], 0
 
 
@@ -94,7 +97,7 @@ def test_the_queue_is_bounded_in_bytes_and_takes_one_large_body_all_the_same() -
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("error", [StoreError("disk full"), RuntimeError("a bug"), MemoryError()])
+@pytest.mark.parametrize("error", [StoreError("disk full"), RuntimeError("a bug")])
 def test_a_failed_commit_is_not_now_for_its_bodies_and_nothing_to_the_next(error: Exception) -> None:
     async def scene() -> None:
         writer = Writer()
@@ -103,6 +106,21 @@ def test_a_failed_commit_is_not_now_for_its_bodies_and_nothing_to_the_next(error
         results = await asyncio.gather(commit.submit(body()), commit.append("t", BLOCK), return_exceptions=True)
         assert all(isinstance(result, Overloaded) for result in results)
         assert (await commit.submit(body())).points == {"stored": 1}
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [BudgetExceeded("too much memory"), MemoryError()])
+def test_a_body_that_takes_too_much_memory_costs_its_neighbours_nothing(error: Exception) -> None:
+    async def scene() -> None:
+        writer = Writer()
+        writer.too_much = b"large", error
+        commit = started(writer)
+        contents = [b"one", b"two", b"large", b"four", b"five"]
+        told = await asyncio.gather(*(commit.submit(body(one)) for one in contents), return_exceptions=True)
+        assert [isinstance(one, Verdict) for one in told] == [True, True, False, True, True]
+        assert isinstance(told[2], Overloaded)
         await commit.drain()
 
     asyncio.run(scene())

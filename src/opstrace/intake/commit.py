@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from opstrace.errors import Forbidden, Overloaded, StoreError
+from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
 from opstrace.intake.payload import Body, Verdict
 from opstrace.log_lines import Spell
 from opstrace.store.backend import Block
@@ -150,6 +150,9 @@ class Commit:
         try:
             verdicts, added = await self.between(lambda: self._write([w.body for w in bodies if w.body], blocks))
         except Exception as error:  # noqa: BLE001 (whatever it was, each sender must hear of it)
+            if isinstance(error, BudgetExceeded | MemoryError) and len(batch) > 1:
+                await self._commit_halves(batch)
+                return
             self._failing.failed()
             _refuse(batch, error)
             return
@@ -161,6 +164,16 @@ class Commit:
             _answer(waiting, verdict)
         for waiting in batch:
             _answer(waiting, Verdict())
+
+    async def _commit_halves(self, batch: list[_Waiting]) -> None:
+        """Commit what took too much memory in parts: one body that does so alone costs its neighbours nothing.
+
+        What of it was written before is written again, as if it had been sent again.
+        """
+        logger.warning("a commit of %d payloads needs more memory than there is: it is done in halves", len(batch))
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            await self._commit(half)
 
     def _show_queue(self) -> None:
         self._telemetry.queue_bodies.set(len(self._waiting))

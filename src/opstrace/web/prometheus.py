@@ -470,15 +470,16 @@ def _listed(found: Sequence[str] | Sequence[Labels], limit: int) -> Answer:
 
 def _metadata(question: Question) -> Answer:
     parameters = question.parameters
-    limits = [_metadata_limit(parameters, name) for name in ("limit", "limit_per_metric")]
+    limit, limit_per_metric = (_metadata_limit(parameters, name) for name in ("limit", "limit_per_metric"))
     metrics: dict[str, list[dict[str, str]]] = {}
     for entry in question.querier.metadata(parameters.text("metric") or None):
         metrics.setdefault(entry.metric, []).append(_metadata_json(entry))
-    return _plain({metric: entries[: limits[1]] for metric, entries in list(metrics.items())[: limits[0]]})
+    # Of metrics, unlike elsewhere, 0 is none at all.
+    return _plain({metric: entries[: limit_per_metric or None] for metric, entries in list(metrics.items())[:limit]})
 
 
 def _metadata_limit(parameters: Parameters, name: str) -> int | None:
-    """Here, unlike elsewhere, 0 means none at all, and a negative limit no limit."""
+    """Return a limit, or nothing where it is negative or not there: then there is none."""
     text = parameters.text(name)
     if not text:
         return None
