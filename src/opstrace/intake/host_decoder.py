@@ -8,12 +8,15 @@ import msgspec
 
 from opstrace.config import Limits
 from opstrace.errors import Undecodable
-from opstrace.intake.host_metadata import TELLING, Bounds, Document, Facts, read_inventory, read_metadata
+from opstrace.intake.host_metadata import PARTS, TELLING, Bounds, Document, Facts, read_inventory, read_metadata
 from opstrace.intake.json_statement import with_key
 from opstrace.intake.payload import STORED, Body, Family, Findings, Numbered
 from opstrace.intake.repair import MAX_REPAIR_BYTES, repair
 from opstrace.store.host_versions import TagSet
 from opstrace.store.host_writer import HostWriter
+
+# Of a document larger than Python reads as a whole: what it says of hosts, the smaller parts before the larger ones.
+MAX_PARTS_BYTES: Final = 16 * 1024 * 1024
 
 _READERS: Final = {Family.INTAKE: read_metadata, Family.INVENTORY: read_inventory}
 
@@ -53,10 +56,9 @@ class HostDecoder:
         self._tags, self._documents = {}, {}
 
     def _take(self, i: int, body: Body, findings: Findings) -> None:
-        if len(body.content) > MAX_REPAIR_BYTES:
-            findings.facts[i] = Counter(document_too_large=1)
-            return
-        facts = _READERS[body.family](_document(body), self._bounds)
+        document, left_out = (_document(body), 0) if len(body.content) <= MAX_REPAIR_BYTES else _parts(body)
+        facts = _READERS[body.family](document, self._bounds)
+        facts.refused["document_too_large"] += left_out
         self._tags |= {(body.tenant, host, source): tags for (host, source), tags in facts.tags.items()}
         self._documents |= {
             (body.tenant, facts.host, subject): document for subject, document in facts.documents.items()
@@ -74,6 +76,22 @@ def _document(body: Body) -> Document:
         legible = repair(body.family, body.content)
         document = msgspec.json.decode(legible) if legible else {}
     return document if isinstance(document, dict) else {}
+
+
+def _parts(body: Body) -> tuple[Document, int]:
+    """Return what is not too large of a large document, and how many of its parts are left out."""
+    try:
+        parts = msgspec.json.decode(body.content, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {}, 1
+    wanted = [key for key in parts if body.family is Family.INVENTORY or key in PARTS]
+    found, room = {}, MAX_PARTS_BYTES
+    for key in sorted(wanted, key=lambda key: len(memoryview(parts[key]))):
+        size = len(memoryview(parts[key]))
+        if size > min(MAX_REPAIR_BYTES, room):
+            break
+        found[key], room = msgspec.json.decode(parts[key]), room - size
+    return found, len(wanted) - len(found)
 
 
 def _counted(facts: Facts) -> Counter[str]:

@@ -4,7 +4,7 @@ Whatever is not of the kind that is expected is left out (datadog-intake.md, sec
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ TELLING: Final = ("host-tags", "external_host_tags", "meta", "gohai", "systemSta
 _NAME: Final = "internalHostname"
 _TAGS: Final = "host-tags"
 _EXTERNAL_TAGS: Final = "external_host_tags"
+# All that is read of a document.
+PARTS: Final = frozenset((*SUBJECTS, *TELLING, _NAME))
 # Where `meta` has other names of the host.
 _NAMES: Final = (
     *("instance-id", "ec2-hostname", "socket-hostname", "socket-fqdn", "hostname", "legacy-resolution-hostname"),
@@ -32,6 +34,9 @@ _ANYBODYS: Final = ("localhost", "localhost.localdomain", "localhost6.localdomai
 _INVENTORY_SUFFIX: Final = "_metadata"
 # Kinds of inventories that are of a cluster, whichever host its Agent runs on.
 _OF_CLUSTERS: Final = ("datadog_cluster_agent_metadata", "clustercheck_metadata")
+
+# Sources of a host's tags in one document; an Agent knows of six.
+MAX_SOURCES: Final = 50
 
 Document = Mapping[str, Any]
 
@@ -68,7 +73,8 @@ def read_metadata(document: Document, bounds: Bounds) -> Facts:
     if facts.host:
         _read_tags(facts, facts.host, _mapping(document.get(_TAGS)), bounds)
         if document.get("meta") is not None:
-            facts.tags[facts.host, ALIASES] = _aliases(facts.host, _mapping(document["meta"]))
+            others = _aliases(facts.host, _mapping(document["meta"]))
+            facts.tags[facts.host, ALIASES] = _bounded(facts, others, bounds)
         said = {key: value for key in SUBJECTS if (value := _legible(key, document.get(key))) is not None}
         _read_subjects(facts, said or {_NAME: facts.host}, bounds)
     elif any(document.get(key) for key in TELLING if key != _EXTERNAL_TAGS):
@@ -104,14 +110,19 @@ def _read_tags(facts: Facts, host: str, of_source: Document, bounds: Bounds) -> 
     """Take the tags of a host; an empty list ends the tags of its source."""
     if not _is_named(facts, host, bounds):
         return
-    for source, sent in of_source.items():
-        if source == ALIASES or not isinstance(sent, list | None):
-            continue
-        told = sorted({tag for tag in sent or () if isinstance(tag, str) and tag})
-        tags = [tag for tag in told if len(tag.encode()) <= bounds.max_tag_bytes]
-        facts.refused["tag_too_long"] += len(told) - len(tags)
-        facts.refused["too_many_tags"] += len(tags[bounds.max_tags :])
-        facts.tags[host, source] = tuple(tags[: bounds.max_tags])
+    sources = [source for source, sent in of_source.items() if source != ALIASES and isinstance(sent, list | None)]
+    facts.refused["too_many_tags"] += len(sources[MAX_SOURCES:])
+    for source in sources[:MAX_SOURCES]:
+        told = sorted({tag for tag in of_source[source] or () if isinstance(tag, str) and tag})
+        facts.tags[host, source] = _bounded(facts, told, bounds)
+
+
+def _bounded(facts: Facts, told: Sequence[str], bounds: Bounds) -> tuple[str, ...]:
+    """Return the first tags, or names, of those that are not too long, and count the others."""
+    fitting = [text for text in told if len(text.encode()) <= bounds.max_tag_bytes]
+    facts.refused["tag_too_long"] += len(told) - len(fitting)
+    facts.refused["too_many_tags"] += len(fitting[bounds.max_tags :])
+    return tuple(fitting[: bounds.max_tags])
 
 
 def _read_subjects(facts: Facts, subjects: Document, bounds: Bounds) -> None:
