@@ -47,6 +47,26 @@ def test_a_large_answer_arrives_whole(accepted: str, server: Server) -> None:
     assert series[-1]["values"][-1] == [600, "380"]
 
 
+def of_http_1_0(server: Server, path: str) -> tuple[bytes, bytes]:
+    """Return head and body as they come."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\nDD-API-KEY: {TENANT}\r\n\r\n".encode())
+        head, _, content = b"".join(iter(lambda: connection.recv(1 << 20), b"")).partition(b"\r\n\r\n")
+    return head, content
+
+
+def test_a_client_of_http_1_0_gets_a_large_answer_in_no_chunks(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, content = of_http_1_0(server, target())
+    assert b"transfer-encoding" not in head
+    assert len(json.loads(content)["data"]["result"]) == SERIES
+    monkeypatch.setattr(answer, "MAX_WHOLE_BYTES", 2 << 20)
+    head, content = of_http_1_0(server, target())
+    assert b" 505 " in head.splitlines()[0]
+    assert json.loads(content)["error"] == "an answer of more than 2097152 bytes needs HTTP/1.1"
+
+
 def test_a_small_answer_tells_its_length(server: Server) -> None:
     found = server.ask("GET", target(step=60), KEY)
     assert found.headers["content-length"] == str(len(found.body))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message as Sent
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from opstrace.errors import BudgetExceeded
 from opstrace.store.budget import Budget
@@ -25,6 +25,9 @@ from opstrace.web.encode import Piece
 STREAM_FROM_BYTES = 1 << 20
 # A client that takes no more of its answer than a piece, some 1 MB, in this time is cut off.
 SEND_TIMEOUT_S = 60.0
+
+# An answer that has to be in memory as a whole.
+MAX_WHOLE_BYTES = 64 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -129,6 +132,23 @@ class _Streamed(StreamingResponse):
     def __init__(self, pieces: AsyncGenerator[Piece], headers: dict[str, str]) -> None:
         super().__init__(pieces, media_type="application/json", headers=headers)
         self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer piece by piece; whole to a client of HTTP/1.0, which knows no chunks (RFC 9112, 6.1)."""
+        if scope["http_version"] == "1.0":
+            await (await self._as_one())(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _as_one(self) -> Response:
+        whole = bytearray()
+        async with aclosing(self._pieces):
+            async for piece in self._pieces:
+                whole += piece
+                if len(whole) > MAX_WHOLE_BYTES:
+                    message = f"an answer of more than {MAX_WHOLE_BYTES} bytes needs HTTP/1.1"
+                    return Response(encode.error("execution", message), 505, media_type="application/json")
+        return Response(bytes(whole), headers=dict(self.headers))
 
     async def stream_response(self, send: Send) -> None:
         async def in_time(message: Sent) -> None:
