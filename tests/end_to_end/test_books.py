@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from end_to_end import wire
+from end_to_end import columnar, wire
 from end_to_end.instance import Answer, Instance, running
 from opstrace.intake.bookkeeper import adds_up
 from opstrace.store.books import Entry
@@ -180,6 +180,24 @@ def test_each_has_its_place(instance: Instance) -> None:
         ("", "payloads", "refused", "undecodable"): 1,
         ("", "payloads", "kept", ""): 1,
     }
+
+
+def test_series_without_points_are_booked_in_whatever_form_they_come(instance: Instance) -> None:
+    now = int(time.time())
+    sketch = {"cnt": 1, "sum": 1, "min": 1, "max": 1, "k": [1338], "n": [1]}
+    series = [
+        {"metric": "books.some", "type": "gauge", "points": [[now, 1]]},
+        {"metric": "books.none", "type": "gauge", "points": []},
+        {"metric": "books.sketch", "type": "sketch", "points": [[now, sketch]]},
+        {"metric": "books.no_sketch", "type": "sketch", "points": []},
+    ]
+    version = next(VERSIONS)
+    assert (
+        post(instance, "/api/intake/metrics/v3/series", columnar.payload({"series": series}), version).status == 202
+    )
+    units = totals(entries(instance, version=version))
+    assert units["series"] == {"received": 4, "stored": 2, "refused": 2}
+    assert units["points"] == {"received": 2, "stored": 2}
 
 
 def test_what_has_no_time_is_never_a_duplicate(instance: Instance) -> None:

@@ -162,8 +162,8 @@ def rows_of_payload(content: bytes, body: int, tenant: str) -> ColumnarRows:
     points = _Points.of(data, types)
     sketches = (types & 0x0F) == _SKETCH
     return ColumnarRows(
-        series.rows(~sketches & (points.numbers > 0), points.number_columns(~sketches)),
-        series.rows(sketches & (points.numbers > 0), points.sketch_columns(sketches)),
+        series.rows(~sketches, points.number_columns(~sketches)),
+        series.rows(sketches, points.sketch_columns(sketches)),
     )
 
 
@@ -399,14 +399,14 @@ class _Points:
 
     def number_columns(self, series: "NDArray[np.bool_]") -> dict[str, pa.Array]:
         """Return times and values of these series' points, a list a series."""
-        offsets = _offsets(self.numbers[series & (self.numbers > 0)])
+        offsets = _offsets(self.numbers[series])
         wanted = ~self.are_sketches
         columns = {"times": self.times[wanted], "values": self.values[wanted]}
         return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in columns.items()}
 
     def sketch_columns(self, series: "NDArray[np.bool_]") -> dict[str, pa.Array]:
         """Return times, numbers and bins of these series' sketches, a list a series."""
-        offsets, bins = _offsets(self.numbers[series & (self.numbers > 0)]), _offsets(self.bin_numbers)
+        offsets, bins = _offsets(self.numbers[series]), _offsets(self.bin_numbers)
         wanted = self.are_sketches
         # The engine's numbers would wrap around; a key out of bounds stays out of bounds.
         keys = np.clip(self.keys, -(1 << 15), 1 << 15).astype(np.int32)
