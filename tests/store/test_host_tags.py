@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from opstrace.store.engine import Engine
 from opstrace.store.host_names import ALIASES, HostNames
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import BEGINNING, USERS, TagSet, labels_of, taggings, versions
+from opstrace.store.select import MAX_MATCHERS
 from opstrace.store.traits import STALE, STALE_BITS
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore, matches
@@ -371,6 +373,20 @@ def test_many_matchers_on_tags_of_many_hosts_fit_into_a_statement(engine: Engine
     matchers = [Matcher("env", MatchOp.REGEX, f"prod|{i}") for i in range(900)]
     assert tags_of(tagged.select(matcher("__name__=m"), *matchers)) == []
     assert tags_of(tagged.select(matcher("__name__=m"), matcher("shard!=3"), matcher("env="))) == [({}, [START_MS])]
+
+
+def test_matchers_of_all_selectors_count_together_whether_or_not_hosts_have_tags(engine: Engine) -> None:
+    tags = [TagSet("web-1", "system", START_MS, ("env:prod",))]
+    selectors = [[matcher("__name__=m"), matcher("env=prod")]] * (MAX_MATCHERS // 2)
+    for sets in ([], tags):
+        querier = Tagged(engine, {SERIES_OF_WEB_1: {START_MS: 1.0}}, sets).store.querier(TENANT, Budget())
+        for ask in (
+            querier.series,
+            partial(querier.label_values, "env"),
+            querier.label_names,
+        ):
+            with pytest.raises(BadQuery, match=f"{MAX_MATCHERS} matchers at most"):
+                ask([*selectors, [matcher("a=b")]], *RANGE)
 
 
 def test_the_cache_keeps_the_tenant_that_asks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
