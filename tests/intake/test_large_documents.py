@@ -43,6 +43,21 @@ def test_tags_beside_a_million_metrics(translator: Translator, engine: Engine) -
     assert "document_too_large" not in verdict.facts
 
 
+def test_tags_beside_a_part_that_cannot_be_read(translator: Translator, engine: Engine) -> None:
+    """A number that no integer holds costs neither the other parts nor the commit."""
+    number = "1" * 5000
+    document = {
+        "internalHostname": "large-6",
+        "host-tags": TAGS,
+        "meta": {"a": "<number>"},
+        "uuid": "x" * MAX_REPAIR_BYTES,
+    }
+    content = json.dumps(document).replace('"<number>"', number).encode()
+    (verdict,), _ = translator.commit([Body(Family.INTAKE, "numbers", content)])
+    assert told(engine, "numbers") == [("large-6", ["env:prod", "team:shop"])]
+    assert verdict.facts["document_too_large"] == 2
+
+
 def test_names_and_sources_without_end(translator: Translator, engine: Engine) -> None:
     """Of a host the first other names and sources of tags stay, none that is too long."""
     aliases = [f"alias-{n:05d}" for n in range(400)]

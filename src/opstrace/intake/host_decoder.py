@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from opstrace.store.host_writer import HostWriter
 # Of a document larger than Python reads as a whole: what it says of hosts, the smaller parts before the larger ones.
 MAX_PARTS_BYTES: Final = 16 * 1024 * 1024
 
+_ILLEGIBLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _READERS: Final = {Family.INTAKE: read_metadata, Family.INVENTORY: read_inventory}
 
 
@@ -72,7 +74,7 @@ def _document(body: Body) -> Document:
     """Return a body's object; raise Undecodable for what no parser reads."""
     try:
         document = msgspec.json.decode(body.content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except _ILLEGIBLE:
         legible = repair(body.family, body.content)
         document = msgspec.json.decode(legible) if legible else {}
     return document if isinstance(document, dict) else {}
@@ -82,15 +84,16 @@ def _parts(body: Body) -> tuple[Document, int]:
     """Return what is not too large of a large document, and how many of its parts are left out."""
     try:
         parts = msgspec.json.decode(body.content, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except _ILLEGIBLE:
         return {}, 1
-    wanted = [key for key in parts if body.family is Family.INVENTORY or key in PARTS]
+    wanted = {key: memoryview(part) for key, part in parts.items() if body.family is Family.INVENTORY or key in PARTS}
     found, room = {}, MAX_PARTS_BYTES
-    for key in sorted(wanted, key=lambda key: len(memoryview(parts[key]))):
-        size = len(memoryview(parts[key]))
-        if size > min(MAX_REPAIR_BYTES, room):
+    for key, part in sorted(wanted.items(), key=lambda one: len(one[1])):
+        if len(part) > min(MAX_REPAIR_BYTES, room):
             break
-        found[key], room = msgspec.json.decode(parts[key]), room - size
+        with suppress(*_ILLEGIBLE):
+            found[key] = msgspec.json.decode(part)
+        room -= len(part)
     return found, len(wanted) - len(found)
 
 
