@@ -35,7 +35,7 @@ class Share:
 
 
 # How often a query that waits looks whether it is still wanted.
-_LOOK_S = 0.05
+LOOK_S = 0.05
 # How long a light query waits for others to compute. One may be light and slow: nobody else has to suffer from that.
 LIGHT_PATIENCE_S = 0.1
 
@@ -56,7 +56,7 @@ class Lane:
         until = time.monotonic() + self._patience_s
         while True:
             with suppress(Empty):
-                self._places.get(timeout=max(min(_LOOK_S, until - time.monotonic()), 0))
+                self._places.get(timeout=max(min(LOOK_S, until - time.monotonic()), 0))
                 return True
             waiting.check()
             if time.monotonic() >= until:

@@ -4,7 +4,7 @@ A run is what one part has of one series. Runs are copied whole, as texts of Arr
 Beside the samples themselves there is never more in memory than one more copy of one column.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -221,27 +221,27 @@ class Samples:
             return self
         starts, ends = self._places(start_ms), self._places(end_ms + 1)
         kept = ends > starts
-        starts, ends = starts[kept], ends[kept]
-        order = np.arange(len(starts))
-        times_ms, values = (slices(column, starts, ends, order) for column in (self.times_ms, self.values))
-        return Samples(self.series[kept], np.append(0, np.cumsum(ends - starts)), times_ms, values)
+        return self._cut(self.series[kept], starts[kept], ends[kept])
 
     def of(self, series: "NDArray[np.uint64]") -> "Samples":
         """Return the samples of some series, ascending; those that have none are left out."""
-        wanted = np.searchsorted(series, self.series)
-        rows = (
-            np.flatnonzero(series[np.minimum(wanted, len(series) - 1)] == self.series) if len(series) else wanted[:0]
-        )
+        if np.array_equal(series, self.series):
+            return self
+        rows = np.flatnonzero(np.isin(self.series, series))
         if len(rows) == len(self.series):
             return self
         if self.share_times and len(rows):
             values = self.values.reshape(len(self.series), -1)[rows].ravel()
             return Samples(self.series[rows], np.arange(len(rows) + 1) * len(self.times_ms), self.times_ms, values)
-        starts, ends, order = self.offsets[:-1][rows], self.offsets[1:][rows], np.arange(len(rows))
+        found = self._cut(self.series[rows], self.offsets[:-1][rows], self.offsets[1:][rows])
+        common = common_times(found.times_ms, found.offsets) if len(rows) > 1 else None
+        return found if common is None else replace(found, times_ms=common.copy())
+
+    def _cut(self, series: "NDArray[np.uint64]", starts: "Ints", ends: "Ints") -> "Samples":
+        """Return a slice of the samples for each of these series."""
+        order = np.arange(len(starts))
         times_ms, values = (slices(column, starts, ends, order) for column in (self.each_time_ms, self.values))
-        offsets = np.append(0, np.cumsum(ends - starts))
-        common = common_times(times_ms, offsets) if len(rows) > 1 else None
-        return Samples(self.series[rows], offsets, times_ms if common is None else common.copy(), values)
+        return Samples(series, np.append(0, np.cumsum(ends - starts)), times_ms, values)
 
     def _columns(self, first: int, last: int) -> "Samples":
         """Return the samples from one to another of each series, where they share their times."""

@@ -160,10 +160,6 @@ class Resolved:
             labels=LabelSets(labels for labels, keep in zip(self.labels, wanted.tolist(), strict=True) if keep),
         )
 
-    def has_all(self, series: "NDArray[np.uint64]") -> bool:
-        """Say whether stored series are among these."""
-        return np.array_equal(series, self.series) or bool(np.isin(series, self.series).all())
-
     def own(self, table: pa.Table) -> pa.Table:
         """Return the rows of these series: of all of a metric, some may be new since these were found."""
         are_own = np.isin(table["series"].to_numpy(), self.series)
@@ -172,14 +168,6 @@ class Resolved:
     def rows_of(self, series: "NDArray[np.uint64]") -> "NDArray[np.int64]":
         """Return the index into labels of stored series, all of them among these."""
         return self.rows[np.searchsorted(self.series, series)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    """How many series there are."""
-
-    series: int
-    nbytes: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +234,8 @@ class StoreQuerier:
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
             return joined([self._final_samples(resolved, listed, start_ms, end_ms)], resolved.labels)
         samples = self._ordered_samples(resolved, listed, start_ms, end_ms, loosely=loosely)
-        if not resolved.has_all(samples.series):
-            # Some are new since these were found, or were there in what was remembered around the range.
-            samples = samples.of(resolved.series)
-        return _block(samples, resolved)
+        # Others may be new since these were found, or were there in what was remembered around the range.
+        return _block(samples.of(resolved.series), resolved)
 
     def _ordered_samples(
         self, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, *, loosely: bool
@@ -326,10 +312,8 @@ class StoreQuerier:
     def _series_of_metric(self, name: str, start_ms: int, end_ms: int) -> int:
         where = condition(self._tenant, [[Matcher("__name__", MatchOp.EQUAL, name)]], start_ms, end_ms)
         key = ("count", repr(where))
-        return self._recent.series(self._tenant, key, name, lambda: self._counted(where)).series
-
-    def _counted(self, where: Condition) -> _Count:
-        return _Count(self._read("count_series", where)["series"][0].as_py())
+        counted = self._recent.series(self._tenant, key, name, lambda: self._read("count_series", where))
+        return int(counted["series"][0].as_py())
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -544,7 +528,9 @@ class StoreQuerier:
     def _stored(
         self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, **clauses: str
     ) -> pa.Table:
-        return self._run(*self._statement(name, resolved, listed, start_ms, end_ms, **clauses))
+        sql, parameters, rows = self._statement(name, resolved, listed, start_ms, end_ms, **clauses)
+        parameters["limit"] = self._budget.samples_left + 1
+        return self._run(sql, parameters, rows)
 
     def _statement(
         self, name: str, resolved: Resolved, listed: bool, start_ms: int, end_ms: int, **clauses: str
@@ -555,7 +541,6 @@ class StoreQuerier:
             "metrics": np.unique(resolved.metrics).tolist(),
             "start_ms": start_ms,
             "end_ms": end_ms,
-            "limit": self._budget.samples_left + 1,
         }
         clause, rows = "1", None
         if listed and len(resolved.series) <= _MAX_LISTED_SERIES:

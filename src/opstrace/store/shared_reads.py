@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, TypeAlias
 
-from opstrace.store.budget import Budget
+from opstrace.store.budget import LOOK_S, Budget
 from opstrace.store.samples import Samples
 
 # A tenant, and its metric's number.
@@ -27,8 +27,6 @@ _BYTES_A_SAMPLE: Final = 16
 _GRANULE: Final = 2048
 # So many selectors are expected to share what is read.
 _SHARED_BY: Final = 8
-# How often whoever waits for another's read looks whether it is still wanted.
-_LOOK_S: Final = 0.05
 
 
 class TooMany(Exception):
@@ -118,7 +116,7 @@ class SharedReads:
         try:
             if not held:
                 with budget.waiting():
-                    while not (held := reading.acquire(timeout=_LOOK_S)):
+                    while not (held := reading.acquire(timeout=LOOK_S)):
                         budget.check()
             yield
         finally:

@@ -126,6 +126,10 @@ async def _pieces(body: Body, pieces_of: Callable[[Iterator[Piece]], AsyncGenera
             yield piece
 
 
+async def _one(piece: Piece) -> AsyncGenerator[Piece]:
+    yield piece
+
+
 class _Streamed(StreamingResponse):
     """An answer in JSON whose client must take it; where it breaks off, the connection ends."""
 
@@ -135,20 +139,24 @@ class _Streamed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer piece by piece; whole to a client of HTTP/1.0, which knows no chunks (RFC 9112, 6.1)."""
-        if scope["http_version"] == "1.0":
-            await (await self._as_one())(scope, receive, send)
+        if scope["http_version"] == "1.0" and not await self._put_together():
+            message = f"an answer of more than {MAX_WHOLE_BYTES} bytes needs HTTP/1.1"
+            refusal = Response(encode.error("execution", message), 505, media_type="application/json")
+            await refusal(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
-    async def _as_one(self) -> Response:
+    async def _put_together(self) -> bool:
+        """Make one piece of all, and tell its length; say whether it is not too large."""
         whole = bytearray()
         async with aclosing(self._pieces):
             async for piece in self._pieces:
                 whole += piece
                 if len(whole) > MAX_WHOLE_BYTES:
-                    message = f"an answer of more than {MAX_WHOLE_BYTES} bytes needs HTTP/1.1"
-                    return Response(encode.error("execution", message), 505, media_type="application/json")
-        return Response(bytes(whole), headers=dict(self.headers))
+                    return False
+        self.headers["content-length"] = str(len(whole))
+        self.body_iterator = _one(bytes(whole))
+        return True
 
     async def stream_response(self, send: Send) -> None:
         async def in_time(message: Sent) -> None:
