@@ -17,6 +17,10 @@ AT_S = int(time.time()) - 60
 EVENT = {"msg_title": "t", "msg_text": "x" * 300, "timestamp": AT_S, "host": "h", "tags": ["a:b", "c:d", "e:f"]}
 # Each is far below what an Agent, or a shipper of logs, may send; with a copy for each part it takes gigabytes.
 DOCUMENTS: dict[str, tuple[Family, Any]] = {
+    "tags of keys that come twice": (
+        Family.SERIES_V1,
+        {"series": [{"metric": "m", "points": [[AT_S, 1]], "tags": [f"{n % 120}:{n:x>8000}" for n in range(240)]}]},
+    ),
     "events": (Family.INTAKE, {"internalHostname": "n", "events": {"kubernetes": [EVENT] * 4000}}),
     "events of many sources": (Family.INTAKE, {"events": {str(n): [EVENT] * 40 for n in range(100)}}),
     "events with nothing": (Family.INTAKE, {"events": {"kubernetes": [{}] * 60_000}}),
@@ -67,3 +71,20 @@ def test_metadata_of_metrics_v3(translator: Translator, grown: Callable[[], int]
 
 def _field(number: int, content: bytes) -> bytes:
     return columnar.varint(number << 3 | 2) + columnar.varint(len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("family", "log"), [(Family.LOGS, b'{"message":"x"},'), (Family.LOGS, b'"x",'), (Family.LOGS_TEXT, b"x\n")]
+)
+def test_tags_that_the_address_says_of_each_log(
+    translator: Translator, grown: Callable[[], int], family: Family, log: bytes
+) -> None:
+    content = log * 20_000
+    if family is Family.LOGS:
+        content = b"[" + content + b"1]"
+    for tags, refused in ((800, True), (8, False)):
+        said = {"ddtags": ",".join(f"key-{n}:value" for n in range(tags))}
+        (verdict,), _ = translator.commit([Body(family, "t", content, said)])
+        assert ("what the address says" in verdict.fault) is refused
+        assert verdict.logs.get("stored", 0) == (0 if refused else 20_000)
+    assert grown() < 100 * len(content) + 64 * MIB

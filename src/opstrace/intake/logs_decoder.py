@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import pyarrow as pa
 
 from opstrace.errors import Undecodable
@@ -22,6 +23,8 @@ DEFAULTS: Final = {
     "ddsource": "default_source",
     "ddtags": "default_tags",
 }
+# Written out for each log. A shipper's batch has 5 MB, and a few hundred bytes of tags beside it.
+MAX_DEFAULTS_BYTES: Final = 64 * 1024 * 1024
 LOGPLEX: Final = "logplex"
 GUESSED: Final = "guessed"
 MAX_MESSAGE_BYTES: Final = 1_000_000
@@ -29,6 +32,7 @@ CUT_HERE: Final = "...TRUNCATED..."  # as Agents end what they cut (DataDog/data
 _READ: Final = """
 SELECT body, max(legible) AS found, groupArrayIf(place, NOT legible) AS places FROM staged_logs GROUP BY body
 """
+_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class LogsDecoder:
@@ -53,6 +57,10 @@ class LogsDecoder:
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
         self._findings, self._now = findings, now
+        swollen = {i for i, body in bodies.items() if _swells(body)}
+        for i in swollen:
+            findings.faults[i] = f"what the address says of each log is more than {MAX_DEFAULTS_BYTES} bytes in all"
+        bodies = {i: body for i, body in bodies.items() if i not in swollen}
         texts = {i: body for i, body in bodies.items() if body.family is Family.LOGS_TEXT}
         documents = {i: body for i, body in bodies.items() if i not in texts}
         self._insert(self._json, documents)
@@ -124,6 +132,22 @@ class LogsDecoder:
             for i, body in bodies.items()
             if i not in read or not read[i][0] or (read[i][1] and not body.content.lstrip().startswith(b"["))
         }
+
+
+def _swells(body: Body) -> bool:
+    """Say whether the defaults of a body, written out for each log, are too much."""
+    size = sum(len(body.facts.get(fact, "").encode()) for fact in DEFAULTS)
+    # Almost no body has so many commas.
+    most = body.content.count(b",") + body.content.count(b"\n") + 1
+    return size * most > MAX_DEFAULTS_BYTES and size * _logs_in(body.content) > MAX_DEFAULTS_BYTES
+
+
+def _logs_in(content: bytes) -> int:
+    """Return how many logs a body has: elements of an array, or lines."""
+    try:
+        return len(_ELEMENTS.decode(content))
+    except msgspec.DecodeError:
+        return content.count(b"\n") + 1
 
 
 def _with_facts(rows: pa.Table, bodies: Numbered, now_ms: int) -> pa.Table:

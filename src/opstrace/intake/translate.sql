@@ -39,29 +39,27 @@ WITH
         ),
         legal_pairs
     ) AS pairs,
+    arraySort(arrayDistinct(pairs)) AS sorted_pairs,
     -- A key that comes with several values has them sorted, unique and joined; what was joined before counts part by part.
     if(
         length(arrayDistinct(arrayMap(pair -> pair.1, pairs))) = length(pairs),
         pairs,
         arrayMap(
-            key_values -> (
-                key_values.1,
+            of_key -> (
+                of_key[1].1,
                 if(
-                    length(key_values.2) = 1,
-                    key_values.2[1],
+                    length(of_key) = 1,
+                    of_key[1].2,
                     arrayStringConcat(
                         arraySort(arrayDistinct(arrayFilter(
                             part -> part != '',
-                            arrayFlatten(arrayMap(value -> splitByChar(',', value), key_values.2))
+                            arrayFlatten(arrayMap(pair -> splitByChar(',', pair.2), of_key))
                         ))),
                         ','
                     )
                 )
             ),
-            arrayMap(
-                key -> (key, arrayDistinct(arrayMap(pair -> pair.2, arrayFilter(pair -> pair.1 = key, pairs)))),
-                arrayDistinct(arrayMap(pair -> pair.1, pairs))
-            )
+            arraySplit((pair, before) -> pair.1 != before.1, sorted_pairs, arrayPopBack(arrayPushFront(sorted_pairs, sorted_pairs[1])))
         )
     ) AS tag_labels,
     -- A label without a value is no label.
