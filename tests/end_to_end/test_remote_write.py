@@ -284,6 +284,7 @@ BAD_HISTOGRAMS: dict[str, Document] = {
     "fewer counts than buckets": {"positive_deltas": [3]},
     "a negative count": {"positive_deltas": [3, -4, 1]},
     "less than its buckets": {"count_int": 3},
+    "more than its buckets": {"count_int": 13},
     "an unknown schema": {"schema": 9},
     "spans that lie over each other": {"positive_spans": [{"offset": 0, "length": 2}, {"offset": -1, "length": 1}]},
     "an endless span": {"positive_spans": [{"offset": 0, "length": 4294967295}]},
@@ -316,9 +317,28 @@ def test_a_histogram_that_cannot_be_is_refused(fault: str, instance: Instance, f
     assert "1 bad_histogram" in complaint(answer)
 
 
+def test_a_count_that_is_not_of_its_buckets(instance: Instance, form: str) -> None:
+    """Values that are NaN are in no bucket, and floats are rounded (float_histogram.go: Validate)."""
+    at_ms, name = now_ms(), f"miscounted_{form[0]}"
+    spans = {"schema": 0, "zero_threshold": 0.001, "positive_spans": [{"offset": 0, "length": 1}]}
+    kinds: dict[str, Document] = {
+        "NaN": {**HISTOGRAM, "count_int": 13, "sum": "NaN"},
+        "less": {**spans, "count_float": 2, "sum": 1, "zero_count_float": 1, "positive_counts": [1.5]},
+        "nothing": {**spans, "count_float": 0, "sum": 0, "positive_counts": [5e-17]},
+    }
+    series = [
+        {"labels": {"__name__": name, "kind": kind}, "histograms": [{**one, "timestamp": at_ms}]}
+        for kind, one in kinds.items()
+    ]
+    answer = sent(instance, form, *series)
+    assert (answer.status, written(answer)) == (204, (0, 3, 0))
+    found = instance.vector(f"histogram_count({name})", at_ms / 1000)
+    assert sorted(found.values()) == ["0", "13", "2"]
+
+
 def test_a_histogram_may_have_many_buckets(instance: Instance, form: str) -> None:
     wide = {"positive_spans": [{"offset": 0, "length": MAX_BUCKETS - 1}], "positive_deltas": [0] * (MAX_BUCKETS - 1)}
-    histograms = [{**HISTOGRAM, **wide, "timestamp": now_ms()}]
+    histograms = [{**HISTOGRAM, **wide, "count_int": 4, "timestamp": now_ms()}]
     answer = sent(instance, form, {"labels": {"__name__": f"wide_{form[0]}"}, "histograms": histograms})
     assert (answer.status, written(answer)) == (204, (0, 1, 0))
 

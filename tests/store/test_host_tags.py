@@ -16,9 +16,9 @@ from opstrace.store.backend import Labels, Matcher, MatchOp
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
-from opstrace.store.host_names import ALIASES, HostNames
+from opstrace.store.host_names import ALIASES, HostNames, tenures
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_versions import BEGINNING, USERS, TagSet, labels_of, taggings, versions
+from opstrace.store.host_versions import BEGINNING, END, USERS, TagSet, labels_of, taggings, versions
 from opstrace.store.select import MAX_MATCHERS
 from opstrace.store.traits import STALE, STALE_BITS
 from opstrace.store.writer import Writer
@@ -57,7 +57,7 @@ def labels_at(sets: Sequence[TagSet], own: Labels, time_ms: int) -> dict[str, st
     found = dict(own)
     for key, value in labels_of(tags_at(sets, own["instance"], time_ms)).items():
         values = {*value.split(","), *(own[key].split(",") if key in own else ())}
-        found[key] = ",".join(sorted(values))
+        found[key] = value if own.get(key, value) == value else ",".join(sorted(values))
     return found
 
 
@@ -97,6 +97,12 @@ def engine() -> Iterator[Engine]:
         engine.close()
 
 
+# What is appended as a block is nobody's in particular.
+CAME_BY_DATADOGS_API = """
+ALTER TABLE series UPDATE type = 'gauge' WHERE labels['job'] = 'ddagent' SETTINGS mutations_sync = 1
+"""
+
+
 class Tagged:
     """A store of one tenant, with the table of its hosts' tags."""
 
@@ -107,6 +113,7 @@ class Tagged:
         self.table = HostTagTable(engine)
         self.store = Store(engine, self.writer, self.table)
         self.store.appender(TENANT).append(block([(dict(key), sorted(own[key].items())) for key in own]))
+        engine.writer.execute(CAME_BY_DATADOGS_API)
         for one in sets:
             self.record(one)
 
@@ -315,16 +322,72 @@ def test_what_another_name_is_given_is_the_hosts(engine: Engine) -> None:
         (("__name__", "m"), ("instance", name), ("job", "ddagent")): {START_MS: 1.0}
         for name in ("web-1", "i-1", "i-2")
     }
-    tagged = Tagged(engine, own, [TagSet("i-1", "users", START_MS - 1, ("owner:x",))])
-    tagged.record(
-        TagSet("web-1", ALIASES, START_MS, ("i-1", "i-2")), TagSet("web-1", "users", START_MS, ("owner:y",))
-    )
+    sets = [
+        TagSet("i-1", "users", START_MS - 1, ("owner:x",)),
+        TagSet("web-1", ALIASES, START_MS, ("i-1", "i-2")),
+        TagSet("web-1", "users", START_MS, ("owner:y",)),
+    ]
+    tagged = Tagged(engine, own, sets)
     found = tagged.select(matcher("__name__=m"))
     assert instances(found, "owner") == dict.fromkeys(("web-1", "i-1", "i-2"), "x,y")
     assert instances(tagged.select(matcher("owner=x,y")), "owner").keys() == {"web-1", "i-1", "i-2"}
     assert tagged.record(heard=["i-1"]) == 1
     found = tagged.select(matcher("__name__=m"))
+    assert instances(found, "owner") == dict.fromkeys(("web-1", "i-1", "i-2"), "x,y")  # that was long ago
+    soon = TagSet("i-1", ALIASES, START_MS + HOUR_MS // 4, ())
+    found = Tagged(engine, own, [*sets, soon]).select(matcher("__name__=m"))
     assert instances(found, "owner") == {"web-1": "y", "i-1": "x", "i-2": "y"}
+
+
+def test_whose_a_name_was_stays(engine: Engine) -> None:
+    """Whoever is called so later, and whatever it says of itself."""
+    own = {(("__name__", "m"), ("instance", "i-1"), ("job", "ddagent")): {START_MS: 1.0, NOON_MS: 2.0}}
+    sets = [
+        TagSet("web-1", ALIASES, START_MS, ("i-1",)),
+        TagSet("web-1", "system", START_MS, ("env:one",)),
+        TagSet("web-1", "system", NOON_MS - 20, ("env:two",)),
+        TagSet("web-1", ALIASES, NOON_MS - 10, ()),
+    ]
+    later = {
+        (): {},
+        (TagSet("i-1", "system", NOON_MS - 5, ("env:own",)),): {"env": "own"},
+        (
+            TagSet("web-2", ALIASES, NOON_MS + 5, ("i-1",)),
+            TagSet("web-2", "system", NOON_MS + 5, ("env:three",)),
+        ): {"env": "three"},
+    }
+    for more, at_noon in later.items():
+        tagged = Tagged(engine, own, [*sets, *more])
+        found = tags_of(tagged.select(matcher("__name__=m")))
+        first = ({"env": "one"}, [START_MS, NOON_MS])  # it ends where the next sample has other labels
+        assert found == sorted([first, (at_noon, [NOON_MS])], key=str)
+
+
+SAID = tuple[float, str, tuple[str, ...]]
+TENURES: dict[str, tuple[Sequence[SAID], Sequence[tuple[float, str]]]] = {
+    "claimed": ([(10, "a", ("n",))], [(0, "a")]),
+    "given up": ([(10, "a", ("n",)), (12, "a", ("other",))], [(0, "a"), (12, "n")]),
+    "given up for a while": ([(10, "a", ("n",)), (12, "a", ()), (12.4, "a", ("n",))], [(0, "a")]),
+    "given up for long": ([(10, "a", ("n",)), (12, "a", ()), (14, "a", ("n",))], [(0, "a"), (12, "n"), (13.5, "a")]),
+    "another's at once": ([(10, "a", ("n",)), (10.5, "b", ("n",))], []),
+    "another's, too": ([(10, "a", ("n",)), (12, "b", ("n",))], [(0, "a"), (12, "n")]),
+    "one's again": ([(10, "a", ("n",)), (12, "b", ("n",)), (13, "a", ())], [(0, "a"), (12, "n"), (13, "b")]),
+    "handed over": ([(10, "a", ("n",)), (12, "a", ()), (12.2, "b", ("n",))], [(0, "a"), (12, "b")]),
+    "speaks soon": ([(10, "a", ("n",)), (10.5, "n", ())], []),
+    "speaks late": ([(10, "a", ("n",)), (12, "n", ())], [(0, "a"), (11.5, "n")]),
+    "speaks first": ([(9, "n", ()), (10, "a", ("n",))], []),
+    "its own": ([(10, "n", ("n",))], []),
+}
+
+
+@pytest.mark.parametrize("case", TENURES)
+def test_whose_a_name_is(case: str) -> None:
+    """What hosts said at which hour, and whose the name was from which hour on: 0 is the beginning."""
+    said, expected = TENURES[case]
+    found = tenures(TagSet(host, ALIASES, int(hour * HOUR_MS), names) for hour, host, names in said).get("n", [])
+    assert [(max(one.from_ms, 0) / HOUR_MS, one.host) for one in found] == list(expected)
+    assert [one.until_ms for one in found[:-1]] == [one.from_ms for one in found[1:]]
+    assert not found or (found[0].from_ms, found[-1].until_ms) == (BEGINNING, END)
 
 
 def test_a_host_that_speaks_keeps_the_names_it_told(engine: Engine) -> None:
@@ -335,6 +398,28 @@ def test_a_host_that_speaks_keeps_the_names_it_told(engine: Engine) -> None:
     assert [tagged.record(heard=["web-1", "web-2"]), tagged.record(heard=["web-2"])] == [0, 0]
     assert HostTagTable(engine).record(engine.writer, [], tagged.writer.next_commit(), [(TENANT, "web-1")]) == 0
     assert HostNames.of(tagged.table.sets(TENANT)).aliases == {"web-1": ("i-1",), "web-2": ()}
+
+
+def test_a_series_that_looks_like_datadogs_has_no_tags(engine: Engine) -> None:
+    """Such as what a rule made of series of Datadog's and wrote back; where both write one series it is Datadog's."""
+    datadogs, written = (
+        (("__name__", name), ("instance", "web-1"), ("job", "ddagent")) for name in ("m", "rule:m:sum")
+    )
+    tagged = Tagged(engine, {datadogs: {START_MS: 1.0}}, [TagSet("web-1", "system", START_MS, ("env:prod",))])
+    tagged.store.appender(TENANT).append(
+        block([(dict(written), [(START_MS, 2.0)]), (dict(datadogs), [(START_MS + 1, 3.0)])])
+    )
+    everything = matcher("__name__=~.+")
+    found = tagged.select(everything)
+    assert isinstance(found, dict)
+    assert {dict(key)["__name__"]: dict(key).get("env") for key in found} == {"m": "prod", "rule:m:sum": None}
+    for text, names in (("env=prod", ["m"]), ("env=", ["rule:m:sum"]), ("env!=prod", ["rule:m:sum"])):
+        querier = tagged.store.querier(TENANT, Budget())
+        selected = tagged.select(everything, matcher(text))
+        assert isinstance(selected, dict)
+        assert [dict(key)["__name__"] for key in selected] == names
+        assert querier.label_values("__name__", [[matcher(text)]], *RANGE) == names
+        assert [one["__name__"] for one in querier.series([[matcher(text)]], *RANGE)] == names
 
 
 def test_a_change_is_seen_by_the_next_query(engine: Engine) -> None:

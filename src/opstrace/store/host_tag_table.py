@@ -6,7 +6,7 @@ others needed the room.
 
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -14,9 +14,9 @@ from typing import Final
 import pyarrow as pa
 
 from opstrace.store.engine import Connection, Engine, statement
-from opstrace.store.host_names import ALIASES, HostNames, without_names
+from opstrace.store.host_names import ALIASES, tenures, without_names
 from opstrace.store.host_tags import Host, HostView, TenantTags
-from opstrace.store.host_versions import Tagging, TagSet, taggings, versions
+from opstrace.store.host_versions import Tagging, TagSet, Tenure, spliced, taggings, versions
 from opstrace.store.tagged_hosts import TaggedHosts
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
@@ -109,18 +109,16 @@ class HostTagTable:
 
     def _load(self, tenant: str, changes: int) -> "_Known":
         rows = self._read(tenant)
-        names = HostNames.of(row.tag_set for row in rows)
         codes = {name: code for row in rows for name, code in row.codes()}
-        sets: dict[str, list[TagSet]] = {}
-        for one in without_names(row.tag_set for row in rows):
-            sets.setdefault(names.owner(one.host), []).append(one)
+        held = tenures(row.tag_set for row in rows)
+        of_hosts = _taggings([*without_names(row.tag_set for row in rows)], held)
         hosts: dict[str, Host] = {}
         tagged: dict[str, list[Tagging]] = {}
-        for host, some in sets.items():
-            of_host = taggings(some)
-            labels = tuple(versions(of_host, self._prefix))
-            hosts |= {name: Host(codes[name], labels) for name in names.all_of(host)}
-            tagged |= dict.fromkeys(names.all_of(host), of_host)
+        for name in {**of_hosts, **held}:
+            of_name = spliced(held[name], of_hosts) if name in held else of_hosts[name]
+            if any(one.tags for one in of_name):
+                tagged[name] = of_name
+                hosts[name] = Host(codes[name], tuple(versions(of_name, self._prefix)))
         return _Known(changes, TenantTags(hosts), TaggedHosts(tagged))
 
     def _read(self, tenant: str) -> "list[_Row]":
@@ -150,6 +148,28 @@ class _Row:
         yield self.tag_set.host, self.code
         if self.others:
             yield from zip(self.tag_set.tags, self.others, strict=True)
+
+
+def _taggings(sets: Iterable[TagSet], held: Mapping[str, Sequence[Tenure]]) -> dict[str, list[Tagging]]:
+    """Return the taggings of each host, of all sets under the names that were its own at a time."""
+    of_hosts: dict[str, list[TagSet]] = {}
+    spells: dict[str, dict[str, list[Tenure]]] = {}
+    for one in sets:
+        owners = spells.setdefault(one.host, _by_owner(held[one.host]) if one.host in held else {})
+        for host in owners or (one.host,):
+            of_hosts.setdefault(host, []).append(one)
+    return {
+        host: taggings(some, {name: owners[host] for name, owners in spells.items() if host in owners})
+        for host, some in of_hosts.items()
+    }
+
+
+def _by_owner(held: Iterable[Tenure]) -> dict[str, list[Tenure]]:
+    """Return the tenures of a name by the hosts whose it was."""
+    found: dict[str, list[Tenure]] = {}
+    for tenure in held:
+        found.setdefault(tenure.host, []).append(tenure)
+    return found
 
 
 def _rows(table: pa.Table) -> list[_Row]:

@@ -31,16 +31,24 @@ _JOB: Final = "ddagent"  # the label `job` of all that came by Datadog's API
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-def host_of(labels: Labels) -> str:
-    """Return the host of a series; nothing for one that did not come by Datadog's API."""
-    return labels.get("instance", "") if labels.get("job") == _JOB else ""
+class AlienLabels(dict[str, str]):
+    """Labels like those of series that came by Datadog's API, of one that did not: what a rule wrote back, say."""
+
+
+def told_apart(labels: Iterable[Labels], alien: Iterable[bool]) -> list[Labels]:
+    """Return the labels of series, of which it is known whether they did not come by Datadog's API."""
+    return [
+        AlienLabels(own) if is_alien and own.get("job") == _JOB else own
+        for own, is_alien in zip(labels, alien, strict=True)
+    ]
 
 
 def joined(own: Labels, of_host: Labels) -> Labels:
     """Return a series' labels and its host's; values of a label that both have are sorted, unique, joined."""
     if of_host.keys().isdisjoint(own):
         return {**of_host, **own}
-    both = {key: {*own[key].split(","), *of_host[key].split(",")} for key in own.keys() & of_host.keys()}
+    unequal = [key for key in own.keys() & of_host.keys() if own[key] != of_host[key]]
+    both = {key: {*own[key].split(","), *of_host[key].split(",")} for key in unequal}
     return {**of_host, **own, **{key: ",".join(sorted(values)) for key, values in both.items()}}
 
 
@@ -179,7 +187,7 @@ class HostView:
         )
         return (
             f"(({clause} OR {by_host} OR ({own} != '' AND {both}))"
-            f" AND NOT ({own} = '' AND labels['job'] = '{_JOB}' AND {excluded}))"
+            f" AND NOT ({own} = '' AND type != '' AND {excluded}))"
         )
 
     def spells(self, own: Sequence[Labels], matchers: Sequence[Matcher]) -> list[list[Spell]]:
@@ -204,7 +212,7 @@ class HostView:
 
     def _spells(self, own: Labels) -> list[Spell]:
         host = self.tags.hosts.get(own.get("instance", ""))
-        if host is None or own.get("job") != _JOB:
+        if host is None or own.get("job") != _JOB or isinstance(own, AlienLabels):
             return [Spell(BEGINNING, END, own)]
         return [
             Spell(version.from_ms, version.until_ms, joined(own, version.labels))

@@ -8,8 +8,9 @@ to a host that was tagged begin when they are given. Rules of keys and values ar
 
 import re
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
@@ -48,6 +49,15 @@ class Tagging:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenure:
+    """Whose a name is from one moment until another (exclusive)."""
+
+    from_ms: int
+    until_ms: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """The labels a host's tags are, from one moment until another (exclusive)."""
 
@@ -56,24 +66,56 @@ class Version:
     labels: Mapping[str, str]
 
 
-def taggings(sets: Iterable[TagSet]) -> list[Tagging]:
+_THROUGHOUT: Final = (Tenure(BEGINNING, END, ""),)
+
+
+def taggings(sets: Iterable[TagSet], tenures: Mapping[str, Sequence[Tenure]] | None = None) -> list[Tagging]:
     """Return the taggings of one host, whose sets come in the order of time.
 
-    Of a source, under each of the host's names, the latest set holds.
+    Of a source, under each of the host's names, the latest set holds: throughout, or in the tenures of the name.
     """
     by_source: dict[tuple[str, str], list[TagSet]] = {}
     for one in sets:
         by_source.setdefault((one.host, one.source), []).append(one)
     known_ms = min((some[0].since_ms for some in by_source.values()), default=0)
-    changes = [change for some in by_source.values() for change in _changes(some, known_ms)]
+    changes = [
+        change
+        for (name, _), some in by_source.items()
+        for change in _held(_changes(some, known_ms), (tenures or {}).get(name, _THROUGHOUT))
+    ]
     current: dict[tuple[str, str], tuple[str, ...]] = {}
-    found: list[Tagging] = []
+    found = [] if any(from_ms == BEGINNING for from_ms, _ in changes) else [Tagging(BEGINNING, ())]
     for from_ms, at_once in groupby(sorted(changes, key=_moment), key=_moment):
         current |= {(one.host, one.source): one.tags for _, one in at_once}
         tags = tuple(sorted({sys.intern(tag) for tags in current.values() for tag in tags if tag}))
         if not found or tags != found[-1].tags:
             found.append(Tagging(from_ms, tags))
     return found
+
+
+def spliced(tenures: Iterable[Tenure], hosts: Mapping[str, Sequence[Tagging]]) -> list[Tagging]:
+    """Return the taggings of a name: in each of its tenures those of the host that it is."""
+    found: list[Tagging] = []
+    for one in tenures:
+        of_host = hosts.get(one.host, ())
+        place = bisect_right(of_host, one.from_ms, key=lambda tagging: tagging.from_ms)
+        found.append(Tagging(one.from_ms, of_host[place - 1].tags if place else ()))
+        found += (tagging for tagging in of_host[place:] if tagging.from_ms < one.until_ms)
+    return found
+
+
+def _held(changes: Sequence[tuple[int, TagSet]], tenures: Iterable[Tenure]) -> Iterator[tuple[int, TagSet]]:
+    """Yield the sets of one name and source that hold in its tenures: none does outside of them.
+
+    Nor does one in a tenure before it came, from which on it may hold.
+    """
+    for tenure in tenures:
+        before = [one for from_ms, one in changes if from_ms <= tenure.from_ms and one.since_ms < tenure.until_ms]
+        if before:
+            yield tenure.from_ms, before[-1]
+        yield from (change for change in changes if tenure.from_ms < change[0] < tenure.until_ms)
+        if tenure.until_ms < END:
+            yield tenure.until_ms, replace(changes[0][1], tags=())
 
 
 def _changes(sets: Sequence[TagSet], known_ms: int) -> list[tuple[int, TagSet]]:

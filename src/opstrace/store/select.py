@@ -21,7 +21,7 @@ from opstrace.store.backend import Block, Labels, LabelSets, Matcher, MatchOp, M
 from opstrace.store.budget import Budget
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.host_tag_table import HostTagTable
-from opstrace.store.host_tags import HostView, Join, Room, Spell
+from opstrace.store.host_tags import HostView, Join, Room, Spell, told_apart
 from opstrace.store.pieces import SKETCH_NUMBERS, Aspect, Piece, StoredSketches, joined
 from opstrace.store.recent import RecentReads
 from opstrace.store.samples import Runs, Samples
@@ -319,12 +319,14 @@ class StoreQuerier:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
         view = self._view(start_ms, end_ms)
         if view is None:
-            return _labels(self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms)))
+            table = self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms))
+            return _labels(table, _alien(table))
         _check_number(selectors)
         found: dict[bytes, Labels] = {}
         for matchers in selectors or [[]]:
             where = condition(self._tenant, [matchers], start_ms, end_ms, view)
-            found |= view.join(_labels(self._read("select_labels", where)), matchers).labels()
+            table = self._read("select_labels", where)
+            found |= view.join(_labels(table, _alien(table)), matchers).labels()
         return list(found.values())
 
     def label_names(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[str]:
@@ -378,10 +380,13 @@ class StoreQuerier:
             keys = sorted({"instance", "job", *names, *(matcher.name for matcher in view.on_hosts(matchers))})
             where.parameters["keys"] = keys
             table = self._read("labels_by_host", where, wanted=wanted)
-            own = [
-                {key: content for key, content in zip(keys, contents, strict=True) if content}
-                for contents in table["contents"].to_pylist()
-            ]
+            own = told_apart(
+                (
+                    {key: content for key, content in zip(keys, contents, strict=True) if content}
+                    for contents in table["contents"].to_pylist()
+                ),
+                table["alien"].to_pylist(),
+            )
             yield from zip(table["wanted"].to_pylist(), view.spells(own, matchers), strict=True)
 
     def metadata(self, metric: str | None = None) -> list[MetricMetadata]:
@@ -445,7 +450,11 @@ class StoreQuerier:
         order = np.argsort(firsts)
         ranks = np.empty(len(order), dtype=np.int64)
         ranks[order] = np.arange(len(order))
-        labels = _labels(table)
+        alien = _alien(table)
+        if alien.any():
+            # A series of Datadog's that others write to as well is Datadog's.
+            alien &= ~np.isin(label_sets, label_sets[~alien])
+        labels = _labels(table, alien)
         return Resolved(
             series=table["series"].to_numpy(),
             rows=ranks[rows],
@@ -600,8 +609,15 @@ EMPTY = Block(
 )
 
 
-def _labels(table: pa.Table) -> list[Labels]:
-    return list(_labels_decoder.decode("[" + ",".join(table["label_json"].to_pylist()) + "]"))
+def _labels(table: pa.Table, alien: "NDArray[np.bool_]") -> list[Labels]:
+    labels: list[Labels] = list(_labels_decoder.decode("[" + ",".join(table["label_json"].to_pylist()) + "]"))
+    return told_apart(labels, alien.tolist()) if alien.any() else labels
+
+
+def _alien(table: pa.Table) -> "NDArray[np.bool_]":
+    """Return which rows of series did not come by Datadog's API."""
+    alien: NDArray[np.bool_] = table["alien"].to_numpy().astype(bool)
+    return alien
 
 
 def _block(samples: Samples, resolved: Resolved) -> Block:

@@ -7,6 +7,7 @@ and 503.
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,9 +74,10 @@ class Otlp(Door):
 
     async def _found(self, content: bytes, media_type: str) -> Translated:
         """Return what is in a body, once it is its turn."""
+        newest_ms = int((time.time() + self.limits.max_future_s) * 1000)
         with self._room(len(content)):
             return await asyncio.get_running_loop().run_in_executor(
-                self._thread, _translated, content, media_type, self.limits.max_inflated_bytes
+                self._thread, _translated, content, media_type, self.limits.max_inflated_bytes, newest_ms
             )
 
     @contextmanager
@@ -101,7 +103,7 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _translated(content: bytes, media_type: str, max_bytes: int) -> Translated:
+def _translated(content: bytes, media_type: str, max_bytes: int, newest_ms: int) -> Translated:
     """Read a request and translate it; raises Undecodable and PayloadTooLarge."""
     request = ExportMetricsServiceRequest()
     try:
@@ -113,7 +115,7 @@ def _translated(content: bytes, media_type: str, max_bytes: int) -> Translated:
             request.ParseFromString(content)
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Undecodable(f"the body is no ExportMetricsServiceRequest in {media_type}: {str(error)[:200]}") from None
-    return translated(request, max_bytes)
+    return translated(request, max_bytes, newest_ms)
 
 
 def _answer(reasons: Counter[str], points: int, media_type: str) -> Response:

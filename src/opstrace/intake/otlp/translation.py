@@ -31,6 +31,7 @@ _CUMULATIVE: Final = 2
 _NO_RECORDED_VALUE: Final = 1
 _FINEST_SCALE, _COARSEST_SCALE = 8, -4
 _ZERO_THRESHOLD: Final = 1e-128  # where none is said
+_MOST_INDEX: Final = (1 << 31) - 1  # of a bucket: it has 32 bits
 # Types of metrics in remote write.
 _COUNTER, _GAUGE, _HISTOGRAM, _SUMMARY = 1, 2, 3, 5
 # What tells one resource from another: in `job` and `instance`, and so not on `target_info`.
@@ -46,6 +47,7 @@ class Translated:
     """A message of remote write, how many points it is made of, and those it is not made of, by reason."""
 
     max_bytes: int
+    newest_ms: int
     points: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     parts: list[bytes] = field(default_factory=list)
@@ -64,9 +66,12 @@ class Translated:
         return b"".join(self.parts)
 
 
-def translated(request: Any, max_bytes: int) -> Translated:
-    """Translate an ExportMetricsServiceRequest; raise PayloadTooLarge beyond `max_bytes` of a remote write."""
-    result = Translated(max_bytes)
+def translated(request: Any, max_bytes: int, newest_ms: int) -> Translated:
+    """Translate the points of an ExportMetricsServiceRequest up to `newest_ms`, when the future begins.
+
+    Raises PayloadTooLarge beyond `max_bytes` of a remote write.
+    """
+    result = Translated(max_bytes, newest_ms)
     for one in request.resource_metrics:
         attributes = _attributes(one.resource.attributes)
         target = _target(attributes)
@@ -119,10 +124,11 @@ def _metric(metric: Any, target: Labels, result: Translated) -> Iterable[int]:
         return ()
     moments = []
     for point in data.data_points:
-        if reason := shape.flaw(point):
+        at_ms = point.time_unix_nano // 1_000_000
+        # Beside one of another century nothing of the resource's `target_info` were stored.
+        if reason := shape.flaw(point) or ("future" if at_ms > result.newest_ms else ""):
             result.dropped[reason] += 1
             continue
-        at_ms = point.time_unix_nano // 1_000_000
         moments.append(at_ms)
         labels = {**_labels(_attributes(point.attributes)), **target}
         for suffix, more, value in shape.parts(point):
@@ -216,6 +222,8 @@ def _flaw_of_buckets(*buckets: Sized) -> str:
 def _flaw_of_exponential(point: Any) -> str:
     if point.scale < _COARSEST_SCALE:
         return "too_coarse"
+    if any(side.offset + len(side.bucket_counts) >= _MOST_INDEX for side in (point.positive, point.negative)):
+        return "bad_histogram"
     return _flaw_of_buckets(point.positive.bucket_counts, point.negative.bucket_counts)
 
 
@@ -260,21 +268,34 @@ def _labels(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """Return what an AnyValue says; lists and maps as JSON."""
+    """Return what an AnyValue says; lists and maps as JSON, which has no number that is not finite."""
     found = _plain(value)
+    if isinstance(found, str):
+        return found
+    if isinstance(found, float):
+        return _float_text(found)
+    try:
+        return "" if found is None else _json_text(found)
+    except ValueError:
+        return ""
+
+
+def _json_text(found: Any) -> str:
+    """Return JSON as Go writes it: sorted by key, whole numbers without decimals, fit for HTML."""
     match found:
-        case None:
-            return ""
-        case bool():
-            return "true" if found else "false"
         case float():
+            if not math.isfinite(found):
+                raise ValueError(found)
             return _float_text(found)
-        case str():
-            return found
-        case list() | dict():
-            return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+        case list():
+            return f"[{','.join(map(_json_text, found))}]"
+        case dict():
+            return f"{{{','.join(f'{_json_text(key)}:{_json_text(found[key])}' for key in sorted(found))}}}"
         case _:
-            return str(found)
+            return json.dumps(found, ensure_ascii=False).translate(_NOT_IN_HTML)
+
+
+_NOT_IN_HTML: Final = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 def _float_text(number: float) -> str:
