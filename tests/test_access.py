@@ -69,6 +69,7 @@ def test_a_key_opens_its_tenant_wherever_it_is(asked: HTTPConnection) -> None:
         (request(DD_API_KEY="é"), "not one of this server's"),
         (request(DD_API_KEY=ONE, host="dd.two.demo.localhost:8443"), "not of the tenant in the host name"),
         (request(DD_API_KEY=ONE, host="two.demo.localhost"), "not of the tenant in the host name"),
+        (request(DD_API_KEY=ONE, host="dd.two.demo.localhost.:8443"), "not of the tenant in the host name"),
     ],
 )
 def test_anything_else_is_refused(asked: HTTPConnection, says: str) -> None:
@@ -87,6 +88,9 @@ def test_without_authentication_the_host_name_decides_and_a_key_still_counts() -
     access = Access(KEYRING, "demo.localhost", authentication_disabled=True)
     assert access.tenant(request(), Forbidden).name == "one"
     assert access.tenant(request(host="dd.two.demo.localhost"), Forbidden).name == "two"
+    assert access.tenant(request(host="dd.two.demo.localhost.:8443"), Forbidden).name == "two"
     assert access.tenant(request(DD_API_KEY=TWO), Forbidden).name == "two"
+    with pytest.raises(Forbidden, match="is of no tenant"):
+        access.tenant(request(host="dd.gone.demo.localhost"), Forbidden)
     with pytest.raises(Forbidden):
         access.tenant(request(DD_API_KEY=UNKNOWN), Forbidden)

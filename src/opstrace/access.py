@@ -44,9 +44,12 @@ class Access:
         `probe=True` also accepts the instance's own probe key: for routes that the instance's own command asks.
         `last_resort` is the key of a request that has none where keys are.
         """
-        named = self._named(request)
+        label = self._label(request)
+        named = self._tenants.get(label)
         key = next(keys(request), last_resort)
         if not key:
+            if self._open and label and named is None:
+                raise refusal("the host name is of no tenant")
             if self._open:
                 return named or self._keyring.tenants[0]
             raise refusal(KEY_REQUIRED)
@@ -57,12 +60,12 @@ class Access:
             raise refusal("the API key is not of the tenant in the host name")
         return tenant
 
-    def _named(self, request: HTTPConnection) -> Tenant | None:
-        """Return the tenant whose host name the request was sent to, if it names one."""
-        name = request.headers.get("host", "").rsplit(":", 1)[0].lower()
+    def _label(self, request: HTTPConnection) -> str:
+        """Return what stands before the instance's own name in the host name the request was sent to: a tenant."""
+        name = request.headers.get("host", "").rsplit(":", 1)[0].lower().removesuffix(".")
         if not name.endswith(f".{self._host}"):
-            return None
-        return self._tenants.get(name.removesuffix(f".{self._host}").rpartition(".")[2])
+            return ""
+        return name.removesuffix(f".{self._host}").rpartition(".")[2]
 
 
 def keys(request: HTTPConnection) -> Iterator[str]:

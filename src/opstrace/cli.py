@@ -310,7 +310,7 @@ def losses(name: str, hours: float, as_json: bool) -> None:
 
     from opstrace import admin_client, instance
 
-    found = admin_client.ask(instance.load(name), "GET", f"/admin/losses?from={time.time() - hours * 3600:.0f}")
+    found = admin_client.ask(instance.load(name), "GET", f"/admin/losses?from={int(time.time() - hours * 3600)}")
     if as_json:
         _print_json(found)
         return
@@ -945,8 +945,13 @@ def _result(outcome: "Outcome") -> str:
 
 
 def _print_table(rows: list[list[str]]) -> None:
-    for line in _aligned(rows):
+    for line in _aligned([[*map(_legible, row)] for row in rows]):
         click.echo(line)
+
+
+def _legible(cell: str) -> str:
+    """Return text without what moves a terminal's cursor or colours it: anybody may have sent it."""
+    return cell if cell.isprintable() else "".join(one if one.isprintable() else "?" for one in cell)
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

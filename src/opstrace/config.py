@@ -477,11 +477,17 @@ def _check_dogstatsd(config: Config) -> None:
             )
         if listener.url.startswith("udp://"):
             _check_udp(listener.url, f"{key}.url")
-        if listener.url in [other.url for other in config.dogstatsd.listeners[:i]]:
+        if _address(listener) in map(_address, config.dogstatsd.listeners[:i]):
             raise ConfigError(f"{key}.url: {listener.url} is there twice; each address takes one listener")
     for i, profile in enumerate(config.dogstatsd.dogstatsd_mapper_profiles):
         for j, rule in enumerate(profile.mappings):
             _check_rule(rule, f"dogstatsd.dogstatsd_mapper_profiles[{i}].mappings[{j}].match")
+
+
+def _address(listener: DogstatsdListener) -> tuple[bool, str]:
+    """Return what is one listener's alone: a socket's path, whatever its kind."""
+    scheme, _, rest = listener.url.partition("://")
+    return scheme == "udp", rest
 
 
 def _check_udp(url: str, key: str) -> None:

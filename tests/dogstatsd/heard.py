@@ -103,7 +103,7 @@ class Hearing:
         now = T0 + at
         self.sent.take(self.encoder.buckets(self.aggregator.flush(now, incomplete=incomplete)))
         self.sent.take(timed_bodies(self.aggregator.timed(now)))
-        self.sent.take(entry_bodies(*self.aggregator.entries(), now))
+        self.sent.take(entry_bodies(*self.aggregator.entries()))
         tallies = self.aggregator.tallies()
         self.refused += tallies.refused
         self.lines += tallies.lines

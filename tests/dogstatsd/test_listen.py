@@ -172,8 +172,9 @@ def test_sockets_with_files(short: Path) -> None:
         stale.bind(str(path))
     with opened(settings(url)):
         assert path.stat().st_mode & 0o777 == 0o722
-        with pytest.raises(InstanceError, match="is taken by another process, perhaps an Agent"):
-            sockets.opened(settings(url))
+        for same in (url, f"unixstream://{path}"):
+            with pytest.raises(InstanceError, match="is taken by another process, perhaps an Agent"):
+                sockets.opened(settings(same))
     assert not path.exists()
     file.write_text("mine")
     with pytest.raises(InstanceError, match="is there and is no socket"):

@@ -192,7 +192,7 @@ def test_flushes_that_find_no_room_are_lost_and_counted() -> None:
     # More than a pipe holds, so that the thread hangs in writing it.
     samples = [Timed(Kind.GAUGE, "a" * 1000, "h", (), 1.0, T0)] * 1000
     for _ in range(MAX_WAITING_FLUSHES + 3):
-        outlet.put(Flushed("default", T0, (), samples))
+        outlet.put(Flushed("default", (), samples))
         time.sleep(0.01)
     assert outlet.lost == 2
     messages: list[Payload | Report] = []

@@ -41,6 +41,15 @@ def losses(instance: Instance, tenant: str = "default") -> Any:
     return instance.send("GET", "/admin/losses", headers={"DD-API-KEY": instance.key(tenant)}).json()
 
 
+def test_a_path_does_nothing_to_the_terminal_it_is_shown_on(instance: Instance) -> None:
+    path = "/api/v9/" + quote("\x1b[31mred\nFAKE LINE")
+    assert instance.send("POST", path, b"x", {"DD-API-KEY": instance.key()}).status == 202
+    replayed = instance.run("replay", instance.name).stdout
+    assert "/api/v9/?[31mred?FAKE LINE" in replayed
+    lost = instance.run("losses", instance.name, "--hours", "0").stdout
+    assert all(line.isprintable() for line in (replayed + lost).splitlines())
+
+
 def test_a_request_is_kept_as_it_came_without_its_keys(instance: Instance) -> None:
     body = wire.ENCODERS["zstd without content size"](b"profile" * 100)
     answer = instance.send(

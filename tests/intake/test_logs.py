@@ -13,7 +13,7 @@ from opstrace.intake.logs_decoder import CUT_HERE, MAX_MESSAGE_BYTES
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.translator import Translator
 from opstrace.store.engine import Engine
-from opstrace.store.logs import MAX_TERMS, Filter, Logs, parse_filter
+from opstrace.store.logs import MAX_TERMS, Filter, Logs, Place, parse_filter
 
 GOOD = json.dumps([{"message": "neighbour", "timestamp": time.time() * 1000}] * 3).encode()
 LOG = {
@@ -132,3 +132,30 @@ def test_records_that_say_their_length_are_found_again(messages: list[tuple[str,
     content = b"".join(frame + b"\n" * newline for frame, (_, newline) in zip(frames, messages, strict=True))
     found = [record for record in separated(content).split(SEPARATOR) if record]
     assert found == [frame.replace(b"\0", "\ufffd".encode()).strip(b"\r\n") for frame in frames]
+
+
+@pytest.mark.parametrize("family", [Family.LOGS, Family.LOGS_TEXT])
+def test_logs_of_one_time_are_in_their_order_and_on_pages(
+    translator: Translator, engine: Engine, family: Family
+) -> None:
+    now = round(time.time() * 1000)
+    word = f"paged{family.value}{now}"
+    texts = [f"{word} {n}" for n in range(25)]
+    documents = json.dumps([{"message": text, "timestamp": now} for text in texts])
+    judged(translator, (documents if family is Family.LOGS else "\n".join(texts)).encode(), family)
+    pages: list[int] = []
+    read: list[str] = []
+    before, more = Place(now + 60_000, 0), True
+    while more:
+        found, more = Logs(engine).select("t", parse_filter(word), now - 1000, now + 60_000, 10, before)
+        pages.append(len(found))
+        read += (log.message for log in found)
+        before = Place.of(str(Place(found[-1].timestamp_ms, found[-1].id)))
+    assert pages == [10, 10, 5]
+    assert read == texts[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["1", "1-", "-1", "a-1", "1-18446744073709551616", "1-1-1", "１-1", "1-1\n"])
+def test_a_cursor_that_no_answer_had(cursor: str) -> None:
+    with pytest.raises(BadQuery, match="is none that an answer had"):
+        Place.of(cursor)

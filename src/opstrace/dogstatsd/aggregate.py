@@ -160,9 +160,9 @@ class Aggregator:
                 case Metric():
                     self._take_metric(said, line)
                 case Event():
-                    self._wait(self._events, self._hosted(said), "event")
+                    self._wait(self._events, self._completed(said), "event")
                 case ServiceCheck():
-                    self._wait(self._checks, self._hosted(said), "service_check")
+                    self._wait(self._checks, self._completed(said), "service_check")
         except Malformed as malformed:
             self._refuse(malformed.reason, line)
 
@@ -256,10 +256,15 @@ class Aggregator:
             found = self._contexts[identity] = CONTEXTS[kind](kind, name, host, tags, self._open)
         return found
 
-    def _hosted(self, said: Any) -> Any:
-        """Return an event or a service check with its host, and with the tags that are sent with it."""
+    def _completed(self, said: Any) -> Any:
+        """Return an event or a service check with its time, its host, and the tags that are sent with it."""
         host, tags = _reserved(said.tags, self._hostname)
-        return replace(said, host=said.host or host, tags=_unique((*tags, *self._extra_tags)))
+        return replace(
+            said,
+            time_s=said.time_s or int(self._open.now),
+            host=said.host or host,
+            tags=_unique((*tags, *self._extra_tags)),
+        )
 
     def _expire(self, now: float) -> None:
         idle_s = self._settings.dogstatsd_context_expiry_seconds

@@ -123,16 +123,16 @@ def timed_bodies(samples: Sequence[Timed]) -> Iterator[Body]:
     )
 
 
-def entry_bodies(events: Sequence[Event], checks: Sequence[ServiceCheck], now: float) -> Iterator[Body]:
-    """Yield the bodies of events and service checks; one without a time is of now."""
+def entry_bodies(events: Sequence[Event], checks: Sequence[ServiceCheck]) -> Iterator[Body]:
+    """Yield the bodies of events and service checks."""
     for part in _parts(events, MAX_BODY_ENTRIES):
         of_sources: dict[str, list[dict[str, Any]]] = {}
         for event in part:
             source = event.source_type or _EVENT_SOURCE
-            of_sources.setdefault(source, []).append(_event_document(event, source, int(now)))
+            of_sources.setdefault(source, []).append(_event_document(event, source))
         yield Body(Content.EVENTS, msgspec.json.encode({"events": of_sources}))
     for runs in _parts(checks, MAX_BODY_ENTRIES):
-        yield Body(Content.CHECKS, msgspec.json.encode([_check_document(run, int(now)) for run in runs]))
+        yield Body(Content.CHECKS, msgspec.json.encode([_check_document(run) for run in runs]))
 
 
 def _one_series(context: Context, suffix: str, kind: str) -> Series:
@@ -151,11 +151,11 @@ def _sent_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tags
 
 
-def _event_document(event: Event, source: str, now_s: int) -> dict[str, Any]:
+def _event_document(event: Event, source: str) -> dict[str, Any]:
     return {
         "msg_title": event.title,
         "msg_text": event.text,
-        "timestamp": event.time_s or now_s,
+        "timestamp": event.time_s,
         "host": event.host,
         "source_type_name": source,
         "priority": event.priority,
@@ -165,11 +165,11 @@ def _event_document(event: Event, source: str, now_s: int) -> dict[str, Any]:
     }
 
 
-def _check_document(run: ServiceCheck, now_s: int) -> dict[str, Any]:
+def _check_document(run: ServiceCheck) -> dict[str, Any]:
     return {
         "check": run.name,
         "host_name": run.host,
-        "timestamp": run.time_s or now_s,
+        "timestamp": run.time_s,
         "status": run.status,
         "message": run.message,
         "tags": run.tags,

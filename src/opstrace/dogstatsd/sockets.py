@@ -1,6 +1,7 @@
 """The sockets of listeners, and what the kernel threw away because nobody was quick enough to read them."""
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -86,6 +87,10 @@ def _clear(path: Path, kind: int) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
+        except OSError as error:
+            # One of the other kind, of streams or of datagrams, has somebody who listens.
+            if error.errno != errno.EPROTOTYPE:
+                raise InstanceError(f"{path} is there and cannot be looked at: {error.strerror}") from error
     raise InstanceError(
         f"{path} is taken by another process, perhaps an Agent; stop it, or change dogstatsd.listeners"
     )

@@ -48,7 +48,6 @@ class Flushed:
     """What one tenant's aggregator gave away, not yet encoded."""
 
     tenant: str
-    at: float
     buckets: Sequence[Bucket]
     timed: Sequence[Timed] = ()
     events: Sequence[Event] = ()
@@ -58,7 +57,7 @@ class Flushed:
         """Yield all of it as an Agent would send it."""
         yield from encoder.buckets(self.buckets)
         yield from timed_bodies(self.timed)
-        yield from entry_bodies(self.events, self.checks, self.at)
+        yield from entry_bodies(self.events, self.checks)
 
 
 class Outlet:
@@ -199,7 +198,7 @@ class Worker:
             events, checks = aggregator.entries()
             self._buckets[tenant] += len(buckets)
             if buckets or timed or events or checks:
-                self._outlet.put(Flushed(tenant, now, buckets, timed, events, checks))
+                self._outlet.put(Flushed(tenant, buckets, timed, events, checks))
 
     def report(self) -> None:
         """Hand over what happened, if there is room for it; what is not reported now is later."""
@@ -231,7 +230,7 @@ class Worker:
     def _flush_timed(self, now: float) -> None:
         for tenant, aggregator in self._aggregators.items():
             if timed := aggregator.timed(now):
-                self._outlet.put(Flushed(tenant, now, (), timed))
+                self._outlet.put(Flushed(tenant, (), timed))
 
     def _hear_server(self, stdin: int) -> None:
         self._stopping = not os.read(stdin, 1)

@@ -1,9 +1,13 @@
--- The logs of this commit that are stored. One without a time is of when it came, and like no other.
+-- The logs of this commit that are stored. One without a time is of when it came, and like no other. Logs of one payload
+-- and time are numbered as they came.
 INSERT INTO logs
 SELECT
     tenant,
     fromUnixTimestamp64Milli(coalesce(said_ms, came_ms), 'UTC'),
-    if(said_ms IS NULL, sipHash64(payload, place, body, {commit:UInt64}), sipHash64(payload, place)),
+    bitOr(
+        bitShiftLeft(if(said_ms IS NULL, sipHash64(payload, body, {commit:UInt64}), payload), 26),
+        bitAnd(toUInt64(place), 0x3FFFFFF)
+    ),
     host,
     service,
     source,

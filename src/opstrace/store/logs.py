@@ -18,7 +18,7 @@ MAX_READ_BYTES: Final = 16 * 1024 * 1024
 # What is asked for of logs.
 _SIZE: Final = "length(message) + length(attributes) + arraySum(tag -> length(tag), tags) AS size_bytes"
 _ALL: Final = (
-    "toUnixTimestamp64Milli(timestamp) AS timestamp_ms, host, service, source, status, "
+    "id, toUnixTimestamp64Milli(timestamp) AS timestamp_ms, host, service, source, status, "
     "arrayMap(tag -> toString(tag), tags) AS tags, message, attributes"
 )
 
@@ -27,6 +27,7 @@ _ALL: Final = (
 class Log:
     """One log as it is shown."""
 
+    id: int
     timestamp_ms: int
     host: str
     service: str
@@ -35,6 +36,29 @@ class Log:
     tags: list[str]
     message: str
     attributes: str  # JSON, or empty
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a log stands among those of a tenant: what comes before it is older, or of its time and came before."""
+
+    timestamp_ms: int
+    id: int
+
+    @classmethod
+    def of(cls, cursor: str) -> "Place":
+        """Read what an answer called its cursor; raise BadQuery."""
+        found = _CURSOR.fullmatch(cursor)
+        if not found or int(found["id"]) >= 1 << 64:
+            raise BadQuery(f"cursor: {cursor[:60]!r} is none that an answer had")
+        return cls(int(found["ms"]), int(found["id"]))
+
+    def __str__(self) -> str:
+        return f"{self.timestamp_ms}-{self.id}"
+
+
+_CURSOR: Final = re.compile(r"(?a:(?P<ms>\d{1,16})-(?P<id>\d{1,20}))")
+_LAST: Final = Place(-1, 0)  # no log is before it: all are
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +98,19 @@ class Logs:
         self._engine = engine
         self._select = statement("opstrace.store", "select_logs")
 
-    def select(self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int) -> tuple[list[Log], bool]:
+    def select(
+        self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int, before: Place = _LAST
+    ) -> tuple[list[Log], bool]:
         """Return a tenant's youngest logs of a range of time, and whether there are more than they may be.
 
-        They are `limit` at most, and together MAX_READ_BYTES, but one at least. Raises StoreError and QueryTimeout.
+        They are those before a place, `limit` at most, and together MAX_READ_BYTES, but one at least. Raises
+        StoreError and QueryTimeout.
         """
         conditions = list(_conditions(wanted))
         clause = " AND ".join(clause for clause, _, _ in conditions) or "1"
         parameters: dict[str, Parameter] = {name: value for _, name, value in conditions}
         parameters |= {"tenant": tenant, "start_ms": start_ms, "end_ms": end_ms}
+        parameters |= {"before_ms": before.timestamp_ms, "before_id": before.id}
         select = self._select.replace("{conditions}", clause)
         sizes, logs = (select.replace("{columns}", columns) for columns in (_SIZE, _ALL))
         with self._engine.reader() as connection:

@@ -211,7 +211,7 @@ CREATE TABLE IF NOT EXISTS logs
 (
     tenant     LowCardinality(String),
     timestamp  DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    id         UInt64,                                             -- hash of the payload and the place in it
+    id         UInt64,                                             -- hash of the payload, 38 bits, and the place in it
     host       LowCardinality(String),
     service    LowCardinality(String),
     source     LowCardinality(String),

@@ -24,7 +24,7 @@ from opstrace.store.checks import Checks, Run
 from opstrace.store.events import Event, Events
 from opstrace.store.hosts import Host, Hosts
 from opstrace.store.kept import Segment
-from opstrace.store.logs import Log, parse_filter
+from opstrace.store.logs import Log, Place, parse_filter
 from opstrace.tenants import Tenant
 from opstrace.web import moments
 
@@ -121,10 +121,13 @@ class _Admin:
         tenant = self.sources.tenant_of(request)
         start_s, end_s = _range(request, default_s=_DAY_S / 24)
         wanted = parse_filter(request.query_params.get("query", ""))
+        cursor = request.query_params.get("cursor", "")
+        before = {"before": Place.of(cursor)} if cursor else {}
         found, more = await asyncio.to_thread(
-            self.sources.logs, tenant.name, wanted, round(start_s * 1000), round(end_s * 1000), _limit(request)
+            self.sources.logs, tenant.name, wanted, _ms(start_s), _ms(end_s), _limit(request), **before
         )
-        return {"logs": (_log(log) for log in found), "more": more}
+        next_page = {"cursor": str(Place(found[-1].timestamp_ms, found[-1].id))} if more else {}
+        return {"logs": (_log(log) for log in found), "more": more, **next_page}
 
     async def events(self, request: Request) -> Mapping[str, Any]:
         """Answer the youngest events of a range of time that a search finds."""
@@ -133,7 +136,7 @@ class _Admin:
         wanted = parse_search(request.query_params.get("query", ""))
         limit = _limit(request)
         found = await asyncio.to_thread(
-            self.sources.events.select, tenant.name, wanted, round(start_s * 1000), round(end_s * 1000), limit + 1
+            self.sources.events.select, tenant.name, wanted, _ms(start_s), _ms(end_s), limit + 1
         )
         return {"events": (_event(event) for event in found[:limit]), "more": len(found) > limit}
 
@@ -141,9 +144,7 @@ class _Admin:
         """Answer the hosts that were heard of since a moment, and what is known of them."""
         tenant = self.sources.tenant_of(request)
         start_s, end_s = _range(request, default_s=_DAY_S)
-        heard = await asyncio.to_thread(
-            self.sources.hosts.heard_of, tenant.name, round(start_s * 1000), round(end_s * 1000)
-        )
+        heard = await asyncio.to_thread(self.sources.hosts.heard_of, tenant.name, _ms(start_s), _ms(end_s))
         return {"hosts": [_host(host) for host in heard]}
 
     async def checks(self, request: Request) -> Mapping[str, Any]:
@@ -151,9 +152,7 @@ class _Admin:
         tenant, name, host = self._check(request)
         start_s, _ = _range(request, default_s=_DAY_S)
         limit = _limit(request)
-        found = await asyncio.to_thread(
-            self.sources.checks.latest, tenant, name, host, round(start_s * 1000), limit + 1
-        )
+        found = await asyncio.to_thread(self.sources.checks.latest, tenant, name, host, _ms(start_s), limit + 1)
         return {"checks": [_run(run) for run in found[:limit]], "more": len(found) > limit}
 
     async def check_changes(self, request: Request) -> Mapping[str, Any]:
@@ -164,7 +163,7 @@ class _Admin:
         start_s, end_s = _range(request, default_s=_DAY_S)
         limit = _limit(request)
         found = await asyncio.to_thread(
-            self.sources.checks.changes, tenant, name, host, round(start_s * 1000), round(end_s * 1000), limit + 1
+            self.sources.checks.changes, tenant, name, host, _ms(start_s), _ms(end_s), limit + 1
         )
         return {"changes": [_run(run) for run in found[:limit]], "more": len(found) > limit}
 
@@ -214,6 +213,10 @@ def _moment(request: Request, name: str, default: float) -> float:
     return moments.parse_s(text, name) if text else default
 
 
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(_DEFAULT_ROWS))
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_ROWS):
@@ -234,7 +237,9 @@ def _kept(segments: Iterable[Segment]) -> list[dict[str, Any]]:
 
 
 def _log(log: Log) -> dict[str, Any]:
-    return {**asdict(log), "attributes": _as_it_is(log.attributes)}
+    shown = asdict(log)
+    del shown["id"]
+    return {**shown, "attributes": _as_it_is(log.attributes)}
 
 
 def _as_it_is(document: str) -> msgspec.Raw:
