@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Final
 
@@ -114,11 +115,15 @@ class HostTagTable:
         of_hosts = _taggings([*without_names(row.tag_set for row in rows)], held)
         hosts: dict[str, Host] = {}
         tagged: dict[str, list[Tagging]] = {}
+        labels = cache(lambda host: tuple(versions(of_hosts[host], self._prefix)))
         for name in {**of_hosts, **held}:
-            of_name = spliced(held[name], of_hosts) if name in held else of_hosts[name]
-            if any(one.tags for one in of_name):
-                tagged[name] = of_name
-                hosts[name] = Host(codes[name], tuple(versions(of_name, self._prefix)))
+            owners = {one.host for one in held[name]} if name in held else {name}
+            if len(owners) > 1:
+                tagged[name] = spliced(held[name], of_hosts)
+                hosts[name] = Host(codes[name], tuple(versions(tagged[name], self._prefix)))
+            elif (owner := owners.pop()) in of_hosts:
+                tagged[name] = of_hosts[owner]
+                hosts[name] = Host(codes[name], labels(owner))
         return _Known(changes, TenantTags(hosts), TaggedHosts(tagged))
 
     def _read(self, tenant: str) -> "list[_Row]":
@@ -155,13 +160,11 @@ def _taggings(sets: Iterable[TagSet], held: Mapping[str, Sequence[Tenure]]) -> d
     of_hosts: dict[str, list[TagSet]] = {}
     spells: dict[str, dict[str, list[Tenure]]] = {}
     for one in sets:
-        owners = spells.setdefault(one.host, _by_owner(held[one.host]) if one.host in held else {})
+        owners = _by_owner(held[one.host]) if one.host in held else {}
         for host in owners or (one.host,):
             of_hosts.setdefault(host, []).append(one)
-    return {
-        host: taggings(some, {name: owners[host] for name, owners in spells.items() if host in owners})
-        for host, some in of_hosts.items()
-    }
+            spells.setdefault(host, {}).update({one.host: owners[host]} if owners else {})
+    return {host: taggings(some, spells[host]) for host, some in of_hosts.items()}
 
 
 def _by_owner(held: Iterable[Tenure]) -> dict[str, list[Tenure]]:

@@ -67,9 +67,10 @@ class Version:
 
 
 _THROUGHOUT: Final = (Tenure(BEGINNING, END, ""),)
+_NONE: Final[Mapping[str, Sequence[Tenure]]] = {}
 
 
-def taggings(sets: Iterable[TagSet], tenures: Mapping[str, Sequence[Tenure]] | None = None) -> list[Tagging]:
+def taggings(sets: Iterable[TagSet], tenures: Mapping[str, Sequence[Tenure]] = _NONE) -> list[Tagging]:
     """Return the taggings of one host, whose sets come in the order of time.
 
     Of a source, under each of the host's names, the latest set holds: throughout, or in the tenures of the name.
@@ -81,7 +82,7 @@ def taggings(sets: Iterable[TagSet], tenures: Mapping[str, Sequence[Tenure]] | N
     changes = [
         change
         for (name, _), some in by_source.items()
-        for change in _held(_changes(some, known_ms), (tenures or {}).get(name, _THROUGHOUT))
+        for change in _held(_changes(some, known_ms), tenures.get(name, _THROUGHOUT))
     ]
     current: dict[tuple[str, str], tuple[str, ...]] = {}
     found = [] if any(from_ms == BEGINNING for from_ms, _ in changes) else [Tagging(BEGINNING, ())]
