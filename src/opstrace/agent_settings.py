@@ -39,7 +39,7 @@ class Setting:
 
     path: str
     value: str | bool  # `{url}` stands for the address
-    product: str  # in words
+    product: str  # in words; empty if it is another setting's
     fate: Fate
     default_on: bool = True  # sends in an Agent whose owner configured nothing but the key
 
@@ -85,6 +85,8 @@ _REDIRECTS: Final = (
 SETTINGS: Final = (
     Setting("dd_url", "{url}", "metrics of every kind, service checks, events, host metadata", Fate.STORED),
     Setting("logs_config.logs_dd_url", "{url}", "logs, if you switch them on (logs_enabled: true)", Fate.STORED),
+    # Agents before 7.69 send logs by another protocol, to another port, if nobody answers while they start.
+    Setting("logs_config.force_use_http", True, "", Fate.STORED),
     *(Setting(path, value, product, Fate.OFF, on) for path, value, product, on in _SWITCHES),
     *(Setting(path, "{url}", product, Fate.HERE, default_on=False) for path, product in _REDIRECTS),
 )
@@ -240,7 +242,7 @@ def _trust_commands(target: Target) -> str:
 def _fates() -> list[str]:
     sections = []
     for fate in Fate:
-        products = [setting.product for setting in SETTINGS if setting.fate is fate]
+        products = [setting.product for setting in SETTINGS if setting.fate is fate and setting.product]
         sections.append(f"# {fate.value}:\n" + "".join(f"#   {product}\n" for product in products))
     return sections
 

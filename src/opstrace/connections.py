@@ -61,6 +61,9 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: an Agent tries a WebSocket, and is answered without one."""
+
     @property
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

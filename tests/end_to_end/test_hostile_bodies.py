@@ -1,5 +1,6 @@
 """Whatever a client sends: no 500, no hang, and what others send at the same moment is stored."""
 
+import http.client
 import json
 import socket
 import time
@@ -412,6 +413,19 @@ def test_a_body_too_large_to_mend_is_refused(instance: Instance, path: str, star
     body = wire.ENCODERS["gzip"](start + b"x" * (9 << 20) + end)
     headers = {"DD-API-KEY": instance.key(), "Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert instance.send("POST", path, body, headers).status == 400
+
+
+def test_a_sender_of_too_much_reads_why_and_goes_on(instance: Instance) -> None:
+    """Most clients read no answer before all is sent; one whose connection is reset meanwhile sends for ever."""
+    connection = http.client.HTTPConnection(instance.host, instance.http_port, timeout=30)
+    headers = {"DD-API-KEY": instance.key(), "Content-Type": "application/json"}
+    for body in (bytes(12 << 20), iter([bytes(1 << 20)] * 12)):
+        connection.request("POST", "/api/v2/logs", body, headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())) == (413, {"errors": ["payload too large"]})
+    connection.request("GET", "/_health")
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def test_a_body_that_is_held_back_ends_its_connection(instance: Instance) -> None:

@@ -25,3 +25,10 @@ def test_the_version_is_found_wherever_an_agent_puts_it(headers: dict[str, str],
 def test_the_host_is_what_the_header_names() -> None:
     assert host_of({"x-dd-hostname": " web-1 "}) == "web-1"
     assert host_of({}) == ""
+
+
+def test_a_host_that_is_cut_or_cannot_be_printed_shows_it() -> None:
+    """It is none that a series could be of."""
+    assert host_of({"x-dd-hostname": "h" * 255}) == "h" * 255
+    assert host_of({"x-dd-hostname": "h" * 256}) == "h" * 254 + "…"
+    assert host_of({"x-dd-hostname": "h\x00x"}) == "h?x"

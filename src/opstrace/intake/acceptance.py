@@ -110,7 +110,7 @@ class Acceptance:
             raise Undecodable(verdict.fault)
         if verdict.put_off:
             raise Overloaded("the tags of what came together are too much for one commit; try again")
-        repeated = verdict.timed and verdict.stored > 0 and self._repeats.note(body, parcel.raw, verdict.stored)
+        repeated = verdict.repeatable and verdict.stored > 0 and self._repeats.note(body, parcel.raw, verdict.stored)
         self._rates.spend(parcel.tenant, sum(verdict.points.values()))
         for what, fates in (("points", verdict.points), ("logs", verdict.logs), ("events", verdict.events)):
             self._count(what, parcel.tenant, {**fates, STORED: 0} if repeated else fates)
@@ -128,7 +128,9 @@ class Acceptance:
 
 
 def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:
-    facts = {name: parcel.query[name] for name in DEFAULTS if name in parcel.query}
+    # Heroku's drains name their host so.
+    query = {"hostname": parcel.query.get("host", ""), **parcel.query}
+    facts = {name: query[name] for name in DEFAULTS if query.get(name)}
     told = {LOGPLEX: LOGPLEX in media_type, GUESSED: "json" not in media_type}
     return facts | {name: "yes" for name, holds in told.items() if holds}
 

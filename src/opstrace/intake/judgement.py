@@ -1,6 +1,7 @@
 """What becomes of each point and each series of a commit: stored, or refused for a reason."""
 
 import hashlib
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Judged:
     points: Counter[str] = field(default_factory=Counter)
     series: Counter[str] = field(default_factory=Counter)
     late: int = 0  # stored points whose time is more than a minute past
-    timed: bool = True  # no point got the server's time for one that was not sent
+    repeatable: bool = True  # it is the same when it comes again: none of it got the server's time, or is nobody's
     host: str = ""  # that most of it speaks of
 
 
@@ -126,13 +127,15 @@ class Judgement:
         """Return what became of each body."""
         sent = self._sent
         bodies: defaultdict[int, Judged] = defaultdict(Judged)
-        for body, host in sent.main_hosts().items():
+        for body, host in self._hosts.items():
             bodies[body].host = host
+        for body in self._anonymous:
+            bodies[body].repeatable = False
         for body, fate, total in _counted(sent.bodies[self._owners], self._fates):
             of_body = bodies[body]
             of_body.points[REASONS[fate]] += total
             of_body.late += total if fate == _STORED_LATE else 0
-            of_body.timed = of_body.timed and fate != _STORED_UNTIMED
+            of_body.repeatable = of_body.repeatable and fate != _STORED_UNTIMED
         for body, fate, total in _counted(sent.bodies, self._fates_of_series()):
             bodies[body].series[REASONS[fate]] += total
         return bodies
@@ -149,13 +152,29 @@ class Judgement:
         points = ours[stored]
         numbers = self._sent.bodies[self._owners[points]]
         holding = set(np.unique(numbers).tolist())
-        payloads = [_digest(body.content) if i in holding else 0 for i, body in enumerate(bodies)]
+        payloads = [self._payload(i, body.content) if i in holding else 0 for i, body in enumerate(bodies)]
         keys = {
             **self._keys(points, [body.tenant for body in bodies]),
             "payload": pa.array(payloads, pa.uint64()).take(pa.array(numbers)),
         }
         rows = sketches.rows(stored)
         return pa.table({**keys, **{name: rows[name] for name in rows.column_names}})
+
+    @cached_property
+    def _hosts(self) -> dict[int, str]:
+        return self._sent.main_hosts()
+
+    @cached_property
+    def _anonymous(self) -> set[int]:
+        """The bodies of sketches that name no host: functions that run side by side send the very same."""
+        of_sketches = np.unique(self._sent.bodies[self._sent.are_sketches])
+        return set(of_sketches.tolist()) - self._hosts.keys()
+
+    def _payload(self, body: int, content: bytes) -> int:
+        """Return what a payload that is sent again has in common with the first one."""
+        if body in self._anonymous:
+            return secrets.randbits(64)
+        return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
     def _keys(self, points: "NDArray[np.int64]", tenants: Sequence[str]) -> dict[str, Any]:
         """Return the columns of points that every table of points begins with."""
@@ -184,11 +203,6 @@ class Judgement:
         lengths = self._sent.lengths
         starts: NDArray[np.int64] = (np.cumsum(lengths) - lengths)[lengths > 0]
         return starts
-
-
-def _digest(content: bytes) -> int:
-    """Return what a payload that is sent again has in common with the first one."""
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def _days(times: "NDArray[np.float64]") -> "NDArray[np.float64]":

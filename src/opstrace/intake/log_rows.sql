@@ -11,22 +11,29 @@ SELECT
     host,
     service,
     source,
-    transform(
-        lower(sent_state),
-        [
-            '', '0', '1', '2', '3', '4', '5', '6', '7',
-            'emerg', 'fatal', 'panic', 'crit', 'err', 'warning', 'information', 'informational', 'trace', 'verbose'
-        ],
-        [
-            'info', 'emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug',
-            'emergency', 'emergency', 'emergency', 'critical', 'error', 'warn', 'info', 'info', 'debug', 'debug'
-        ],
-        lower(sent_state)
+    -- What a status begins with says which it is (docs.datadoghq.com: Status Remapper); one that says nothing stays.
+    multiIf(
+        state = '', 'info',
+        match(state, '^[0-7]$'), ['emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug'][toUInt8(state) + 1],
+        startsWith(state, 'f') OR startsWith(state, 'emerg') OR state = 'panic', 'emergency',
+        startsWith(state, 'a'), 'alert',
+        startsWith(state, 'c'), 'critical',
+        startsWith(state, 'err'), 'error',
+        startsWith(state, 'w'), 'warn',
+        startsWith(state, 'n'), 'notice',
+        startsWith(state, 'i'), 'info',
+        startsWith(state, 'd') OR startsWith(state, 't') OR startsWith(state, 'v'), 'debug',
+        startsWith(state, 'o') OR startsWith(state, 's'), 'ok',
+        state
     ),
     arraySort(arrayDistinct(arrayFilter(tag -> tag != '', arrayMap(tag -> trim(BOTH ' ' FROM tag), sent_tags)))),
     if(is_long, concat(toValidUTF8(substring(message, 1, {max_message_bytes:UInt64})), {cut_here:String}), message),
     attributes,
     {commit:UInt64}
-FROM (SELECT *, length(message) > {max_message_bytes:UInt64} AS is_long FROM staged_logs)
+FROM
+(
+    SELECT *, length(message) > {max_message_bytes:UInt64} AS is_long, lower(trim(BOTH ' ' FROM sent_state)) AS state
+    FROM staged_logs
+)
 WHERE legible AND coalesce(said_ms, came_ms) BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000
 SETTINGS max_partitions_per_insert_block = 0, optimize_on_insert = 0

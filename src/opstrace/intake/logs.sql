@@ -20,7 +20,7 @@ SELECT
         o.published_date != '', o.published_date,
         o.syslog.timestamp
     )], []))[1]),
-    multiIf(s.hostname != '', s.hostname, s.host != '', s.host, o.syslog.hostname != '', o.syslog.hostname, default_host),
+    multiIf(s.hostname != '', s.hostname, own_host != '', own_host, o.syslog.hostname != '', o.syslog.hostname, default_host),
     multiIf(
         s.service != '', s.service,
         o.`dd.service` != '', o.`dd.service`,
@@ -79,7 +79,17 @@ FROM
         )') AS s,
         said_ms_of(s.timestamp) AS by_timestamp,
         by_timestamp IS NOT NULL AS is_timed,
-        s.hostname != '' AS is_named,
+        -- Beats and Logstash say more of the host than its name.
+        startsWith(s.host, '{') AS is_object,
+        if(
+            is_object,
+            arrayMap(
+                host -> if(JSONExtractString(host, 'hostname') != '', JSONExtractString(host, 'hostname'), JSONExtractString(host, 'name')),
+                if(is_object, [s.host], [])
+            )[1],
+            s.host
+        ) AS own_host,
+        s.hostname != '' OR is_object AS is_named,
         s.ddsource != '' AS is_sourced,
         arrayFilter(key -> is_attribute(key, is_timed, is_named, is_sourced), JSONExtractKeys(line)) AS others,
         -- Few lines have any of these: not to look for them in the others saves a twentieth of the time.

@@ -1,6 +1,7 @@
 -- POST /api/v2/logs, /v1/input with plain text: a log a line. With logplex each is a syslog record after its length, parted by
 -- logplex.py:
--- `83 <40>1 2012-11-30T06:45:29+00:00 host app web.3 - the message` (Heroku's log drains; RFC 5424 without data).
+-- `83 <40>1 2012-11-30T06:45:29+00:00 host app web.3 - the message` (Heroku's log drains; RFC 5424 without data). All of
+-- Heroku's records are of `host` and `app`: who named others in the address means these.
 INSERT INTO staged_logs (
     body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, sent_tags, message, attributes
 )
@@ -13,8 +14,8 @@ SELECT
     true,
     came_ms,
     said_ms_of(if(syslog, record[2], '')),
-    if(syslog AND record[3] != '-', record[3], default_host),
-    if(syslog AND record[4] != '-', record[4], default_service),
+    if(syslog AND default_host = '' AND record[3] != '-', record[3], default_host),
+    if(syslog AND default_service = '' AND record[4] != '-', record[4], default_service),
     default_source,
     if(syslog, toString(toUInt16OrZero(record[1]) % 8), ''),
     splitByChar(',', default_tags),

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from opstrace.errors import IntakeError, Overloaded, PayloadTooLarge
+from opstrace.errors import IntakeError, Overloaded
 from opstrace.intake.body import held_back
 
 
@@ -11,7 +11,8 @@ def hinted(response: Response, error: IntakeError, request: Request) -> Response
     """Say on an answer when to send again, and whether the connection can be used again."""
     if isinstance(error, Overloaded):
         response.headers["retry-after"] = str(error.retry_after_s)
-    if isinstance(error, PayloadTooLarge | Overloaded) or held_back(request):
-        # The rest of the body is not read, or never comes.
+    if isinstance(error, Overloaded) or held_back(request):
+        # The rest of the body does not come. That of one that is too large is thrown away as it comes: most clients
+        # read no answer before they have sent all.
         response.headers["connection"] = "close"
     return response

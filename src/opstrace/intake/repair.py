@@ -69,7 +69,8 @@ def _repaired_line(line: bytes, as_text: bool) -> bytes | None:
 def _legible(document: Any) -> bytes:
     """Return a document as the engine reads it: half of a surrogate pair, which JSON can spell, is no character."""
     try:
-        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        text = json.dumps(document, ensure_ascii=False)
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     except RecursionError as error:
         raise Undecodable(_TOO_DEEP) from error
 

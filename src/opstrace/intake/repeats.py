@@ -6,7 +6,8 @@ came and of what was said beside them, 64 bits and keyed anew at each start. Sen
 it is acknowledged, and send that again; hashing what is inside would cost a twentieth of a commit of known series.
 
 A payload that took the server's time for one that was not sent is never a repeat: each of its kind is of another
-moment. Nor is one of which more is stored than the first time, when some of it came too early or found no room.
+moment. Nor is one of sketches that names no host, each of which counts, nor one of which more is stored than the
+first time, when some of it came too early or found no room.
 """
 
 from collections import OrderedDict

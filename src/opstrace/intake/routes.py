@@ -234,6 +234,8 @@ class Intake:
         """Make a body durable, understood or not; return what its sender must be told of it, if anything."""
         raw = await read(request, self._limits)
         headers, query = dict(request.headers), dict(request.query_params)
+        if "ddtags" in query:
+            query["ddtags"] = ",".join(request.query_params.getlist("ddtags"))
         sent_keys = tuple(keys(request))
         parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw, sent_keys)
         if endpoint.families:

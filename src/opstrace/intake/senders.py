@@ -11,7 +11,10 @@ _HOST_HEADER: Final = "x-dd-hostname"
 # `datadog-agent/7.75.3`, `Datadog Trace Agent/7.75.3/<commit>`, `Datadog Agent/5.32.9` are versions of Agents;
 # another sender is known by the first word of its User-Agent, `datadogpy/0.53.0` say.
 _AGENT: Final = re.compile(r"datadog[- ](?:trace[- ])?agent/([^/\s]+)", re.IGNORECASE)
-_LONGEST: Final = 64
+# Agents take no longer name of a host (DataDog/datadog-agent: pkg/util/hostname/validate).
+_LONGEST: Final = 255
+_CUT: Final = "…"
+_LONGEST_VERSION: Final = 64
 
 
 def sender_of(headers: Mapping[str, str], tenant: str) -> Sender:
@@ -23,10 +26,10 @@ def version_of(headers: Mapping[str, str]) -> str:
     """Return the version of the Agent that sent a request, or another program's name; empty if it says nothing."""
     for name in _VERSION_HEADERS:
         if version := headers.get(name, "").strip():
-            return shown(version)
+            return shown(version)[:_LONGEST_VERSION]
     user_agent = headers.get("user-agent", "")
     found = _AGENT.search(user_agent)
-    return shown(found[1] if found else next(iter(user_agent.split()), ""))
+    return shown(found[1] if found else next(iter(user_agent.split()), ""))[:_LONGEST_VERSION]
 
 
 def host_of(headers: Mapping[str, str]) -> str:
@@ -35,5 +38,7 @@ def host_of(headers: Mapping[str, str]) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a name as the books have it: 64 printable characters at most."""
-    return "".join(c if c.isprintable() else "?" for c in text.strip()[:_LONGEST])
+    """Return a name as the books have it: 255 printable characters at most, with a sign where more were cut."""
+    text = text.strip()
+    legible = "".join(c if c.isprintable() else "?" for c in text[:_LONGEST])
+    return legible if len(text) <= _LONGEST else legible[:-1] + _CUT

@@ -237,7 +237,7 @@ def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:
         cut_logs=findings.cut_logs[i],
         facts=findings.facts.get(i, {}),
         late=judged.late + findings.late[i],
-        timed=judged.timed and i not in findings.untimed,
+        repeatable=judged.repeatable and i not in findings.untimed,
         host=judged.host or findings.hosts.get(i, ""),
         written=written,
     )

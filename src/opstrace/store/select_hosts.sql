@@ -1,5 +1,6 @@
 -- Hosts of a tenant that were heard of since a moment: when they last sent a payload or spoke of themselves, the names of
--- their metrics, counted, and some of their series. Some rows of earlier versions are no UTF-8.
+-- their metrics, counted, and some of their series. Some rows of earlier versions are no UTF-8. The books have names as they
+-- are shown: one that was cut, or had characters that cannot be printed, is no host's.
 SELECT
     toValidUTF8(sent_host) AS host,
     max(heard_ms) AS seen_ms,
@@ -24,6 +25,7 @@ FROM
         AND outcome = 'received'
         AND hour >= toStartOfHour(toDateTime(intDiv({since_ms:Int64}, 1000), 'UTC'))
         AND latest >= toDateTime(intDiv({since_ms:Int64}, 1000), 'UTC')
+        AND NOT endsWith(host, '…') AND position(host, '?') = 0
     GROUP BY host
     UNION ALL
     SELECT
