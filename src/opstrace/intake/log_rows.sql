@@ -32,7 +32,7 @@ SELECT
     {commit:UInt64}
 FROM
 (
-    SELECT *, length(message) > {max_message_bytes:UInt64} AS is_long, lower(trim(BOTH ' ' FROM sent_state)) AS state
+    SELECT *, length(message) > {max_message_bytes:UInt64} AS is_long, lower(trim(BOTH ' ' FROM toLowCardinality(sent_state))) AS state
     FROM staged_logs
 )
 WHERE legible AND coalesce(said_ms, came_ms) BETWEEN {oldest:Float64} * 1000 AND {newest:Float64} * 1000

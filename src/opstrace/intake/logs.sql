@@ -20,7 +20,14 @@ SELECT
         o.published_date != '', o.published_date,
         o.syslog.timestamp
     )], []))[1]),
-    multiIf(s.hostname != '', s.hostname, own_host != '', own_host, o.syslog.hostname != '', o.syslog.hostname, default_host),
+    multiIf(
+        s.hostname != '', s.hostname,
+        s.host != '' AND NOT is_object, s.host,
+        o.host.hostname != '', o.host.hostname,
+        o.host.name != '', o.host.name,
+        o.syslog.hostname != '', o.syslog.hostname,
+        default_host
+    ),
     multiIf(
         s.service != '', s.service,
         o.`dd.service` != '', o.`dd.service`,
@@ -81,21 +88,13 @@ FROM
         by_timestamp IS NOT NULL AS is_timed,
         -- Beats and Logstash say more of the host than its name.
         startsWith(s.host, '{') AS is_object,
-        if(
-            is_object,
-            arrayMap(
-                host -> if(JSONExtractString(host, 'hostname') != '', JSONExtractString(host, 'hostname'), JSONExtractString(host, 'name')),
-                if(is_object, [s.host], [])
-            )[1],
-            s.host
-        ) AS own_host,
         s.hostname != '' OR is_object AS is_named,
         s.ddsource != '' AS is_sourced,
         arrayFilter(key -> is_attribute(key, is_timed, is_named, is_sourced), JSONExtractKeys(line)) AS others,
         -- Few lines have any of these: not to look for them in the others saves a twentieth of the time.
         JSONExtract(if(hasAny(others, [
             'msg', 'log', 'severity', 'level', '@timestamp', '_timestamp', 'date', 'Timestamp', 'eventTime', 'published_date',
-            'syslog', 'dd.service', 'dd'
+            'syslog', 'dd.service', 'dd', 'host'
         ]), line, '{}'), 'Tuple(
             msg            String,
             log            String,
@@ -109,7 +108,8 @@ FROM
             published_date String,
             syslog         Tuple(hostname String, appname String, severity String, timestamp String),
             `dd.service`   String,
-            dd             Tuple(service String)
+            dd             Tuple(service String),
+            host           Tuple(hostname String, name String)
         )') AS o
     FROM
     (
