@@ -239,11 +239,24 @@ def test_metadata_that_says_nothing_is_no_loss(instance: Instance) -> None:
     assert "facts" not in totals(entries(instance, version=version))
 
 
-def test_a_name_in_the_books_is_short_and_printable(instance: Instance) -> None:
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("evil\nhost " + "x" * 300, "evil?host " + "x" * 244 + "…"),
+        (
+            "gke-pool-1a2b3c4d.europe-west1-b.c." + "long-project" * 10,
+            "gke-pool-1a2b3c4d.europe-west1-b.c." + "long-project" * 10,
+        ),
+    ],
+)
+def test_a_name_in_the_books_is_short_and_printable(instance: Instance, host: str, shown: str) -> None:
+    """Nobody takes it for another host's."""
     version, now = next(VERSIONS), int(time.time())
-    series = [{"metric": "books.host", "host": "evil\nhost " + "x" * 300, "points": [[now, 1]]}]
+    series = [{"metric": "books.host", "host": host, "points": [[now, 1]]}]
     assert post(instance, "/api/v1/series", json.dumps({"series": series}).encode(), version).status == 202
-    assert {entry.host for entry in entries(instance, version=version)} == {"evil?host " + "x" * 54}
+    assert {entry.host for entry in entries(instance, version=version)} == {shown}
+    answer = instance.send("GET", "/admin/hosts", headers={"DD-API-KEY": instance.key()}).json()
+    assert [one["name"] for one in answer["hosts"] if one["name"][:4] == host[:4]] == [host]
 
 
 def test_the_same_body_of_another_host_is_no_duplicate(instance: Instance) -> None:
