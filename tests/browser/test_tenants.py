@@ -1,6 +1,7 @@
 """The page Tenants: one tenant from its first key to its end, and limits, as the operator sees them."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from browser.browser import Visitor, visiting
 from browser.test_ui import findings
 from browser.traffic import series
 from end_to_end.instance import Instance, running, wait_until
+from end_to_end.remote_write import HEADERS_V1, snappy, write_request
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +139,31 @@ def test_retention_and_limits_of_all(operator: Visitor) -> None:
     assert instance.ask("status/flags", {})["metric_retention_days"] == "10"
     assert findings(page) == []
     assert operator.faults == []
+
+
+def stored(instance: Instance, tenant: str) -> float:
+    query = f'opstrace_write_stored_total{{tenant="{tenant}"}}'
+    return sum(float(one["value"][1]) for one in instance.ask("query", {"query": query}, "system")["result"])
+
+
+def test_what_is_written_without_an_agent_counts(operator: Visitor) -> None:
+    """On the page, and in the dashboard of the intake."""
+    page, instance = operator.page, operator.instance
+    headers = {**HEADERS_V1, "Authorization": f"Bearer {instance.key()}"}
+    for round_ in (1, 2):  # a counter has grown once it was seen twice
+        sample = {"timestamp": int(time.time() * 1000), "value": 1}
+        body = write_request({"timeseries": [{"labels": {"__name__": "written"}, "samples": [sample]}]})
+        assert instance.send("POST", "/prometheus/api/v1/write", snappy(body), headers).status == 204
+        wait_until(lambda: stored(instance, "default") >= round_, 30, "the server looks at itself")  # noqa: B023
+    operator.open("/ui/tenants")
+    row = page.get_by_role("row", name="default")
+    row.wait_for()
+    for head in ("requests", "points stored"):
+        column = page.get_by_role("columnheader").all_inner_texts().index(head)
+        expect(row.get_by_role("cell").nth(column)).to_have_text(re.compile("^[1-9]"))
+    operator.open("/ui/dashboards/opstrace-intake?from=now-5m&refresh=5")
+    shown = page.get_by_label("Requests per second, by route", exact=True).first
+    expect(shown).to_contain_text("remote write, OpenTelemetry")
+    points = page.get_by_label("Points stored per second", exact=True).first
+    expect(points.locator(".stat-value")).to_have_text(re.compile(r"^0\.0*[1-9]"))
+    expect(page.get_by_role("alert")).to_have_count(0)

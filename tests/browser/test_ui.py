@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from browser.browser import WAIT_MS, Visitor, axe, visiting
 from browser.traffic import HOSTS, POSTS_PER_S, Traffic, post, series
 from end_to_end.instance import Instance
+from end_to_end.remote_write import HEADERS_V1, snappy, write_request
 
 WALKTHROUGH = "app_requests"  # the query of the README
 MOST_JAVASCRIPT_BYTES = 400_000
@@ -49,6 +50,71 @@ def test_a_wrong_key_is_told_and_the_right_one_opens(stranger: Visitor) -> None:
     page.get_by_label("API key of a tenant").wait_for()
     page.reload()
     page.get_by_label("API key of a tenant").wait_for()
+
+
+def asks_for_a_key(page: Page) -> None:
+    page.get_by_label("API key of a tenant").wait_for()
+    expect(page.get_by_test_id("tenant")).to_have_count(0)
+
+
+def another(visitor: Visitor, path: str) -> Page:
+    """Open one more page of the same browser."""
+    page = visitor.context.new_page()
+    page.goto(visitor.origin + path)
+    page.get_by_test_id("tenant").wait_for()
+    return page
+
+
+def test_logging_out_shows_in_every_page(stranger: Visitor) -> None:
+    """In whichever of them it is done, and whether or not the key was typed there."""
+    stranger.log_in("quiet")
+    stranger.page.reload()
+    stranger.page.get_by_role("button", name="Log out").click()
+    asks_for_a_key(stranger.page)
+    stranger.log_in("quiet")
+    second = another(stranger, "/ui/metrics")
+    second.get_by_role("button", name="Log out").click()
+    asks_for_a_key(second)
+    asks_for_a_key(stranger.page)
+
+
+def test_a_page_never_shows_one_tenants_data_under_the_name_of_another(stranger: Visitor) -> None:
+    stranger.log_in("quiet")
+    explored(stranger, "vector(1)")
+    second = another(stranger, "/ui/metrics")
+    second.get_by_role("button", name="Log out").click()
+    second.get_by_label("API key of a tenant").fill(stranger.instance.key("system"))
+    second.get_by_role("button", name="Log in").click()
+    for page in (second, stranger.page):
+        expect(page.get_by_test_id("tenant")).to_have_text("system")
+    assert query_of(stranger.page) == "vector(1)"
+
+
+SESSION = """([method, key]) => fetch("/ui/session", { method, headers: key ? { "dd-api-key": key } : {} })"""
+
+
+def test_a_session_that_became_another_is_noticed(stranger: Visitor) -> None:
+    """When a person comes back to the page, and at the first answer that is refused."""
+    page, key = stranger.page, stranger.instance.key("system")
+    stranger.log_in("quiet")
+    explored(stranger, "vector(1)")
+    page.evaluate(SESSION, ["POST", key])
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(page.get_by_test_id("tenant")).to_have_text("system")
+    page.get_by_test_id("series-count").wait_for()
+    page.evaluate(SESSION, ["DELETE", ""])
+    page.get_by_label("Ask again").click()
+    asks_for_a_key(page)
+
+
+def test_a_logout_that_failed_is_told(stranger: Visitor) -> None:
+    stranger.log_in("quiet")
+    stranger.context.set_offline(True)
+    stranger.page.get_by_role("button", name="Log out").click()
+    expect(stranger.page.get_by_role("alert", name="You are still logged in")).to_be_visible()
+    stranger.context.set_offline(False)
+    stranger.page.get_by_role("button", name="Log out").click()
+    asks_for_a_key(stranger.page)
 
 
 def test_the_first_payload_appears_in_the_checklist(stranger: Visitor) -> None:
@@ -155,6 +221,96 @@ def test_a_rate_that_is_one_already_is_told(visitor: Visitor) -> None:
     expect(visitor.page.get_by_text("Already per second")).to_contain_text("Leave it out")
     explored(visitor, "system_net_bytes_rcvd")
     expect(visitor.page.get_by_text("Already per second")).to_contain_text("no rate() needed")
+
+
+MEBIBYTES = {"system.mem.total": 16384, "system.mem.usable": 4096}  # as an Agent sends them
+
+
+def test_a_hosts_memory_is_in_bytes(stranger: Visitor) -> None:
+    now_s = time.time()
+    sent = [
+        {
+            "metric": metric,
+            "host": "web-1",
+            "type": "gauge",
+            "points": [[now_s - ago_s, value] for ago_s in (60, 30, 0)],
+        }
+        for metric, value in MEBIBYTES.items()
+    ]
+    assert post(stranger.instance, sent, "quiet") == 202
+    stranger.log_in("quiet")
+    for path in ("/ui/dashboards/opstrace-host?var-instance=web-1", "/ui/hosts/web-1"):
+        stranger.open(f"{path}{'&' if '?' in path else '?'}from=now-5m")
+        memory = stranger.page.locator("[aria-label='Memory'][data-panel=timeseries]")
+        expect(memory.get_by_role("row", name=re.compile("^in use"))).to_contain_text("12 GiB")
+        expect(memory.get_by_role("row", name=re.compile("^total"))).to_contain_text("16 GiB")
+
+
+def written(instance: Instance) -> None:
+    """Send what only other senders than Agents do: native histograms, and names that are no identifiers."""
+    now_ms = int(time.time() - 30) * 1000
+    dotted = {"__name__": "http.requests", "my.label": "a"}
+    histogram = {"count_int": 3, "sum": 4.5, "positive_spans": [{"offset": 0, "length": 1}], "positive_deltas": [3]}
+    document = {
+        "timeseries": [
+            {"labels": dotted, "samples": [{"timestamp": now_ms, "value": 7}]},
+            {"labels": {"__name__": "latency"}, "histograms": [{**histogram, "timestamp": now_ms}]},
+        ]
+    }
+    headers = {**HEADERS_V1, "Authorization": f"Bearer {instance.key('quiet')}"}
+    answer = instance.send("POST", "/prometheus/api/v1/write", snappy(write_request(document)), headers)
+    assert answer.status == 204
+
+
+def test_names_that_are_no_identifiers_are_quoted(stranger: Visitor) -> None:
+    """In links, in completions, in the legend and in CSV."""
+    page = stranger.page
+    written(stranger.instance)
+    stranger.log_in("quiet")
+    stranger.open("/ui/metrics?metric=http.requests")
+    page.locator("main").get_by_role("link", name="Explore", exact=True).click()
+    expect(page.get_by_test_id("series-count")).to_contain_text("1 series")
+    assert query_of(page) == '{"http.requests"}'
+    expect(page.locator(".legend-name")).to_contain_text('{"http.requests", "my.label"="a"}')
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="CSV").click()
+    head = next(csv.reader(io.StringIO(Path(downloading.value.path()).read_text(encoding="utf-8"))))
+    assert head == ["time", '{"http.requests", "my.label"="a"}']
+    stranger.open("/ui/explore")
+    page.get_by_role("button", name="http.requests").click()  # begin with
+    expect(page.get_by_test_id("series-count")).to_contain_text("1 series")
+    stranger.open("/ui/explore")
+    for typed in ("htt", '{"htt'):
+        page.get_by_label("Query 1", exact=True).fill("")
+        page.keyboard.type(typed)
+        page.get_by_role("option", name="http.requests").wait_for()
+        page.wait_for_timeout(INTERACTION_MS)
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Query 1", exact=True)).to_have_text('{"http.requests"}')
+
+
+def test_histograms_are_told_and_are_values(stranger: Visitor) -> None:
+    page = stranger.page
+    written(stranger.instance)
+    stranger.log_in("quiet")
+    for tab in ("", "&tab=table"):
+        stranger.open(f"/ui/explore?q=latency{tab}")
+        expect(page.get_by_text("These are histograms; draw a number of them")).to_be_visible()
+        expect(page.locator(".chart")).to_have_count(0)
+    stranger.open("/ui/explore?q=latency&tab=instant")
+    expect(page.get_by_role("row", name=re.compile("^latency"))).to_contain_text("count 3, sum 4.5")
+
+
+def test_values_now_are_of_every_kind_of_answer(visitor: Visitor) -> None:
+    page = visitor.page
+    queries = ("system_load_1[30s]", '"hello"', "sum(system_load_1)", "sum(app_requests)")
+    visitor.open(f"/ui/explore?tab=instant&{'&'.join(f'q={quote(query)}' for query in queries)}")
+    table = page.get_by_role("table")
+    for host in HOSTS:
+        expect(table.get_by_role("row", name=re.compile(rf'instance="{host}"'))).to_be_visible()
+    expect(table.get_by_role("row", name=re.compile('^"hello"')).get_by_role("cell").last).to_have_text("hello")
+    for query in queries[2:]:
+        expect(table.get_by_role("row", name=re.compile(f"^{re.escape(query)}"))).to_be_visible()
 
 
 def test_a_query_that_errors_is_told_beside_one_that_does_not(visitor: Visitor) -> None:
@@ -396,6 +552,94 @@ def test_repeats_overrides_and_transformations(visitor: Visitor) -> None:
     expect(page.get_by_role("note")).to_have_count(0)
 
 
+def uploaded(visitor: Visitor, document: dict[str, object]) -> None:
+    visitor.open("/ui/dashboards")
+    visitor.page.locator("input[type=file]").set_input_files(
+        {"name": "a.json", "mimeType": "application/json", "buffer": json.dumps(document).encode()}
+    )
+
+
+def test_a_panel_holds_what_it_draws(visitor: Visitor) -> None:
+    """Gauges stand side by side within it; a mapping colours; a table joins what two queries answer."""
+    page = visitor.page
+    load = {"refId": "A", "expr": "system_load_1", "legendFormat": "{{instance}}"}
+    mapping = {"type": "range", "options": {"from": 0, "to": 9, "result": {"text": "fine", "color": "#123456"}}}
+    hosts = [
+        {"refId": ref, "expr": f"max by (instance) ({expr})"}
+        for ref, expr in (("A", "up_none"), ("B", "system_load_1"))
+    ]
+    panels = [
+        {"id": 1, "type": "gauge", "title": "Loads", "targets": [load]},
+        {
+            "id": 2,
+            "type": "stat",
+            "title": "States",
+            "targets": [load],
+            "fieldConfig": {"defaults": {"mappings": [mapping], "displayName": "host ${__field.labels.instance}"}},
+        },
+        {"id": 3, "type": "table", "title": "Both", "targets": hosts, "transformations": [{"id": "merge"}]},
+    ]
+    uploaded(visitor, {"uid": "holds", "title": "Holds", "refresh": "1m", "panels": panels})
+    gauges = page.get_by_label("Loads", exact=True)
+    expect(gauges.locator("svg")).to_have_count(len(HOSTS))
+    outer = gauges.bounding_box()
+    assert outer is not None
+    for gauge in gauges.locator("svg").all():
+        inner = gauge.bounding_box()
+        assert inner is not None
+        assert inner["y"] + inner["height"] <= outer["y"] + outer["height"]
+        assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+    state = page.get_by_label("States", exact=True)
+    expect(state.locator(".stat-value").first).to_have_text("fine")
+    expect(state.locator(".stat-value").first).to_have_css("color", "rgb(18, 52, 86)")
+    expect(state.locator(".stat-name")).to_have_text([f"host {host}" for host in HOSTS])
+    table = page.get_by_label("Both", exact=True).first.get_by_role("table")
+    expect(table.get_by_role("row").first).to_have_text(re.compile("instance.*Value #B"))
+    expect(page.get_by_role("combobox", name="Refresh")).to_have_value("every minute")
+    page.get_by_role("combobox", name="Refresh").click()
+    page.get_by_role("option", name="Refresh: off").click()
+    expect(page.get_by_role("combobox", name="Refresh")).to_have_value("Refresh: off")
+
+
+def test_no_dashboard_takes_the_place_of_another_unasked(visitor: Visitor) -> None:
+    page = visitor.page
+    for address in ("dashboard", "dashboard-2"):
+        uploaded(visitor, {"title": "温度", "panels": []})
+        page.wait_for_url(f"**/dashboards/{address}")
+    for address in ("dashboard-2-copy", "dashboard-2-copy-2"):
+        visitor.open("/ui/dashboards/dashboard-2")
+        page.get_by_role("button", name="JSON").click()
+        page.get_by_role("button", name="Save as a copy").click()
+        page.wait_for_url(f"**/dashboards/{address}")
+    uploaded(visitor, {"uid": "dashboard-2", "title": "Other", "panels": []})
+    page.get_by_role("button", name="Keep both").click()
+    page.wait_for_url("**/dashboards/dashboard-2-2")
+    uploaded(visitor, {"uid": "dashboard-2", "title": "Other", "panels": []})
+    page.get_by_role("button", name="Replace it").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Other")
+    page.wait_for_url("**/dashboards/dashboard-2")
+
+
+def test_a_text_that_is_cleared_stays_so(visitor: Visitor) -> None:
+    page = visitor.page
+    variable = {"name": "words", "type": "textbox", "query": "something"}
+    title = {"id": 1, "type": "text", "title": "<$words>", "options": {"content": "over ${__range_s} s"}}
+    document: dict[str, object] = {
+        "uid": "words",
+        "title": "Words",
+        "templating": {"list": [variable]},
+        "panels": [title],
+    }
+    uploaded(visitor, document)
+    expect(page.locator(".panel-title")).to_have_text("<something>")
+    expect(page.locator(".words")).to_have_text(re.compile(r"over \d+ s"))
+    page.get_by_label("words").fill("")
+    page.get_by_label("words").blur()
+    expect(page.locator(".panel-title")).to_have_text("<>")
+    page.reload()
+    expect(page.locator(".panel-title")).to_have_text("<>")
+
+
 @pytest.mark.parametrize(
     ("file", "says"),
     [(b"{", "this is not JSON"), (b"[]", "a JSON object"), (b'{"title": "x"}', "`panels` must be a list")],
@@ -466,6 +710,28 @@ def findings(page: Page) -> list[str]:
         for one in violations
         if one["impact"] in ("serious", "critical")
     ]
+
+
+CUT = """([width, names]) => {
+    const found = names.flatMap(name => [...document.querySelectorAll(name)]);
+    const cut = found.filter(one => one.scrollWidth > one.clientWidth);
+    return [document.documentElement.scrollWidth - width, ...cut.map(one => one.textContent)];
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_a_narrow_screen_cuts_nothing_off(stranger: Visitor, width: int) -> None:
+    key = {"DD-API-KEY": stranger.instance.key("quiet")}
+    assert stranger.instance.send("POST", "/api/v1/series", b"nonsense", key).status == 400
+    page = stranger.page
+    page.set_viewport_size({"width": width, "height": 740})
+    stranger.log_in("quiet")
+    expect(page.get_by_test_id("checklist")).to_contain_text("undecodable")
+    names = ["header .mantine-Badge-label", "header .mantine-Button-label"]
+    assert page.evaluate(CUT, [width, names]) == [0]
+    stranger.open("/ui/dashboards")
+    page.get_by_role("link", name="Hosts overview").wait_for()
+    assert page.evaluate(CUT, [width, names]) == [0]
 
 
 def test_the_first_page_is_small(stranger: Visitor) -> None:

@@ -145,27 +145,27 @@ function Header({ opened, onToggle, onHelp }: { opened: boolean; onToggle: () =>
   const dark = useComputedColorScheme("light") === "dark";
   const { setColorScheme } = useMantineColorScheme();
   return (
-    <Group h="100%" px="md" justify="space-between" wrap="nowrap">
-      <Group gap="sm" wrap="nowrap">
+    <Group h="100%" px={{ base: "xs", xs: "md" }} gap="xs" justify="space-between" wrap="nowrap">
+      <Group gap="sm" wrap="nowrap" flex="none">
         <Burger opened={opened} onClick={onToggle} hiddenFrom="sm" size="sm" aria-label="Pages" />
         <Text fw={700}>opstrace</Text>
         <Text c="dimmed" size="sm" visibleFrom="xs">
           {visit.instance}
         </Text>
       </Group>
-      <Group gap="xs" wrap="nowrap">
+      <Group gap="xs" wrap="nowrap" miw={0}>
         <Tooltip label={visit.operator ? "The server's own metrics; sees what all tenants sent" : "Whose data this is"}>
-          <Badge variant="light" size="lg" tt="none" data-testid="tenant">
+          <Badge variant="light" size="lg" tt="none" miw={0} data-testid="tenant">
             {visit.tenant}
           </Badge>
         </Tooltip>
         <ActionIcon variant="default" aria-label={dark ? "Light" : "Dark"} onClick={() => setColorScheme(dark ? "light" : "dark")}>
           {dark ? "☀" : "☾"}
         </ActionIcon>
-        <ActionIcon variant="default" aria-label="Keys" onClick={onHelp}>
+        <ActionIcon variant="default" aria-label="Keys" visibleFrom="xs" onClick={onHelp}>
           ?
         </ActionIcon>
-        <Button variant="default" size="compact-sm" onClick={visit.logOut}>
+        <Button variant="default" size="compact-sm" flex="none" onClick={visit.logOut}>
           Log out
         </Button>
       </Group>

@@ -4,7 +4,7 @@ import { ActionIcon, Button, Group, NavLink, Popover, Select, Stack, TextInput, 
 import { useInterval } from "@mantine/hooks";
 import { useEffect, useState, type FormEvent } from "react";
 
-import { clock, moment, named, QUICK, type Range } from "./time";
+import { clock, moment, named, QUICK, written, type Range } from "./time";
 
 const REFRESHES = [
   { value: "", label: "Refresh: off" },
@@ -53,6 +53,9 @@ export function TimeControls({ range, onRange, refresh, onRefresh, onNow, busy }
     return stop;
   }, [refresh, start, stop]);
   const now = () => Date.now() / 1000;
+  const listed = REFRESHES.some(({ value }) => value === refresh)
+    ? REFRESHES
+    : [...REFRESHES, { value: refresh, label: `every ${written(Number(refresh))}` }];
   return (
     <Group gap="xs" wrap="wrap">
       <Tooltip label="Earlier ( [ )">
@@ -73,7 +76,7 @@ export function TimeControls({ range, onRange, refresh, onRefresh, onNow, busy }
       </Tooltip>
       <Select
         aria-label="Refresh"
-        data={REFRESHES}
+        data={listed}
         value={refresh}
         onChange={(value) => onRefresh(value ?? "")}
         allowDeselect={false}

@@ -32,6 +32,11 @@ function encoded(parameters: Parameters): string {
   return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
 }
 
+const SESSION = "/ui/session";
+
+/** Hears of every answer 403, whatever was asked: the session may have ended. */
+export const refusals = new EventTarget();
+
 const NO_ANSWER = "The server does not answer. It may be restarting; this page tries again.";
 
 async function answered(path: string, init: RequestInit): Promise<Response> {
@@ -42,6 +47,7 @@ async function answered(path: string, init: RequestInit): Promise<Response> {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(NO_ANSWER, 0);
   }
+  if (response.status === 403 && path !== SESSION) refusals.dispatchEvent(new Event("refusal"));
   if (!response.ok) throw new ApiError(await sentence(response), response.status);
   return response;
 }
@@ -67,8 +73,16 @@ export async function send<T>(method: string, path: string, body?: string, heade
   return response.status === 204 ? null : ((await response.json()) as T);
 }
 
+export function session(): Promise<Session> {
+  return get<Session>(SESSION);
+}
+
 export function logIn(key: string): Promise<Session | null> {
-  return send<Session>("POST", "/ui/session", undefined, { "dd-api-key": key });
+  return send<Session>("POST", SESSION, undefined, { "dd-api-key": key });
+}
+
+export function logOut(): Promise<null> {
+  return send<null>("DELETE", SESSION);
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -77,12 +91,14 @@ export function logIn(key: string): Promise<Session | null> {
 export type Labels = Record<string, string>;
 export type Sample = [number, string];
 
+export type HistogramSample = [number, { count: string; sum: string }];
+
 export interface Series {
   metric: Labels;
   values?: Sample[];
   value?: Sample;
-  histograms?: unknown[];
-  histogram?: unknown;
+  histograms?: HistogramSample[];
+  histogram?: HistogramSample;
 }
 
 export interface Result {

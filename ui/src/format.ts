@@ -70,17 +70,37 @@ const FORMATS: Record<string, Format> = {
   byte: bytes(""),
   decbytes: decimalBytes(""),
   kibibyte: times(1024, bytes("")),
+  kbytes: times(1024, bytes("")),
+  mbytes: times(1024 ** 2, bytes("")),
+  gbytes: times(1024 ** 3, bytes("")),
+  tbytes: times(1024 ** 4, bytes("")),
+  deckbytes: times(1e3, decimalBytes("")),
+  decmbytes: times(1e6, decimalBytes("")),
+  decgbytes: times(1e9, decimalBytes("")),
+  dectbytes: times(1e12, decimalBytes("")),
   mebibyte: times(1024 ** 2, bytes("")),
   gibibyte: times(1024 ** 3, bytes("")),
   Bps: decimalBytes("/s"),
   binBps: bytes("/s"),
+  KBs: times(1e3, decimalBytes("/s")),
+  MBs: times(1e6, decimalBytes("/s")),
+  GBs: times(1e9, decimalBytes("/s")),
+  KiBs: times(1024, bytes("/s")),
+  MiBs: times(1024 ** 2, bytes("/s")),
+  GiBs: times(1024 ** 3, bytes("/s")),
   bits: after(" b"),
   bps: after(" b/s"),
+  Kbits: times(1e3, after(" b/s")),
+  Mbits: times(1e6, after(" b/s")),
+  Gbits: times(1e9, after(" b/s")),
   percent: (value, decimals) => `${plain(value, decimals)} %`,
   percentunit: (value, decimals) => `${plain(value * 100, decimals)} %`,
   fraction: (value, decimals) => `${plain(value * 100, decimals)} %`,
   s: seconds,
   second: seconds,
+  seconds,
+  dtdurations: seconds,
+  dtdurationms: times(1e-3, seconds),
   ms: times(1e-3, seconds),
   millisecond: times(1e-3, seconds),
   µs: times(1e-6, seconds),
@@ -88,10 +108,14 @@ const FORMATS: Record<string, Format> = {
   ns: times(1e-9, seconds),
   nanosecond: times(1e-9, seconds),
   minute: times(60, seconds),
+  m: times(60, seconds),
   hour: times(3600, seconds),
+  h: times(3600, seconds),
   day: times(86_400, seconds),
+  d: times(86_400, seconds),
   reqps: after(" req/s"),
   ops: after(" ops/s"),
+  iops: after(" io/s"),
   cps: after("/s"),
   rps: after("/s"),
   wps: after(" writes/s"),
@@ -111,9 +135,25 @@ export function formatOf(unit: string): Format {
   return special(after(` ${unit}`));
 }
 
+const BINARY_UNITS = [
+  "bytes",
+  "byte",
+  "kibibyte",
+  "mebibyte",
+  "gibibyte",
+  "kbytes",
+  "mbytes",
+  "gbytes",
+  "tbytes",
+  "binBps",
+  "KiBs",
+  "MiBs",
+  "GiBs",
+];
+
 /** The values of the ticks of an axis between two values, by powers of two for bytes. */
 export function isBinary(unit: string): boolean {
-  return ["bytes", "byte", "kibibyte", "mebibyte", "gibibyte", "binBps"].includes(unit);
+  return BINARY_UNITS.includes(unit);
 }
 
 /** A number of things in words: `1 host`, `1,234 hosts`. */

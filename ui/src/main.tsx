@@ -34,13 +34,6 @@ const client = new QueryClient({
   },
 });
 
-client.getQueryCache().subscribe((event) => {
-  const failure = event.type === "updated" && event.action.type === "error" ? event.action.error : null;
-  if (failure instanceof ApiError && failure.status === 403 && event.query.queryKey[0] !== "session") {
-    void client.invalidateQueries({ queryKey: ["session"] });
-  }
-});
-
 // The server was upgraded under an open page: the files it would load next are gone. Once a minute at most, so that a
 // file that cannot be had does not keep the page loading for ever.
 window.addEventListener("vite:preloadError", () => {

@@ -1,6 +1,6 @@
 // From answers of a range query to columns that a chart draws, and what a series is called.
 
-import type { Labels, Series } from "./api";
+import type { Labels, Result, Series } from "./api";
 import type { Window } from "./time";
 
 export interface Column {
@@ -10,11 +10,30 @@ export interface Column {
   values: (number | null)[];
 }
 
-/** PromQL's own writing of a label set. */
+const METRIC = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
+const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+
+/** PromQL's own writing of a label set: any other name than an identifier is quoted, a metric's stands inside then. */
 export function selector(labels: Labels): string {
+  const metric = labels["__name__"] ?? "";
+  const before = METRIC.test(metric) ? metric : "";
   const pairs = Object.entries(labels).filter(([name]) => name !== "__name__");
-  const inner = pairs.map(([name, value]) => `${name}="${escaped(value)}"`).join(", ");
-  return `${labels["__name__"] ?? ""}${inner || !labels["__name__"] ? `{${inner}}` : ""}`;
+  const written = pairs.map(([name, value]) => `${labelName(name)}=${quoted(value)}`);
+  const inner = [...(metric && !before ? [quoted(metric)] : []), ...written].join(", ");
+  return `${before}${inner || !before ? `{${inner}}` : ""}`;
+}
+
+/** A metric by its name alone. */
+export function named(metric: string): string {
+  return selector({ __name__: metric });
+}
+
+export function labelName(name: string): string {
+  return LABEL.test(name) ? name : quoted(name);
+}
+
+export function quoted(text: string): string {
+  return `"${escaped(text)}"`;
 }
 
 export function escaped(text: string): string {
@@ -47,6 +66,31 @@ export function laid(series: Series, window: Window): (number | null)[] {
   return values;
 }
 
+/** What a series of an answer is called: by its labels, or by the query where it has none. */
+export function titled(labels: Labels, query = ""): string {
+  return Object.keys(labels).length ? selector(labels) : query;
+}
+
+/** The answers' series that have numbers, as columns with names that differ. */
+export function columnsOf(results: (Result | undefined)[], queries: string[], window: Window): Column[] {
+  const columns: Column[] = results.flatMap((result, query) =>
+    (result?.resultType === "matrix" ? result.result : [])
+      .filter((series) => series.values)
+      .map((series) => ({
+        name: titled(series.metric, queries[query]),
+        labels: series.metric,
+        query,
+        values: laid(series, window),
+      })),
+  );
+  const seen = new Set<string>();
+  for (const column of columns) {
+    if (seen.has(column.name)) column.name = `${column.name} (${String.fromCharCode(65 + column.query)})`;
+    seen.add(column.name);
+  }
+  return columns;
+}
+
 /** A sample's value; Prometheus writes what JSON cannot as text. */
 export function number(text: string): number {
   if (text === "+Inf" || text === "Inf") return Infinity;
@@ -76,8 +120,8 @@ export function summary(values: (number | null)[]): Summary {
 
 /** Rows of comma separated values (RFC 4180): a moment a row, a series a column. */
 export function csv(times: number[], columns: Column[]): string {
-  const quoted = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
-  const head = ["time", ...columns.map((column) => selector(column.labels) || column.name)].map(quoted).join(",");
+  const field = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+  const head = ["time", ...columns.map((column) => column.name)].map(field).join(",");
   const lines = times.map((time, index) =>
     [new Date(time * 1000).toISOString(), ...columns.map((column) => String(column.values[index] ?? ""))].join(","),
   );

@@ -1,10 +1,11 @@
 // Who is logged in, for every page; and the form for who is not.
 
-import { Alert, Anchor, Button, Center, Code, Paper, PasswordInput, Stack, Text, Title } from "@mantine/core";
+import { Affix, Alert, Anchor, Button, Center, Code, Paper, PasswordInput, Stack, Text, Title } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { createContext, useContext, useState, type FormEvent, type ReactNode } from "react";
+import { createContext, useContext, useEffect, useRef, useState, type FormEvent, type ReactNode } from "react";
 
-import { ApiError, get, logIn, send, type Session } from "./api";
+import { ApiError, logIn, logOut, refusals, session, type Session } from "./api";
+import { Trouble } from "./Trouble";
 
 export interface Visit extends Session {
   key: string | null; // as typed in, until the page is left; nothing stores it
@@ -19,41 +20,81 @@ export function useVisit(): Visit {
   return visit;
 }
 
+/** Lets one tenant through: a page that is not that tenant's any more is loaded anew, so that nothing of it is left. */
 export function SessionGate({ children }: { children: ReactNode }) {
   const client = useQueryClient();
   const [key, setKey] = useState<string | null>(null);
+  const [trouble, setTrouble] = useState<unknown>(null);
+  // All tabs share one session: each tells the others whose data it opens from now on; "" is nobody's.
+  const [tabs] = useState(() => new BroadcastChannel("opstrace-session"));
   const { data, error } = useQuery({
     queryKey: ["session"],
-    queryFn: () => get<Session>("/ui/session"),
+    queryFn: session,
     retry: (count, failure) => !(failure instanceof ApiError && failure.status === 403) && count < 100,
     staleTime: 60_000,
   });
   const refused = error instanceof ApiError && error.status === 403;
-  if (data && !refused) {
-    const logOut = () => {
-      void send("DELETE", "/ui/session").finally(() => {
-        setKey(null);
-        client.clear();
-        void client.resetQueries();
-      });
+  const tenant = refused ? "" : data?.tenant;
+  const owner = useRef("");
+  owner.current ||= tenant ?? "";
+  const changed = tenant !== undefined && tenant !== owner.current;
+
+  useEffect(() => {
+    if (changed) location.reload();
+  }, [changed]);
+  useEffect(() => {
+    const occasions: [EventTarget, string][] = [
+      [refusals, "refusal"],
+      [window, "focus"],
+      [document, "visibilitychange"],
+    ];
+    // Who is about to log in is not disturbed.
+    const ask = () => {
+      if (owner.current) void client.invalidateQueries({ queryKey: ["session"] });
     };
-    return <Context value={{ ...data, key, logOut }}>{children}</Context>;
+    const told = (message: MessageEvent<string>) => {
+      if (message.data !== owner.current) location.reload();
+    };
+    for (const [target, occasion] of occasions) target.addEventListener(occasion, ask);
+    tabs.addEventListener("message", told);
+    return () => {
+      for (const [target, occasion] of occasions) target.removeEventListener(occasion, ask);
+      tabs.removeEventListener("message", told);
+    };
+  }, [client, tabs]);
+
+  if (data && !refused && !changed) {
+    const left = () => {
+      tabs.postMessage("");
+      location.reload();
+    };
+    return (
+      <Context value={{ ...data, key, logOut: () => void logOut().then(left, setTrouble) }}>
+        {children}
+        {trouble !== null && (
+          <Affix position={{ top: 56, right: 16 }}>
+            <Trouble error={trouble} what="You are still logged in" />
+          </Affix>
+        )}
+      </Context>
+    );
   }
-  if (refused) {
-    const entered = (session: Session, typed: string) => {
+  if (refused && !changed) {
+    const entered = (begun: Session, typed: string) => {
       setKey(typed);
-      client.setQueryData(["session"], session);
+      client.setQueryData(["session"], begun);
+      tabs.postMessage(begun.tenant);
     };
     return <Login onEntered={entered} />;
   }
   return (
     <Center mih="60vh">
-      <Text c="dimmed">{error ? error.message : "…"}</Text>
+      <Text c="dimmed">{error && !refused ? error.message : "…"}</Text>
     </Center>
   );
 }
 
-function Login({ onEntered }: { onEntered: (session: Session, key: string) => void }) {
+function Login({ onEntered }: { onEntered: (begun: Session, key: string) => void }) {
   const [key, setKey] = useState("");
   const [trouble, setTrouble] = useState("");
   const [busy, setBusy] = useState(false);
@@ -62,8 +103,8 @@ function Login({ onEntered }: { onEntered: (session: Session, key: string) => vo
     event.preventDefault();
     setBusy(true);
     try {
-      const session = await logIn(key.trim());
-      if (session) onEntered(session, key.trim());
+      const begun = await logIn(key.trim());
+      if (begun) onEntered(begun, key.trim());
     } catch (error) {
       setTrouble(error instanceof Error ? error.message : String(error));
     } finally {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import { autoStep, duration, moment, named, windowOf, written } from "./time";
 
@@ -37,7 +37,44 @@ describe("moments", () => {
     expect(moment("now/d", NOW, "up")).toBe(midnight.getTime() / 1000 + 86_400);
   });
 
-  it.each(["", "soon", "now-", "now-x", "now+1h", "2026-99-01"])("%j is none", (text) => expect(moment(text, NOW)).toBeNull());
+  const local = (year: number, month: number, day: number, hour = 0, minute = 0) =>
+    new Date(year, month, day, hour, minute).getTime() / 1000;
+  const noon = local(2026, 10, 24, 13, 37); // a Tuesday
+
+  it.each<[string, number, number]>([
+    ["now/h", local(2026, 10, 24, 13), local(2026, 10, 24, 14)],
+    ["now/w", local(2026, 10, 23), local(2026, 10, 30)],
+    ["now/M", local(2026, 10, 1), local(2026, 11, 1)],
+    ["now/y", local(2026, 0, 1), local(2027, 0, 1)],
+    ["now-1M/M", local(2026, 9, 1), local(2026, 10, 1)],
+    ["now-1y", local(2025, 10, 24, 13, 37), local(2025, 10, 24, 13, 37)],
+    ["now+1h", noon + 3600, noon + 3600],
+    ["now-1h30m", noon - 5400, noon - 5400],
+    ["now/d+8h", local(2026, 10, 24, 8), local(2026, 10, 25, 8)],
+    ["now-1d/d", local(2026, 10, 23), local(2026, 10, 24)],
+    ["now-2w", local(2026, 10, 10, 13, 37), local(2026, 10, 10, 13, 37)],
+  ])("%s goes by the calendar", (text, start, end) => {
+    expect([moment(text, noon), moment(text, noon, "up")]).toEqual([start, end]);
+  });
+
+  it("a month before the 31st ends on its last day", () => {
+    expect(moment("now-1M", local(2026, 2, 31))).toBe(local(2026, 1, 28));
+  });
+
+  describe("where a day has not 24 hours", () => {
+    beforeAll(() => vi.stubEnv("TZ", "Europe/Berlin"));
+    afterAll(() => vi.unstubAllEnvs());
+
+    it("its ends are midnights all the same", () => {
+      const now = Date.UTC(2026, 9, 25, 12) / 1000;
+      expect(moment("now/d", now, "up")! - moment("now/d", now)!).toBe(25 * 3600);
+      expect(now - moment("now-1d", now)!).toBe(25 * 3600);
+    });
+  });
+
+  it.each(["", "soon", "now-", "now-x", "now+", "now/x", "now/", "now-1h/", "2026-99-01"])("%j is none", (text) =>
+    expect(moment(text, NOW)).toBeNull(),
+  );
 });
 
 describe("windows", () => {

@@ -36,28 +36,67 @@ export function written(seconds: number): string {
   return text || "1s";
 }
 
+const MOVE = /([+-])([0-9a-zA-Z]+)|\/([smhdwMy])/g;
+
 /** The moment that a text stands for, in seconds; null if it stands for none. `round` says which end of `now/d` is meant. */
 export function moment(text: string, now: number, round: "down" | "up" = "down"): number | null {
   const trimmed = text.trim();
-  const relative = /^now(?:-([0-9a-zA-Z]+))?(?:\/([dhwm]))?$/.exec(trimmed);
-  if (relative) {
-    const back = relative[1] ? duration(relative[1]) : 0;
-    if (back === null) return null;
-    return relative[2] ? rounded(now - back, relative[2], round) : now - back;
+  if (/^now([+-][0-9a-zA-Z]+|\/[smhdwMy])*$/.test(trimmed)) {
+    let at: number | null = now;
+    for (const [, sign, length, unit] of trimmed.matchAll(MOVE))
+      at = at === null ? null : unit ? rounded(at, unit, round) : moved(at, length!, sign === "-" ? -1 : 1);
+    return at;
   }
   if (/^[0-9]{9,}$/.test(trimmed)) return trimmed.length > 11 ? Number(trimmed) / 1000 : Number(trimmed);
   const parsed = Date.parse(trimmed);
   return Number.isNaN(parsed) ? null : parsed / 1000;
 }
 
-function rounded(seconds: number, unit: string, round: "down" | "up"): number {
+// Days and what is longer are those of the calendar where the reader is: not every day has 24 hours.
+const CALENDAR: Record<string, { months?: number; days?: number }> = {
+  d: { days: 1 },
+  w: { days: 7 },
+  M: { months: 1 },
+  y: { months: 12 },
+};
+
+function moved(seconds: number, length: string, sign: 1 | -1): number | null {
+  const total = duration(length);
+  if (total === null) return null;
+  const parts = [...length.matchAll(/([0-9]+)([dwMy])/g)];
+  const exact = total - parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS_S[unit!]!, 0);
   const date = new Date(seconds * 1000);
-  date.setMilliseconds(0);
-  date.setSeconds(0);
-  if (unit !== "m") date.setMinutes(0);
-  if (unit === "d" || unit === "w") date.setHours(0);
-  if (unit === "w") date.setDate(date.getDate() - ((date.getDay() + 6) % 7));
-  return date.getTime() / 1000 + (round === "up" ? UNITS_S[unit]! : 0);
+  for (const [, count, unit] of parts) shift(date, unit!, sign * Number(count));
+  return date.getTime() / 1000 + sign * exact;
+}
+
+function shift(date: Date, unit: string, count: number): void {
+  const { months = 0, days = 0 } = CALENDAR[unit]!;
+  const day = date.getDate();
+  date.setMonth(date.getMonth() + months * count);
+  if (months && date.getDate() !== day) date.setDate(0); // there is no 31st: the last day there is
+  date.setDate(date.getDate() + days * count);
+}
+
+const BEGINNINGS: Record<string, (date: Date) => void> = {
+  d: () => {},
+  w: (date) => date.setDate(date.getDate() - ((date.getDay() + 6) % 7)),
+  M: (date) => date.setDate(1),
+  y: (date) => date.setMonth(0, 1),
+};
+
+function rounded(seconds: number, unit: string, round: "down" | "up"): number {
+  const begin = BEGINNINGS[unit];
+  const date = new Date(seconds * 1000);
+  if (!begin) {
+    const length = UNITS_S[unit]!;
+    const offset = date.getTimezoneOffset() * 60; // some places are half an hour off
+    return Math.floor((seconds - offset) / length) * length + offset + (round === "up" ? length : 0);
+  }
+  date.setHours(0, 0, 0, 0);
+  begin(date);
+  if (round === "up") shift(date, unit, 1);
+  return date.getTime() / 1000;
 }
 
 const STEPS = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];

@@ -56,7 +56,8 @@ export function TimeChart(props: Props) {
   zoom.current = props.onZoom;
 
   const data = useMemo(() => aligned(props.times, props.lines, props.style), [props.times, props.lines, props.style]);
-  const identity = props.lines.map((line) => `${line.name}${line.colour}${line.shown}`).join("\n");
+  const looks = props.lines.map(({ name, colour, shown, width: thick, fill }) => [name, colour, shown, thick, fill]);
+  const identity = JSON.stringify([looks, props.width, props.thresholds]);
 
   const plot = useRef<uPlot | null>(null);
   const latest = useRef({ data, lines: props.lines, times: props.times });
@@ -166,13 +167,28 @@ function options(props: Props, scheme: "light" | "dark", width: number, hooks: H
 
 const BINARY_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 
-function bounds(low: number | null, high: number | null, zones: Zones & { logarithmic?: boolean }, fromZero: boolean): [number, number] {
+export function bounds(
+  low: number | null,
+  high: number | null,
+  zones: Zones & { logarithmic?: boolean },
+  fromZero: boolean,
+): [number, number] {
+  if (zones.logarithmic) return decades(low, high, zones);
   if (low === null || high === null) return [zones.min ?? 0, zones.max ?? 1];
-  if (zones.logarithmic) return [Math.max(low, Number.MIN_VALUE), high];
   const bottom = fromZero ? Math.min(0, low) : low;
   const span = high - bottom || Math.abs(high) || 1;
   const padded = bottom >= 0 && bottom < span ? 0 : bottom - span * 0.08;
   return [zones.min ?? padded, zones.max ?? high + span * 0.08];
+}
+
+const isPositive = (value: number | null | undefined): value is number =>
+  value != null && value > 0 && Number.isFinite(value);
+
+/** The ends of a logarithmic axis: whole powers of ten around what is above nought, one decade at least. */
+function decades(low: number | null, high: number | null, zones: Zones): [number, number] {
+  const top = isPositive(zones.max) ? zones.max : 10 ** Math.ceil(Math.log10(isPositive(high) ? high : 10));
+  const bottom = isPositive(zones.min) ? zones.min : 10 ** Math.floor(Math.log10(isPositive(low) ? low : top / 10));
+  return bottom < top ? [bottom, top] : [top / 10, top];
 }
 
 function drawn(line: Line, props: Props): uPlot.Series {
@@ -186,9 +202,20 @@ function drawn(line: Line, props: Props): uPlot.Series {
     width: points ? 0 : (line.width ?? props.width ?? 1.5),
     fill: alpha > 0 ? line.colour + hex(alpha) : undefined,
     paths: points ? () => null : props.style === "bars" ? uPlot.paths.bars!({ size: [0.8, 40] }) : undefined,
-    points: { show: points ? true : undefined, size: points ? 4 : 5, fill: line.colour },
+    points: {
+      show: points ? true : undefined,
+      size: points ? 4 : 5,
+      fill: line.colour,
+      filter: (chart, index, show) => (show ? null : single(chart.data[index]!)),
+    },
     gaps: (_, __, from, to, gaps) => gaps.filter(([left, right]) => right - left > (GAP_STEPS * steps * gapScale(props, to - from))),
   };
+}
+
+/** Where the only value of a line is, which no line shows. */
+function single(values: ArrayLike<number | null | undefined>): number[] | null {
+  const there = Array.from(values, (value, index) => (value == null ? -1 : index)).filter((index) => index >= 0);
+  return there.length === 1 ? there : null;
 }
 
 /** How many pixels a second takes, near enough to tell a hole from a sender that sends less often. */

@@ -1,14 +1,15 @@
 // The dashboards a tenant has: those that come with opstrace and its own.
 
-import { ActionIcon, Anchor, Badge, Button, FileButton, Group, Stack, Table, Text, Title } from "@mantine/core";
+import { ActionIcon, Anchor, Badge, Button, FileButton, Group, Modal, Stack, Table, Text, Title } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link, useLocation } from "wouter";
 
 import { useAddress } from "../address";
 import { get, send } from "../api";
 import { Search } from "../Search";
 import { Trouble } from "../Trouble";
-import { uidOf } from "./uid";
+import { freeUid, takenUids, uidOf } from "./uid";
 
 export interface Entry {
   uid: string;
@@ -17,6 +18,12 @@ export interface Entry {
   description: string;
   bundled: boolean;
   starred: boolean;
+}
+
+interface Clash {
+  text: string;
+  uid: string;
+  free: string;
 }
 
 export default function List() {
@@ -30,15 +37,23 @@ export default function List() {
     mutationFn: (entry: Entry) => send(entry.starred ? "DELETE" : "PUT", `/admin/dashboards/${entry.uid}/star`),
     onSettled: refresh,
   });
-  const upload = useMutation({
-    mutationFn: async (file: File) => {
-      const text = await file.text();
-      return send<Entry>("PUT", `/admin/dashboards/${uidOf(text)}`, text);
-    },
+  const [clash, setClash] = useState<Clash | null>(null);
+  const keep = useMutation({
+    mutationFn: ({ text, uid }: { text: string; uid: string }) => send<Entry>("PUT", `/admin/dashboards/${uid}`, text),
+    onSettled: () => setClash(null),
     onSuccess: (entry) => {
       void refresh();
       client.removeQueries({ queryKey: ["dashboard"] });
       if (entry) navigate(`/ui/dashboards/${entry.uid}`);
+    },
+  });
+  const upload = useMutation({
+    mutationFn: async (file: File) => {
+      const [text, taken] = [await file.text(), await takenUids(client)];
+      const { uid, given } = uidOf(text);
+      const free = freeUid(uid, taken);
+      if (given && free !== uid) setClash({ text, uid, free });
+      else keep.mutate({ text, uid: free });
     },
   });
   const found = (data?.dashboards ?? []).filter((entry) => `${entry.title} ${entry.tags.join(" ")}`.toLowerCase().includes(search));
@@ -51,15 +66,30 @@ export default function List() {
         <Search what="dashboards" hint="Search" width={320} />
         <FileButton onChange={(file) => file && upload.mutate(file)} accept="application/json,.json">
           {(props) => (
-            <Button variant="default" {...props} loading={upload.isPending}>
+            <Button variant="default" {...props} loading={upload.isPending || keep.isPending}>
               Upload Grafana's JSON
             </Button>
           )}
         </FileButton>
       </Group>
-      {[error, star.error, upload.error].filter(Boolean).map((trouble, index) => (
+      {[error, star.error, upload.error, keep.error].filter(Boolean).map((trouble, index) => (
         <Trouble key={index} error={trouble} />
       ))}
+      {clash && (
+        <Modal opened onClose={() => setClash(null)} title={`There is a dashboard ${clash.uid} already`}>
+          <Group>
+            <Button color="red" onClick={() => keep.mutate(clash)}>
+              Replace it
+            </Button>
+            <Button variant="default" onClick={() => keep.mutate({ text: clash.text, uid: clash.free })}>
+              Keep both
+            </Button>
+            <Button variant="default" onClick={() => setClash(null)}>
+              Cancel
+            </Button>
+          </Group>
+        </Modal>
+      )}
       {data && !found.length && <Text c="dimmed">There is none.</Text>}
       <Table highlightOnHover maw={1000}>
         <Table.Tbody>

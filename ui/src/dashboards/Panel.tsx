@@ -4,16 +4,16 @@ import { Badge, Group, Text, Tooltip } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { lazy, memo, Suspense, useEffect, useMemo, useState, type ComponentType } from "react";
 
-import { chosen, Legend, type Figure } from "../chart/Legend";
+import { chosen, Legend } from "../chart/Legend";
 import { TimeChart, type Line, type Style } from "../chart/TimeChart";
 import { colour, moments } from "../series";
 import type { Window } from "../time";
 import { Boundary, Trouble } from "../Trouble";
-import { distinct, usePanelData, type PanelData } from "./data";
-import { fieldOf, hidden as isHidden, settingsOf } from "./fields";
+import { distinct, usePanelData, type Frame, type PanelData } from "./data";
 import { Bars, Gauge, Heatmap, Pie, Stat, TablePanel } from "./drawings";
-import { fixedColour, named, RENDERED, unrendered, type PanelModel } from "./model";
-import { interpolated, type Values } from "./variables";
+import { drawn } from "./fields";
+import { FIGURES, fixedColour, named, RENDERED, unrendered, type PanelModel } from "./model";
+import { builtIns, interpolated, inWords, quotingWithin, type Quoting, type Values } from "./variables";
 
 const Markdown = lazy(() => import("react-markdown"));
 
@@ -21,12 +21,14 @@ interface Props {
   panel: PanelModel;
   window: Window;
   values: Values;
+  quoting: Record<string, Quoting>; // how they stand in queries
   onZoom: (start: number, end: number) => void;
   hideEmpty?: boolean; // leave the panel out when it has no data
 }
 
-export interface DrawingProps extends Omit<Props, "values" | "hideEmpty"> {
+export interface DrawingProps extends Omit<Props, "quoting" | "hideEmpty"> {
   data: PanelData;
+  width: number;
   height: number;
 }
 
@@ -46,8 +48,9 @@ export const Panel = memo(function Panel(props: Props) {
   const { panel, hideEmpty } = props;
   const values = useMemo(() => ({ ...props.values, ...panel.scope }), [props.values, panel.scope]);
   const missing = unrendered(panel);
-  const title = interpolated(panel.title ?? "", values, (all) => all.join(" + "));
-  const { ref, height } = useElementSize();
+  const quoting = useMemo(() => quotingWithin(props.quoting, panel.scope), [props.quoting, panel.scope]);
+  const title = interpolated(panel.title ?? "", { ...values, ...builtIns(props.window, panel.interval) }, inWords);
+  const { ref, width, height } = useElementSize();
   const [empty, setEmpty] = useState(false);
   return (
     <section className="panel" hidden={hideEmpty && empty} style={placed(panel)} aria-label={title || panel.type} data-panel={panel.type}>
@@ -66,7 +69,11 @@ export const Panel = memo(function Panel(props: Props) {
       <div className="panel-body" ref={ref}>
         <Boundary what="This panel could not be drawn">
           {RENDERED.includes(panel.type) ? (
-            panel.type === "text" ? <Words {...props} values={values} /> : <Drawn {...props} values={values} height={height} onEmpty={setEmpty} />
+            panel.type === "text" ? (
+              <Words {...props} values={values} />
+            ) : (
+              <Drawn {...props} values={values} quoting={quoting} width={width} height={height} onEmpty={setEmpty} />
+            )
           ) : (
             <Text c="dimmed" size="sm">
               Panels of type {panel.type} are not rendered here; Grafana shows them.
@@ -83,9 +90,14 @@ function placed({ gridPos }: PanelModel): React.CSSProperties {
   return { gridColumn: `${gridPos.x + 1} / span ${gridPos.w}`, gridRow: `${gridPos.y + 1} / span ${gridPos.h}` };
 }
 
-function Words({ panel, values }: Props) {
-  const content = interpolated(panel.options?.content ?? "", values, (all) => all.join(" + "));
-  if (panel.options?.mode !== "markdown" && panel.options?.mode !== undefined) return <pre className="snippet">{content}</pre>;
+function Words({ panel, window, values }: Props) {
+  const content = interpolated(
+    panel.options?.content ?? "",
+    { ...values, ...builtIns(window, panel.interval) },
+    inWords,
+  );
+  if (panel.options?.mode !== "markdown" && panel.options?.mode !== undefined)
+    return <pre className="snippet">{content}</pre>;
   return (
     <Suspense>
       <div className="words">
@@ -95,48 +107,63 @@ function Words({ panel, values }: Props) {
   );
 }
 
-function Drawn({ panel, window, values, onZoom, height, onEmpty }: Props & { height: number; onEmpty: (empty: boolean) => void }) {
-  const data = usePanelData(panel, window, values);
-  const empty = !data.pending && !data.frames.length && !data.errors.length;
+const HISTOGRAMS =
+  "These are histograms; make a number of them: histogram_quantile(0.99, …), histogram_avg(…), histogram_count(…).";
+
+interface DrawnProps extends Props {
+  width: number;
+  height: number;
+  onEmpty: (empty: boolean) => void;
+}
+
+function Drawn({ panel, window, values, quoting, onZoom, width, height, onEmpty }: DrawnProps) {
+  const data = usePanelData(panel, window, values, quoting);
+  const empty = !data.pending && !data.frames.length && !data.errors.length && !data.histograms;
   useEffect(() => onEmpty(empty), [empty]);
   const Drawing = DRAWINGS[panel.type]!;
   if (data.errors.length && !data.frames.length) return <Trouble error={data.errors[0]} what="This query failed" />;
+  if (!data.frames.length && data.histograms) return <Text c="dimmed">{HISTOGRAMS}</Text>;
   if (!data.frames.length) return <Text c="dimmed">{data.pending ? "…" : (panel.fieldConfig?.defaults?.noValue ?? "No data")}</Text>;
   return (
     <>
       {data.errors.map((error, index) => (
         <Trouble key={index} error={error} what="One query failed" />
       ))}
-      {height > 20 && <Drawing panel={panel} window={window} data={data} height={height} onZoom={onZoom} />}
+      {height > 20 && (
+        <Drawing
+          panel={panel}
+          window={window}
+          values={values}
+          data={data}
+          width={width}
+          height={height}
+          onZoom={onZoom}
+        />
+      )}
     </>
   );
 }
 
-const FIGURES: Record<string, Figure> = { min: "min", max: "max", mean: "mean", lastNotNull: "last", last: "last", sum: "sum" };
 const LEGEND_PX = 84;
 
-function TimeSeries({ panel, data, height, onZoom }: DrawingProps) {
+function linesOf(panel: PanelModel, frames: Frame[], values: Values, hidden: Set<string>): Line[] {
+  return distinct(drawn(panel, distinct(frames), values)).map(({ frame, index, settings, name }) => ({
+    name,
+    colour: fixedColour(settings) ?? colour(index),
+    values: frame.values,
+    shown: !hidden.has(name),
+    unit: settings.unit,
+    decimals: settings.decimals,
+    width: settings.custom?.lineWidth,
+    fill: settings.custom?.fillOpacity === undefined ? undefined : settings.custom.fillOpacity / 100,
+  }));
+}
+
+function TimeSeries({ panel, values, data, height, onZoom }: DrawingProps) {
   const [hidden, setHidden] = useState<Set<string>>(new Set());
   const defaults = panel.fieldConfig?.defaults ?? {};
   const custom = defaults.custom ?? {};
-  const lines = useMemo<Line[]>(
-    () =>
-      distinct(data.frames)
-        .map((frame, index) => ({ frame, index, settings: settingsOf(panel, fieldOf(frame)) }))
-        .filter(({ settings }) => !isHidden(settings))
-        .map(({ frame, index, settings }) => ({
-          name: settings.displayName || frame.name,
-          colour: fixedColour(settings) ?? colour(index),
-          values: frame.values,
-          shown: !hidden.has(settings.displayName || frame.name),
-          unit: settings.unit,
-          decimals: settings.decimals,
-          width: settings.custom?.lineWidth,
-          fill: settings.custom?.fillOpacity === undefined ? undefined : settings.custom.fillOpacity / 100,
-        })),
-    // Frames are new at every render; what they were made from is not.
-    [JSON.stringify(data.frames.map((frame) => [frame.name, frame.values.length, frame.values.at(-1), frame.values[0]])), data.window.start, hidden],
-  );
+  const lines = useMemo(() => linesOf(panel, data.frames, values, hidden), [panel, data.frames, values, hidden]);
   const times = useMemo(() => moments(data.window), [data.window.start, data.window.end, data.window.step]);
   const options = panel.options?.legend;
   const withLegend = options?.showLegend !== false && options?.displayMode !== "hidden";
@@ -155,7 +182,9 @@ function TimeSeries({ panel, data, height, onZoom }: DrawingProps) {
         width={custom.lineWidth}
         height={Math.max(80, height - legendHeight)}
         logarithmic={custom.scaleDistribution?.type === "log"}
-        thresholds={thresholds.flatMap((step) => (step.value === null ? [] : [{ value: step.value, colour: named(step.color) }]))}
+        thresholds={thresholds.flatMap((step) =>
+          step.value == null ? [] : [{ value: step.value, colour: named(step.color) }],
+        )}
         onZoom={onZoom}
         label={`${panel.title ?? "Chart"}: ${lines.map((line) => line.name).slice(0, 10).join(", ")}`}
       />

@@ -4,7 +4,7 @@ import { ActionIcon, Button, Group, Loader, Modal, MultiSelect, Select, Stack, T
 import { useHotkeys } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
-import { useLocation, useParams } from "wouter";
+import { useLocation, useParams, useSearchParams } from "wouter";
 
 import { rangeOf, useAddress } from "../address";
 import { get, send } from "../api";
@@ -12,13 +12,32 @@ import { windowOf, type Window } from "../time";
 import { between, shifted, TimeControls, widened } from "../TimeControls";
 import { Trouble } from "../Trouble";
 import type { Entry } from "./List";
-import { sections, type Dashboard, type PanelModel, type VariableModel } from "./model";
+import { refreshOf, sections, type Dashboard, type PanelModel, type VariableModel } from "./model";
 import { Panel } from "./Panel";
 import { repeated } from "./repeats";
-import { uidOf } from "./uid";
-import { ALL, askedChoices, fixedChoices, interpolated, isAsked, queryText, substituted, valuesOf, type Choice, type Values } from "./variables";
+import { freeUid, takenUids, uidOf } from "./uid";
+import {
+  ALL,
+  askedChoices,
+  builtIns,
+  fixedChoices,
+  interpolated,
+  inWords,
+  isAsked,
+  ordered,
+  promql,
+  queryText,
+  quotingOf,
+  references,
+  substituted,
+  valuesOf,
+  type Choice,
+  type Quoting,
+  type Values,
+} from "./variables";
 
 const POINTS = 240;
+const OFF = "off"; // in the address: not even what the file says
 const KNOWN_VARIABLES = ["query", "custom", "interval", "datasource", "constant", "textbox"];
 
 export default function View() {
@@ -50,7 +69,7 @@ function Loaded({ uid, dashboard }: { uid: string; dashboard: Dashboard }) {
     ["]", () => setRange(shifted(range, 1, now))],
     ["-", () => setRange(widened(range, now))],
   ]);
-  const refresh = typeof dashboard.refresh === "string" ? /^(\d+)s$/.exec(dashboard.refresh)?.[1] : undefined;
+  const refresh = address.one("refresh", refreshOf(dashboard));
   return (
     <Stack gap="sm">
       <Group justify="space-between">
@@ -66,8 +85,8 @@ function Loaded({ uid, dashboard }: { uid: string; dashboard: Dashboard }) {
         <TimeControls
           range={range}
           onRange={setRange}
-          refresh={address.one("refresh", refresh ?? "")}
-          onRefresh={(value) => address.change({ refresh: value }, true)}
+          refresh={refresh === OFF ? "" : refresh}
+          onRefresh={(value) => address.change({ refresh: value === refreshOf(dashboard) ? null : value || OFF }, true)}
           onNow={() => setNow(Date.now() / 1000)}
           busy={false}
         />
@@ -95,27 +114,35 @@ function Star({ uid }: { uid: string }) {
 
 interface Resolved {
   values: Values;
+  quoting: Record<string, Quoting>;
   choices: Record<string, Choice[]>;
   chosen: Record<string, string[]>;
   errors: { name: string; error: Error }[];
 }
 
-/** The values of all variables; later ones may ask by earlier ones. */
-async function resolve(variables: VariableModel[], window: Window, chosen: (name: string) => string[]): Promise<Resolved> {
-  const resolved: Resolved = { values: {}, choices: {}, chosen: {}, errors: [] };
-  for (const variable of variables) {
+/** The values of all variables; one may ask by others. */
+async function resolve(
+  variables: VariableModel[],
+  window: Window,
+  chosen: (name: string) => string[],
+  fixed: Values,
+): Promise<Resolved> {
+  const resolved: Resolved = { values: {}, quoting: {}, choices: {}, chosen: {}, errors: [] };
+  for (const variable of ordered(variables)) {
     let choices: Choice[] = [];
     try {
+      const known = { ...resolved.values, ...builtIns(window, undefined) };
       choices = isAsked(variable)
-        ? await askedChoices(interpolated(queryText(variable), resolved.values), variable, window)
+        ? await askedChoices(interpolated(queryText(variable), known, promql(resolved.quoting)), variable, window)
         : fixedChoices(variable, window);
     } catch (error) {
       resolved.errors.push({ name: variable.name, error: error as Error });
     }
-    const values = valuesOf(variable, choices, chosen(variable.name));
+    const values = fixed[variable.name] ?? valuesOf(variable, choices, chosen(variable.name));
     resolved.choices[variable.name] = choices;
     resolved.chosen[variable.name] = values;
     resolved.values[variable.name] = substituted(variable, choices, values);
+    resolved.quoting[variable.name] = quotingOf(variable, choices, values);
   }
   return resolved;
 }
@@ -138,13 +165,31 @@ export function Body({ dashboard, window, onZoom, fixed = {}, hideEmpty = false 
   const address = useAddress();
   const variables = (dashboard.templating?.list ?? []).filter((variable) => KNOWN_VARIABLES.includes(variable.type));
   const unknown = (dashboard.templating?.list ?? []).filter((variable) => !KNOWN_VARIABLES.includes(variable.type));
+  const [, setParameters] = useSearchParams();
   const chosen = (name: string) => fixed[name] ?? address.all(`var-${name}`);
-  const days = [Math.floor(window.start / 3600), Math.floor(window.end / 3600)];
+  // Unlike with `address.change` an empty text stays, as it is not what the file says.
+  const choose = (name: string, values: string[]) =>
+    setParameters((before) => {
+      const others = [...before].filter(([other]) => other !== name);
+      return new URLSearchParams([...others, ...values.map((value) => [name, value])]);
+    });
+  const precise = variables.some((variable) => references(queryText(variable)).some((name) => name.startsWith("__")));
+  const span = [window.start, window.end].map((moment) => (precise ? moment : Math.floor(moment / 3600)));
   const { data: resolved } = useQuery({
-    queryKey: ["variables", dashboard.uid, dashboard.templating, variables.map((variable) => chosen(variable.name)), days],
-    queryFn: () => resolve(variables, window, chosen),
+    queryKey: [
+      "variables",
+      dashboard.uid,
+      dashboard.templating,
+      variables.map((variable) => chosen(variable.name)),
+      span,
+    ],
+    queryFn: () => resolve(variables, window, chosen, fixed),
     placeholderData: (before) => before,
   });
+  const shown = useMemo(
+    () => (resolved ? repeated(sections(dashboard.panels ?? []), eachOf(resolved)) : []),
+    [dashboard.panels, resolved],
+  );
   if (!resolved) return <Loader />;
   return (
     <>
@@ -152,7 +197,12 @@ export function Body({ dashboard, window, onZoom, fixed = {}, hideEmpty = false 
         {variables
           .filter((variable) => variable.hide !== 2 && !fixed[variable.name] && variable.type !== "constant" && variable.type !== "datasource")
           .map((variable) => (
-            <Choose key={variable.name} variable={variable} resolved={resolved} onChange={(values) => address.change({ [`var-${variable.name}`]: values })} />
+            <Choose
+              key={variable.name}
+              variable={variable}
+              resolved={resolved}
+              onChange={(values) => choose(`var-${variable.name}`, values)}
+            />
           ))}
       </Group>
       {resolved.errors.map(({ name, error }) => (
@@ -163,8 +213,17 @@ export function Body({ dashboard, window, onZoom, fixed = {}, hideEmpty = false 
           Not rendered here: variables of type {[...new Set(unknown.map((variable) => variable.type))].join(", ")}.
         </Text>
       )}
-      {repeated(sections(dashboard.panels ?? []), eachOf(resolved)).map(({ row, panels }, index) => (
-        <Row key={index} row={row} panels={panels} window={window} values={resolved.values} onZoom={onZoom} hideEmpty={hideEmpty} />
+      {shown.map(({ row, panels }, index) => (
+        <Row
+          key={index}
+          row={row}
+          panels={panels}
+          window={window}
+          values={resolved.values}
+          quoting={resolved.quoting}
+          onZoom={onZoom}
+          hideEmpty={hideEmpty}
+        />
       ))}
     </>
   );
@@ -178,7 +237,11 @@ function Choose({ variable, resolved, onChange }: { variable: VariableModel; res
   const listed = [...all, ...known, ...chosen.filter((value) => value !== ALL && !known.some((choice) => choice.value === value)).map((value) => ({ text: value, value }))];
   const data = listed.filter((choice, i) => listed.findIndex((other) => other.value === choice.value) === i).map(({ text, value }) => ({ label: text || value, value }));
   if (variable.type === "textbox") {
-    return <TextInput label={label} defaultValue={chosen[0] ?? ""} onBlur={(event) => onChange([event.currentTarget.value])} />;
+    const before = chosen[0] ?? "";
+    const left = (text: string) => text !== before && onChange([text]);
+    return (
+      <TextInput key={before} label={label} defaultValue={before} onBlur={(event) => left(event.currentTarget.value)} />
+    );
   }
   if (variable.multi) {
     const changed = (values: string[]) => onChange(values.at(-1) === ALL || !values.length ? [ALL] : values.filter((value) => value !== ALL));
@@ -192,11 +255,12 @@ interface RowProps {
   panels: PanelModel[];
   window: Window;
   values: Values;
+  quoting: Record<string, Quoting>;
   onZoom: (start: number, end: number) => void;
   hideEmpty: boolean;
 }
 
-function Row({ row, panels, window, values, onZoom, hideEmpty }: RowProps) {
+function Row({ row, panels, window, values, quoting, onZoom, hideEmpty }: RowProps) {
   const [open, setOpen] = useState(!row?.collapsed);
   const top = Math.min(...panels.map((panel) => panel.gridPos?.y ?? 0));
   const lifted = useMemo(
@@ -207,13 +271,21 @@ function Row({ row, panels, window, values, onZoom, hideEmpty }: RowProps) {
     <>
       {row && (
         <UnstyledButton fw={600} aria-expanded={open} onClick={() => setOpen(!open)}>
-          {open ? "▾" : "▸"} {interpolated(row.title ?? "", { ...values, ...row.scope }, (all) => all.join(" + "))}
+          {open ? "▾" : "▸"} {interpolated(row.title ?? "", { ...values, ...row.scope }, inWords)}
         </UnstyledButton>
       )}
       {open && panels.length > 0 && (
         <div className="grid">
           {lifted.map((panel, index) => (
-            <Panel key={`${panel.id ?? index} ${JSON.stringify(panel.scope)}`} panel={panel} window={window} values={values} onZoom={onZoom} hideEmpty={hideEmpty} />
+            <Panel
+              key={`${panel.id ?? index} ${JSON.stringify(panel.scope)}`}
+              panel={panel}
+              window={window}
+              values={values}
+              quoting={quoting}
+              onZoom={onZoom}
+              hideEmpty={hideEmpty}
+            />
           ))}
         </div>
       )}
@@ -236,11 +308,19 @@ function Editor({ uid, dashboard, onClose }: { uid: string; dashboard: Dashboard
     mutationFn: (under: string) => send<Entry>("PUT", `/admin/dashboards/${under}`, text),
     onSuccess: (kept) => done(`/ui/dashboards/${kept!.uid}`),
   });
+  const copy = useMutation({
+    mutationFn: async () => {
+      const wanted = uidOf(text).uid;
+      const under = freeUid(wanted === uid ? `${uid.slice(0, 35)}-copy` : wanted, await takenUids(client));
+      return send<Entry>("PUT", `/admin/dashboards/${under}`, text);
+    },
+    onSuccess: (kept) => done(`/ui/dashboards/${kept!.uid}`),
+  });
   const remove = useMutation({
     mutationFn: () => send("DELETE", `/admin/dashboards/${uid}`),
     onSuccess: () => done("/ui/dashboards"),
   });
-  const trouble = keep.error ?? remove.error;
+  const trouble = keep.error ?? copy.error ?? remove.error;
   return (
     <Modal opened onClose={onClose} title={`${dashboard.title}: Grafana's JSON`} size="xl" lockScroll={false}>
       <Stack>
@@ -257,7 +337,7 @@ function Editor({ uid, dashboard, onClose }: { uid: string; dashboard: Dashboard
           <Button onClick={() => keep.mutate(uid)} loading={keep.isPending}>
             Save
           </Button>
-          <Button variant="default" onClick={() => keep.mutate(uidOf(text) === uid ? `${uid.slice(0, 35)}-copy` : uidOf(text))}>
+          <Button variant="default" onClick={() => copy.mutate()} loading={copy.isPending}>
             Save as a copy
           </Button>
           <Button variant="default" onClick={() => download(text, `${uid}.json`)}>

@@ -2,57 +2,83 @@
 
 import { Table } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState, type CSSProperties } from "react";
 
 import { formatOf } from "../format";
 import { colour, moments } from "../series";
 import { clock } from "../time";
-import { distinct, type Frame } from "./data";
-import { fieldOf, hidden, settingsOf } from "./fields";
-import { fixedColour, mapped, thresholdColour, type FieldDefaults, type PanelModel } from "./model";
+import { asked, distinct, type Frame } from "./data";
+import { called, drawn, settingsOf } from "./fields";
+import { fitted, type Layout } from "./layout";
+import { meaning, type Mappable } from "./mappings";
+import { ownColour, valueColour, type FieldDefaults, type PanelModel } from "./model";
 import type { DrawingProps } from "./Panel";
 import { compared, transformed, type Cell, type Tabular } from "./transformations";
 
 const defaultsOf = (panel: PanelModel): FieldDefaults => panel.fieldConfig?.defaults ?? {};
 
-function shown(value: number | null, settings: FieldDefaults): string {
+function shown(value: Mappable, settings: FieldDefaults): string {
+  const { text } = meaning(value, settings);
+  if (text) return text;
   if (value === null) return settings.noValue ?? "–";
-  return mapped(value, settings) ?? formatOf(settings.unit ?? "")(value, settings.decimals ?? undefined);
+  return typeof value === "string" ? value : formatOf(settings.unit ?? "")(value, settings.decimals ?? undefined);
 }
 
-interface Drawn {
-  frame: Frame;
-  name: string;
-  settings: FieldDefaults;
-}
+const CUT: CSSProperties = { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", maxWidth: "100%" };
 
-/** The frames of a panel with what holds for each, without those that are hidden. */
-function drawn(panel: PanelModel, frames: Frame[]): Drawn[] {
-  return frames
-    .map((frame) => ({ frame, settings: settingsOf(panel, fieldOf(frame)) }))
-    .filter(({ settings }) => !hidden(settings))
-    .map(({ frame, settings }) => ({ frame, settings, name: settings.displayName || frame.name }));
-}
-
-const valueColour = (value: number | null, settings: FieldDefaults, otherwise: string) => fixedColour(settings) ?? thresholdColour(value, settings, otherwise);
-
-const MOST_VALUES = 50;
-
-export function Stat({ panel, data, height }: DrawingProps) {
-  const frames = drawn(panel, data.frames).slice(0, MOST_VALUES);
-  const size = Math.max(14, Math.min(46, height / Math.ceil(frames.length / 4) / 2.6));
+function More({ left }: { left: number }) {
+  if (left <= 0) return null;
   return (
-    <div className="stat">
-      {frames.map(({ frame, name, settings }, index) => (
-        <div key={index} className="stat-one">
-          <div className="stat-value" style={{ fontSize: size, color: valueColour(frame.value, settings, "var(--mantine-color-text)") }}>
-            {shown(frame.value, settings)}
+    <p className="note" title="They do not fit here." style={CUT}>
+      … and {left} more
+    </p>
+  );
+}
+
+const celled = ({ columns, height }: Layout): CSSProperties => ({
+  display: "grid",
+  gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`,
+  gridAutoRows: height,
+  gap: 0,
+  height: "auto",
+});
+
+const STAT = { ratio: 0.5, least: { width: 70, height: 34 } };
+const DIGIT = 0.68; // its width to its height, in bold
+
+export function Stat({ panel, values, data, width, height }: DrawingProps) {
+  const fields = drawn(panel, data.frames, values);
+  const layout = fitted(fields.length, width, height, STAT);
+  const texts = fields.slice(0, layout.shown).map((field) => ({
+    ...field,
+    text: `${panel.prefix ?? ""}${shown(field.frame.value, field.settings)}${panel.postfix ?? ""}`,
+  }));
+  const longest = Math.max(...texts.map(({ text }) => text.length), 1);
+  const size = Math.max(11, Math.min(46, layout.height / 2.6, (layout.width - 8) / (longest * DIGIT)));
+  const withSpark = panel.options?.graphMode !== "none" && layout.height > 90;
+  return (
+    <>
+      <div className="stat" style={celled(layout)}>
+        {texts.map(({ frame, index, name, settings, text }) => (
+          <div key={index} className="stat-one" style={{ minWidth: 0, padding: "0 4px" }}>
+            <div
+              className="stat-value"
+              title={text}
+              style={{ ...CUT, fontSize: size, color: valueColour(frame.value, settings, "var(--mantine-color-text)") }}
+            >
+              {text}
+            </div>
+            {fields.length > 1 && (
+              <div className="stat-name" title={name} style={CUT}>
+                {name}
+              </div>
+            )}
+            {withSpark && frame.values.length > 2 && <Spark values={frame.values} stroke={colour(index)} />}
           </div>
-          {frames.length > 1 && <div className="stat-name">{name}</div>}
-          {panel.options?.graphMode !== "none" && frame.values.length > 2 && height > 90 && <Spark values={frame.values} stroke={colour(index)} />}
-        </div>
-      ))}
-    </div>
+        ))}
+      </div>
+      <More left={fields.length - layout.shown} />
+    </>
   );
 }
 
@@ -77,36 +103,67 @@ function extent(defaults: FieldDefaults, frames: Frame[]): [number, number] {
 
 const share = (value: number | null, [low, high]: [number, number]) => Math.max(0, Math.min(1, ((value ?? low) - low) / (high - low || 1)));
 
-export function Gauge({ panel, data, height }: DrawingProps) {
+const GAUGE = { ratio: 0.66, least: { width: 70, height: 50 } };
+const LEAST_ARC = 0.002; // less is no line but a blot
+const GAUGE_TEXT = 72; // room between the ends of the arc
+
+export function Gauge({ panel, values, data, width, height }: DrawingProps) {
   const arc = (part: number) => {
     const angle = Math.PI * (1 - part);
     return `${50 + 42 * Math.cos(angle)} ${50 - 42 * Math.sin(angle)}`;
   };
+  const fields = drawn(panel, data.frames, values);
+  const layout = fitted(fields.length, width, height, GAUGE);
   return (
-    <div className="stat">
-      {drawn(panel, data.frames).slice(0, MOST_VALUES).map(({ frame, name, settings }, index) => {
-        const part = share(frame.value, extent(settings, data.frames));
-        return (
-          <svg key={index} viewBox="0 0 100 66" height={Math.min(height - 4, 220)} role="img" aria-label={`${name}: ${shown(frame.value, settings)}`}>
-            <path d={`M${arc(0)} A42 42 0 0 1 ${arc(1)}`} className="gauge-track" />
-            {part > 0 && <path d={`M${arc(0)} A42 42 0 0 1 ${arc(part)}`} className="gauge-arc" stroke={valueColour(frame.value, settings, colour(0))} />}
-            <text x="50" y="48" className="gauge-value">
-              {shown(frame.value, settings)}
-            </text>
-            <text x="50" y="63" className="gauge-name">
-              {data.frames.length > 1 ? name.slice(0, 28) : ""}
-            </text>
-          </svg>
-        );
-      })}
-    </div>
+    <>
+      <div className="stat" style={celled(layout)}>
+        {fields.slice(0, layout.shown).map(({ frame, index, name, settings }) => {
+          const part = share(frame.value, extent(settings, data.frames));
+          const text = shown(frame.value, settings);
+          return (
+            <svg
+              key={index}
+              viewBox="0 0 100 66"
+              width={layout.width}
+              height={Math.min(layout.height - 4, 220)}
+              role="img"
+              aria-label={`${name}: ${text}`}
+            >
+              <path d={`M${arc(0)} A42 42 0 0 1 ${arc(1)}`} className="gauge-track" />
+              {part > LEAST_ARC && (
+                <path
+                  d={`M${arc(0)} A42 42 0 0 1 ${arc(part)}`}
+                  className="gauge-arc"
+                  stroke={valueColour(frame.value, settings, colour(0))}
+                />
+              )}
+              <text
+                x="50"
+                y="48"
+                className="gauge-value"
+                style={{ fontSize: Math.min(13, GAUGE_TEXT / (text.length * DIGIT)) }}
+              >
+                {text}
+              </text>
+              <text x="50" y="63" className="gauge-name">
+                {fields.length > 1 ? name.slice(0, 28) : ""}
+              </text>
+            </svg>
+          );
+        })}
+      </div>
+      <More left={fields.length - layout.shown} />
+    </>
   );
 }
 
-export function Bars({ panel, data, height }: DrawingProps) {
+const MOST_BARS = 200;
+
+export function Bars({ panel, values, data, height }: DrawingProps) {
+  const fields = drawn(panel, data.frames, values);
   return (
     <div className="bars" style={{ maxHeight: height }} tabIndex={0} role="group" aria-label={panel.title ?? "Bars"}>
-      {drawn(panel, data.frames).slice(0, 200).map(({ frame, name, settings }, index) => (
+      {fields.slice(0, MOST_BARS).map(({ frame, index, name, settings }) => (
         <div key={index} className="bar">
           <span className="bar-name" title={name}>
             {name}
@@ -117,18 +174,25 @@ export function Bars({ panel, data, height }: DrawingProps) {
           <span className="figure">{shown(frame.value, settings)}</span>
         </div>
       ))}
+      <More left={fields.length - MOST_BARS} />
     </div>
   );
 }
 
-export function Pie({ panel, data, height }: DrawingProps) {
-  const fields = drawn(panel, distinct(data.frames)).filter(({ frame }) => (frame.value ?? 0) > 0);
+export function Pie({ panel, values, data, height }: DrawingProps) {
+  const fields = drawn(panel, distinct(data.frames), values).filter(({ frame }) => (frame.value ?? 0) > 0);
   const total = fields.reduce((sum, { frame }) => sum + frame.value!, 0);
   let at = 0;
-  const slices = fields.map(({ frame, name, settings }, index) => {
+  const slices = fields.map(({ frame, index, name, settings }) => {
     const [from, to] = [at / total, (at + frame.value!) / total];
     at += frame.value!;
-    return { key: frame.name, text: `${name}: ${shown(frame.value, settings)}`, from, to, fill: fixedColour(settings) ?? colour(index) };
+    return {
+      key: frame.name,
+      text: `${name}: ${shown(frame.value, settings)}`,
+      from,
+      to,
+      fill: ownColour(frame.value, settings) ?? colour(index),
+    };
   });
   const point = (part: number) => `${50 + 48 * Math.sin(2 * Math.PI * part)} ${50 - 48 * Math.cos(2 * Math.PI * part)}`;
   return (
@@ -154,9 +218,15 @@ export function Pie({ panel, data, height }: DrawingProps) {
   );
 }
 
-/** Instant queries side by side: a row a label set, a column a query, as Grafana's `merge` makes it; then the transformations. */
-export function TablePanel({ panel, data, height }: DrawingProps) {
-  const { columns, rows } = transformed(tabled(data.frames), panel.transformations ?? []);
+const MOST_ROWS = 500;
+
+/** Queries side by side: a table each, a row a label set; then the transformations. */
+export function TablePanel({ panel, values, data, height }: DrawingProps) {
+  const several = asked(panel).length > 1;
+  const { columns, rows } = useMemo(
+    () => transformed(tabled(data.frames, several), panel.transformations ?? []),
+    [data.frames, panel],
+  );
   const fields = new Map(
     columns.map((name) => {
       const numeric = rows.some((row) => typeof row[name] === "number");
@@ -175,36 +245,41 @@ export function TablePanel({ panel, data, height }: DrawingProps) {
             {columns.map((name) => (
               <Table.Th key={name} aria-sort={order?.name === name ? (order.desc ? "descending" : "ascending") : undefined}>
                 <button type="button" className="bare" onClick={() => setSort({ name, desc: order?.name === name ? !order.desc : false })}>
-                  {fields.get(name)!.displayName || name}
+                  {called(fields.get(name)!, { name, labels: {} }, values)}
                 </button>
               </Table.Th>
             ))}
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
-          {sorted.slice(0, 500).map((row, index) => (
+          {sorted.slice(0, MOST_ROWS).map((row, index) => (
             <Table.Tr key={index}>
               {columns.map((name) => (
-                <Table.Td key={name}>{typeof row[name] === "number" ? shown(row[name], fields.get(name)!) : (row[name] ?? "")}</Table.Td>
+                <Table.Td key={name}>{celltext(row[name], fields.get(name)!)}</Table.Td>
               ))}
             </Table.Tr>
           ))}
         </Table.Tbody>
       </Table>
+      <More left={sorted.length - MOST_ROWS} />
     </Table.ScrollContainer>
   );
 }
 
-function tabled(frames: Frame[]): Tabular {
-  const several = new Set(frames.map((frame) => frame.target)).size > 1;
-  const rows = new Map<string, Record<string, Cell>>();
-  for (const frame of frames) {
-    const labels = Object.fromEntries(Object.entries(frame.labels).filter(([name]) => name !== "__name__"));
-    const key = JSON.stringify(Object.entries(labels).sort());
-    const column = several ? `Value #${frame.target.refId ?? "A"}` : "Value";
-    rows.set(key, { ...labels, ...rows.get(key), [column]: frame.value ?? undefined });
-  }
-  return { columns: [...new Set([...rows.values()].flatMap((row) => Object.keys(row)))], rows: [...rows.values()] };
+const celltext = (cell: Cell, settings: FieldDefaults) =>
+  cell === undefined ? (meaning(null, settings).text ?? "") : shown(cell, settings);
+
+/** The answers of each query as a table. */
+function tabled(frames: Frame[], several: boolean): Tabular[] {
+  return [...new Set(frames.map(({ target }) => target))].map((target) => {
+    const column = several ? `Value #${target.refId ?? "A"}` : "Value";
+    const own = frames.filter((frame) => frame.target === target);
+    const rows = own.map(({ labels: { __name__: _, ...labels }, value }) => ({
+      ...labels,
+      [column]: value ?? undefined,
+    }));
+    return { columns: [...new Set(rows.flatMap((row) => Object.keys(row)))], rows };
+  });
 }
 
 const MARGIN = { left: 64, bottom: 20 };
@@ -216,11 +291,10 @@ export function Heatmap({ panel, data, height, onZoom }: DrawingProps) {
   const [tip, setTip] = useState<string>("");
   const [from, setFrom] = useState<number | null>(null);
   const times = moments(data.window);
-  const { bounds, cells } = bucketed(data.frames, times.length);
-  const format = formatOf(defaultsOf(panel).unit ?? "s");
+  const { bounds, cells } = useMemo(() => bucketed(data.frames, times.length), [data.frames, times.length]);
+  const format = formatOf(panel.options?.yAxis?.unit ?? defaultsOf(panel).unit ?? "s");
   const most = Math.max(...cells.map((row) => Math.max(...row)), 0);
   const [plotWidth, plotHeight] = [width - MARGIN.left, height - MARGIN.bottom];
-  const identity = JSON.stringify([bounds, most, data.window, cells.map((row) => row.at(-1))]);
 
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
@@ -245,7 +319,7 @@ export function Heatmap({ panel, data, height, onZoom }: DrawingProps) {
     context.textAlign = "center";
     const precise = data.window.end - data.window.start < 600;
     for (let i = 1; i < 6; i += 1) context.fillText(clock(times[Math.floor((times.length * i) / 6)]!).slice(11, precise ? 19 : 16), MARGIN.left + (plotWidth * i) / 6, height - 5);
-  }, [width, height, identity]);
+  }, [width, height, bounds, cells, data.window, panel]);
 
   const cellAt = (event: React.PointerEvent<HTMLCanvasElement>) => {
     const box = event.currentTarget.getBoundingClientRect();

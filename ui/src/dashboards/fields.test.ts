@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { hidden, settingsOf, unknownOverrides, type Override } from "./fields";
+import { called, hidden, settingsOf, unknownOverrides, type Override } from "./fields";
 import type { PanelModel } from "./model";
 
 const panel = (...overrides: Override[]): PanelModel => ({ type: "stat", fieldConfig: { defaults: { unit: "s", decimals: 1 }, overrides } });
@@ -16,7 +16,8 @@ describe("the settings of a field", () => {
     ["byNames", { mode: "exclude", names: ["web-1"] }, false],
     ["byRegexp", "/^web-\\d$/", true],
     ["byRegexp", "/WEB/i", true],
-    ["byRegexp", "web", true],
+    ["byRegexp", "web", false],
+    ["byRegexp", "web-.", true],
     ["byRegexp", "/(/", false],
     ["byFrameRefID", "B", true],
     ["byFrameRefID", "A", false],
@@ -45,4 +46,16 @@ describe("the settings of a field", () => {
     expect(unknownOverrides(overrides)).toEqual(["overrides chosen byValue", "overrides of links"]);
     expect(unknownOverrides([{ matcher: { id: "byName" }, ...unit }])).toEqual([]);
   });
+});
+
+it.each([
+  ["${__field.labels.host}", "web-1"],
+  ['${__field.labels["disk"]} on ${__series.name}', "x on up"],
+  ["${__field.name} of $zone", "up of north + $1"],
+  ["${__field.labels}", '{host="web-1", disk="x"}'],
+  ["${__field.labels.none}", "up"],
+  ["", "up"],
+])("a field with the display name %j is called %s", (displayName, name) => {
+  const frame = { name: "up", labels: { __name__: "up", host: "web-1", disk: "x" } };
+  expect(called({ displayName }, frame, { zone: ["north", "$1"] })).toBe(name);
 });

@@ -1,7 +1,10 @@
 // What holds for one field of a panel: its defaults, and the overrides that match it.
 
+import { selector } from "../series";
 import type { Frame } from "./data";
 import type { FieldDefaults, PanelModel } from "./model";
+import { pattern } from "./pattern";
+import { interpolated, inWords, type Values } from "./variables";
 
 export interface Override {
   matcher?: { id?: string; options?: unknown };
@@ -16,16 +19,6 @@ export interface Field {
 }
 
 const PROPERTIES = ["displayName", "unit", "decimals", "min", "max", "noValue", "color", "thresholds", "mappings", "custom.lineWidth", "custom.fillOpacity", "custom.hideFrom"];
-
-/** A regular expression as Grafana writes it: between slashes, or bare. */
-export function pattern(text: string): RegExp | null {
-  const [, body, flags] = /^\/(.*)\/([a-z]*)$/s.exec(text) ?? [null, text, ""];
-  try {
-    return new RegExp(body!, flags);
-  } catch {
-    return null;
-  }
-}
 
 const MATCHERS: Record<string, (options: unknown, field: Field) => boolean> = {
   byName: (options, field) => options === field.name,
@@ -52,6 +45,40 @@ export function settingsOf(panel: PanelModel, field: Field): FieldDefaults {
     }
   }
   return settings;
+}
+
+const MACRO = /\$\{__(?:field|series)\.(name|displayName|labels)(?:\.(\w+)|\["?([^"\]]+)"?\])?\}/g;
+
+/** What a field is called: by its `displayName`, in which its name, its labels and variables may stand, else its name. */
+export function called(
+  { displayName }: FieldDefaults,
+  { name, labels }: Pick<Frame, "name" | "labels">,
+  values: Values,
+): string {
+  const filled = interpolated(displayName ?? "", values, inWords).replace(
+    MACRO,
+    (_, of: string, plain?: string, quoted?: string) => {
+      const label = plain ?? quoted;
+      if (of !== "labels") return name;
+      return label === undefined ? selector({ ...labels, __name__: "" }) : (labels[label] ?? "");
+    },
+  );
+  return filled || name;
+}
+
+export interface Drawn {
+  frame: Frame;
+  index: number; // among all frames, which its colour goes by
+  name: string;
+  settings: FieldDefaults;
+}
+
+/** The frames of a panel with what holds for each, without those that are hidden. */
+export function drawn(panel: PanelModel, frames: Frame[], values: Values): Drawn[] {
+  return frames
+    .map((frame, index) => ({ frame, index, settings: settingsOf(panel, fieldOf(frame)) }))
+    .filter(({ settings }) => !hidden(settings))
+    .map((one) => ({ ...one, name: called(one.settings, one.frame, values) }));
 }
 
 /** What overrides ask for that is not rendered here. */

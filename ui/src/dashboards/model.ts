@@ -1,7 +1,12 @@
 // Grafana's JSON model of a dashboard, as far as it is rendered here, and what of a panel is not.
 
+import type { Figure } from "../chart/Legend";
+import { duration } from "../time";
 import { unknownOverrides, type Override } from "./fields";
-import { isKnown } from "./transformations";
+import { modern, unrenderedOld, type LegacyPanel } from "./legacy";
+import { meaning, unknownMappings, type Mapping } from "./mappings";
+import { isCalculation } from "./reduce";
+import { unknownIn } from "./transformations";
 
 export interface Dashboard {
   uid?: string;
@@ -45,7 +50,7 @@ export interface Target {
 }
 
 export interface Threshold {
-  value: number | null;
+  value?: number | null;
   color: string;
 }
 
@@ -70,18 +75,13 @@ export interface FieldDefaults {
   };
 }
 
-export interface Mapping {
-  type: string;
-  options?: Record<string, { text?: string; color?: string }>;
-}
-
 export interface Transformation {
   id: string;
   disabled?: boolean;
   options?: object;
 }
 
-export interface PanelModel {
+export interface PanelModel extends LegacyPanel {
   id?: number;
   type: string;
   title?: string;
@@ -101,6 +101,7 @@ export interface PanelModel {
     pieType?: string;
     calculate?: boolean;
     sortBy?: { displayName?: string; desc?: boolean }[];
+    yAxis?: { unit?: string };
   };
   transformations?: Transformation[];
   interval?: string;
@@ -117,7 +118,17 @@ export interface PanelModel {
 }
 
 export const RENDERED = ["timeseries", "graph", "stat", "singlestat", "gauge", "bargauge", "table", "heatmap", "piechart", "text"];
-const MAPPINGS = ["value"];
+
+// What a legend can say of a line.
+export const FIGURES: Record<string, Figure> = {
+  min: "min",
+  max: "max",
+  mean: "mean",
+  lastNotNull: "last",
+  last: "last",
+  sum: "sum",
+  total: "sum",
+};
 
 /** What a panel asks for and does not get here: a few words each. */
 export function unrendered(panel: PanelModel): string[] {
@@ -126,13 +137,25 @@ export function unrendered(panel: PanelModel): string[] {
   if (!RENDERED.includes(panel.type)) missing.push(`panels of type ${panel.type}`);
   const source = typeof panel.datasource === "object" ? panel.datasource?.type : undefined;
   if (source && source !== "prometheus" && !source.startsWith("$") && panel.type !== "text") missing.push(`the data source ${source}`);
-  for (const { id, disabled } of panel.transformations ?? []) if (!disabled && !(panel.type === "table" && isKnown(id))) missing.push(`the transformation ${id}`);
+  for (const one of (panel.transformations ?? []).filter(({ disabled }) => !disabled))
+    missing.push(...(panel.type === "table" ? unknownIn(one) : [`the transformation ${one.id}`]));
   missing.push(...unknownOverrides(panel.fieldConfig?.overrides ?? []));
-  for (const { type } of panel.fieldConfig?.defaults?.mappings ?? []) if (!MAPPINGS.includes(type)) missing.push(`mappings by ${type}`);
+  for (const type of unknownMappings(panel.fieldConfig?.defaults?.mappings ?? [])) missing.push(`mappings by ${type}`);
+  for (const calc of unknownCalculations(panel)) missing.push(`the calculation ${calc}`);
+  if (panel.options?.reduceOptions?.values) missing.push("every value on its own");
   if (panel.timeFrom || panel.timeShift) missing.push("a range of its own");
   if (panel.options?.calculate && panel.type === "heatmap") missing.push("calculating a heat map from values");
+  missing.push(...unrenderedOld(panel));
   if (panel.options?.mode === "html") missing.push("HTML, shown as text");
-  return missing;
+  return [...new Set(missing)];
+}
+
+function unknownCalculations({ type, options }: PanelModel): string[] {
+  const used = (options?.reduceOptions?.calcs ?? []).slice(0, 1);
+  const figures = (options?.legend?.calcs ?? []).filter(
+    (calc) => ["timeseries", "graph"].includes(type) && !Object.hasOwn(FIGURES, calc),
+  );
+  return [...used.filter((calc) => !isCalculation(calc)), ...figures.map((calc) => `${calc} in the legend`)];
 }
 
 export interface Section {
@@ -145,8 +168,8 @@ export function sections(panels: PanelModel[]): Section[] {
   const at = (panel: PanelModel) => (panel.gridPos?.y ?? 0) * 100 + (panel.gridPos?.x ?? 0);
   const found: Section[] = [{ row: null, panels: [] }];
   for (const panel of [...panels].sort((one, other) => at(one) - at(other))) {
-    if (panel.type === "row") found.push({ row: panel, panels: [...(panel.panels ?? [])] });
-    else found[found.length - 1]!.panels.push(panel);
+    if (panel.type === "row") found.push({ row: panel, panels: (panel.panels ?? []).map(modern) });
+    else found[found.length - 1]!.panels.push(modern(panel));
   }
   return found.filter(({ row, panels: own }) => row || own.length);
 }
@@ -167,21 +190,28 @@ export function fixedColour({ color }: FieldDefaults): string | null {
   return color?.mode === "fixed" && color.fixedColor ? named(color.fixedColor) : null;
 }
 
+/** The colour that a value has by its mapping, else by its field; null if neither gives one. */
+export function ownColour(value: number | null, defaults: FieldDefaults): string | null {
+  const { color } = meaning(value, defaults);
+  return color ? named(color) : fixedColour(defaults);
+}
+
+export function valueColour(value: number | null, defaults: FieldDefaults, otherwise: string): string {
+  return ownColour(value, defaults) ?? thresholdColour(value, defaults, otherwise);
+}
+
 /** The colour of a value by its thresholds; the first step has none below it. */
 export function thresholdColour(value: number | null, defaults: FieldDefaults, otherwise: string): string {
   const steps = defaults.thresholds?.steps ?? [];
   if (value === null || !steps.length) return otherwise;
   const [min, max] = [defaults.min ?? 0, defaults.max ?? 100];
   const measured = defaults.thresholds?.mode === "percentage" ? ((value - min) / (max - min || 1)) * 100 : value;
-  const reached = steps.filter((step) => step.value === null || measured >= step.value);
+  const reached = steps.filter((step) => step.value == null || measured >= step.value);
   return reached.length ? named(reached[reached.length - 1]!.color) : otherwise;
 }
 
-/** What a value is called by the panel's mappings, if they name it. */
-export function mapped(value: number | null, defaults: FieldDefaults): string | null {
-  for (const { type, options } of defaults.mappings ?? []) {
-    const found = type === "value" ? options?.[String(value)] : undefined;
-    if (found?.text) return found.text;
-  }
-  return null;
+/** How often a dashboard asks anew, in seconds as text; empty if it does not by itself. */
+export function refreshOf({ refresh }: Pick<Dashboard, "refresh">): string {
+  const seconds = typeof refresh === "string" ? duration(refresh) : null;
+  return seconds ? String(seconds) : "";
 }

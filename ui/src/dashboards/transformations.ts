@@ -1,18 +1,20 @@
 // Grafana's transformations of tables: rows and columns in, rows and columns out.
 
-import { pattern } from "./fields";
 import type { Transformation } from "./model";
-import { reduced } from "./reduce";
+import { pattern } from "./pattern";
+import { calculated, isCalculation, reduced } from "./reduce";
 
 export type Cell = string | number | undefined;
+type Row = Record<string, Cell>;
 
 export interface Tabular {
   columns: string[];
-  rows: Record<string, Cell>[];
+  rows: Row[];
 }
 
 type Options = Record<string, unknown>;
-type Transform = (table: Tabular, options: Options) => Tabular;
+type Change = (table: Tabular, options: Options) => Tabular;
+type Transform = (tables: Tabular[], options: Options) => Tabular[];
 
 const numbers = (cells: Cell[]): (number | null)[] => cells.map((cell) => (typeof cell === "number" ? cell : null));
 
@@ -59,6 +61,18 @@ function sortBy(table: Tabular, { sort = [] }: { sort?: { field?: string; desc?:
   return { ...table, rows };
 }
 
+function grouped<T>(items: T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(key(item));
+    if (group) group.push(item);
+    else groups.set(key(item), [item]);
+  }
+  return groups;
+}
+
+const keyOf = (row: Row, columns: string[]) => JSON.stringify(columns.map((column) => row[column] ?? null));
+
 type Grouped = Record<string, { operation?: string; aggregations?: string[] }>;
 
 function groupBy(table: Tabular, { fields = {} }: { fields?: Grouped }): Tabular {
@@ -67,14 +81,17 @@ function groupBy(table: Tabular, { fields = {} }: { fields?: Grouped }): Tabular
   const sums = table.columns
     .filter((column) => fields[column]?.operation === "aggregate")
     .flatMap((column) => (fields[column]!.aggregations ?? []).map((calc) => ({ column, calc, name: `${column} (${calc})` })));
-  const groups = new Map<string, Record<string, Cell>[]>();
-  for (const row of table.rows) {
-    const key = JSON.stringify(keys.map((column) => row[column] ?? null));
-    groups.set(key, [...(groups.get(key) ?? []), row]);
-  }
-  const rows = [...groups.values()].map((members) => ({
+  const rows = [...grouped(table.rows, (row) => keyOf(row, keys)).values()].map((members) => ({
     ...Object.fromEntries(keys.map((column) => [column, members[0]![column]])),
-    ...Object.fromEntries(sums.map(({ column, calc, name }) => [name, reduced(numbers(members.map((row) => row[column])), calc) ?? undefined])),
+    ...Object.fromEntries(
+      sums.map(({ column, calc, name }) => [
+        name,
+        calculated(
+          members.map((row) => row[column]),
+          calc,
+        ) ?? undefined,
+      ]),
+    ),
   }));
   return { columns: [...keys, ...sums.map(({ name }) => name)], rows };
 }
@@ -82,12 +99,21 @@ function groupBy(table: Tabular, { fields = {} }: { fields?: Grouped }): Tabular
 /** One row a column of numbers, a column a calculation. */
 function reduce(table: Tabular, { reducers = ["max"], mode }: { reducers?: string[]; mode?: string }): Tabular {
   const numeric = table.columns.filter((column) => table.rows.some((row) => typeof row[column] === "number"));
-  const calculated = (column: string, calc: string) => reduced(numbers(table.rows.map((row) => row[column])), calc) ?? undefined;
+  const over = (column: string, calc: string) =>
+    reduced(numbers(table.rows.map((row) => row[column])), calc) ?? undefined;
   if (mode === "reduceFields") {
-    const names = numeric.flatMap((column) => reducers.map((calc) => ({ column, calc, name: reducers.length > 1 ? `${column} ${calc}` : column })));
-    return { columns: names.map(({ name }) => name), rows: [Object.fromEntries(names.map(({ column, calc, name }) => [name, calculated(column, calc)]))] };
+    const names = numeric.flatMap((column) =>
+      reducers.map((calc) => ({ column, calc, name: reducers.length > 1 ? `${column} ${calc}` : column })),
+    );
+    return {
+      columns: names.map(({ name }) => name),
+      rows: [Object.fromEntries(names.map(({ column, calc, name }) => [name, over(column, calc)]))],
+    };
   }
-  const rows = numeric.map((column) => ({ Field: column, ...Object.fromEntries(reducers.map((calc) => [calc, calculated(column, calc)])) }));
+  const rows = numeric.map((column) => ({
+    Field: column,
+    ...Object.fromEntries(reducers.map((calc) => [calc, over(column, calc)])),
+  }));
   return { columns: ["Field", ...reducers], rows };
 }
 
@@ -107,11 +133,15 @@ interface Calculation {
   reduce?: { reducer?: string; include?: string[] };
 }
 
+const MODES = [undefined, "binary", "reduceRow"];
+
 function calculateField(table: Tabular, { mode, alias, replaceFields, binary, reduce: over }: Calculation): Tabular {
+  if (!MODES.includes(mode)) return table;
   const operand = (side: unknown): unknown => (typeof side === "object" && side ? ((side as Options)["fixed"] ?? ((side as { matcher?: Options }).matcher?.["options"] as unknown)) : side);
   const [left, right] = [operand(binary?.left), operand(binary?.right)];
-  const worth = (row: Record<string, Cell>, side: unknown): Cell => row[String(side)] ?? (Number.isNaN(Number(side)) ? undefined : Number(side));
-  const calculated = (row: Record<string, Cell>): number | undefined => {
+  const worth = (row: Row, side: unknown): Cell =>
+    row[String(side)] ?? (Number.isNaN(Number(side)) ? undefined : Number(side));
+  const result = (row: Row): number | undefined => {
     if (mode === "binary") {
       const [one, other] = [worth(row, left), worth(row, right)];
       const operator = OPERATORS[binary?.operator ?? "+"];
@@ -123,7 +153,7 @@ function calculateField(table: Tabular, { mode, alias, replaceFields, binary, re
   const name = alias || (mode === "binary" ? `${String(left)} ${binary?.operator ?? "+"} ${String(right)}` : (over?.reducer ?? "sum"));
   const texts = table.columns.filter((column) => table.rows.every((row) => typeof row[column] !== "number"));
   const columns = [...(replaceFields ? texts : table.columns.filter((column) => column !== name)), name];
-  return { columns, rows: table.rows.map((row) => ({ ...row, [name]: calculated(row) })) };
+  return { columns, rows: table.rows.map((row) => ({ ...row, [name]: result(row) })) };
 }
 
 interface Condition {
@@ -141,7 +171,7 @@ const CONDITIONS: Record<string, (cell: Cell, options: { value?: unknown; from?:
   lower: (cell, { value }) => Number(cell) < Number(value),
   lowerOrEqual: (cell, { value }) => Number(cell) <= Number(value),
   range: (cell, { from, to }) => Number(cell) >= Number(from) && Number(cell) <= Number(to),
-  regex: (cell, { value }) => pattern(String(value))?.test(String(cell ?? "")) ?? false,
+  regex: (cell, { value }) => pattern(`/${String(value)}/`)?.test(String(cell ?? "")) ?? false,
   substring: (cell, { value }) => String(cell ?? "").toLowerCase().includes(String(value).toLowerCase()),
   notSubstring: (cell, { value }) => !String(cell ?? "").toLowerCase().includes(String(value).toLowerCase()),
 };
@@ -149,33 +179,137 @@ const CONDITIONS: Record<string, (cell: Cell, options: { value?: unknown; from?:
 function filterByValue(table: Tabular, { filters = [], type = "include", match = "all" }: { filters?: Condition[]; type?: string; match?: string }): Tabular {
   const known = filters.filter(({ config }) => Object.hasOwn(CONDITIONS, config?.id ?? ""));
   if (!known.length) return table;
-  const holds = (row: Record<string, Cell>, { fieldName = "", config }: Condition) => CONDITIONS[config!.id!]!(row[fieldName], config!.options ?? {});
-  const found = (row: Record<string, Cell>) => (match === "any" ? known.some((one) => holds(row, one)) : known.every((one) => holds(row, one)));
+  const holds = (row: Row, { fieldName = "", config }: Condition) =>
+    CONDITIONS[config!.id!]!(row[fieldName], config!.options ?? {});
+  const found = (row: Row) =>
+    match === "any" ? known.some((one) => holds(row, one)) : known.every((one) => holds(row, one));
   return { ...table, rows: table.rows.filter((row) => found(row) === (type === "include")) };
 }
 
-const unchanged: Transform = (table) => table;
+/** A row's cells of some columns, those without a value left out. */
+function filled(row: Row, columns: string[]): Row {
+  return Object.fromEntries(
+    columns.filter((column) => row[column] !== undefined).map((column) => [column, row[column]]),
+  );
+}
 
-// The answers of instant queries are one table already, a row a label set: what merges or joins them has nothing left to do.
+const agree = (one: Row, other: Row) =>
+  Object.keys(other).every((column) => one[column] === undefined || one[column] === other[column]);
+
+/** All tables in one: a row becomes part of those before it that have the same keys and another value nowhere. */
+function united(tables: Tabular[], keys: string[]): Tabular {
+  const groups = new Map<string, Row[]>();
+  const rows: Row[] = [];
+  for (const { columns, rows: own } of tables)
+    for (const row of own.map((one) => filled(one, columns))) {
+      const key = keyOf(row, keys);
+      const group = groups.get(key) ?? [];
+      const alike = group.filter((other) => agree(other, row));
+      for (const other of alike) Object.assign(other, row);
+      if (alike.length) continue;
+      groups.set(key, [...group, row]);
+      rows.push(row);
+    }
+  return { columns: [...new Set(tables.flatMap(({ columns }) => columns))], rows };
+}
+
+function merge(tables: Tabular[]): Tabular[] {
+  if (tables.length < 2) return tables;
+  return [
+    united(
+      tables,
+      tables[0]!.columns.filter((column) => tables.every(({ columns }) => columns.includes(column))),
+    ),
+  ];
+}
+
+/** Columns that several tables have get a number behind their name, except the one by which they are joined. */
+function numbered(tables: Tabular[], key: string): Tabular[] {
+  const having = (column: string, among: Tabular[]) => among.filter(({ columns }) => columns.includes(column)).length;
+  return tables.map((table, index) =>
+    renamed(table, (column) =>
+      column === key || having(column, tables) < 2 ? column : `${column} ${having(column, tables.slice(0, index + 1))}`,
+    ),
+  );
+}
+
+function joined(left: Tabular, right: Tabular, key: string, outer: boolean): Tabular {
+  const [here, there] = [left, right].map(({ rows }) => grouped(rows, (row) => keyOf(row, [key])));
+  const rows = left.rows.flatMap((row) => {
+    const others = there!.get(keyOf(row, [key]));
+    return others?.map((other) => ({ ...row, ...other })) ?? (outer ? [row] : []);
+  });
+  const rest = outer ? right.rows.filter((row) => !here!.has(keyOf(row, [key]))) : [];
+  return { columns: [...new Set([...left.columns, ...right.columns])], rows: [...rows, ...rest] };
+}
+
+function joinByField(tables: Tabular[], { byField = "", mode }: { byField?: string; mode?: string }): Tabular[] {
+  const having = tables.filter(({ columns }) => columns.includes(byField));
+  if (having.length < 2) return tables;
+  return [numbered(having, byField).reduce((left, right) => joined(left, right, byField, mode !== "inner"))];
+}
+
+const each =
+  (change: Change): Transform =>
+  (tables, options) =>
+    tables.map((table) => change(table, options));
+
 const TRANSFORMS: Record<string, Transform> = {
-  merge: unchanged,
-  labelsToFields: unchanged,
-  joinByField: unchanged,
-  seriesToColumns: unchanged,
-  organize,
-  filterFieldsByName: filterFieldsByName as Transform,
-  renameByRegex: renameByRegex as Transform,
-  sortBy: sortBy as Transform,
-  limit: (table, { limitField = 10 }) => ({ ...table, rows: table.rows.slice(0, Number(limitField)) }),
-  groupBy: groupBy as Transform,
-  reduce: reduce as Transform,
-  calculateField: calculateField as Transform,
-  filterByValue: filterByValue as Transform,
+  merge,
+  labelsToFields: (tables) => tables, // labels are columns already
+  joinByField: joinByField as Transform,
+  seriesToColumns: joinByField as Transform,
+  organize: each(organize),
+  filterFieldsByName: each(filterFieldsByName as Change),
+  renameByRegex: each(renameByRegex as Change),
+  sortBy: each(sortBy as Change),
+  limit: each((table, { limitField = 10 }) => ({ ...table, rows: table.rows.slice(0, Number(limitField)) })),
+  groupBy: each(groupBy as Change),
+  reduce: each(reduce as Change),
+  calculateField: each(calculateField as Change),
+  filterByValue: each(filterByValue as Change),
 };
 
-export const isKnown = (id: string): boolean => Object.hasOwn(TRANSFORMS, id);
+// What of a transformation's options names something that may not be known here: calculations, modes, conditions.
+const ASKED: Record<string, (options: Options) => { calculations?: string[]; modes?: string[] }> = {
+  groupBy: ({ fields }) => ({
+    calculations: Object.values((fields ?? {}) as Grouped).flatMap(({ aggregations }) => aggregations ?? []),
+  }),
+  reduce: ({ reducers }) => ({ calculations: (reducers ?? []) as string[] }),
+  calculateField: (options) => {
+    const { mode, reduce: over, binary } = options as Calculation;
+    if (!MODES.includes(mode)) return { modes: [mode!] };
+    const operator = mode === "binary" ? (binary?.operator ?? "+") : "+";
+    return {
+      calculations: mode === "binary" ? [] : [over?.reducer ?? "sum"],
+      modes: Object.hasOwn(OPERATORS, operator) ? [] : [operator],
+    };
+  },
+  filterByValue: ({ filters }) => ({
+    modes: ((filters ?? []) as Condition[])
+      .map(({ config }) => config?.id ?? "nothing")
+      .filter((id) => !Object.hasOwn(CONDITIONS, id)),
+  }),
+};
 
-/** A table after a panel's transformations, one after the other; those that are switched off or not known change nothing. */
-export function transformed(table: Tabular, transformations: Transformation[]): Tabular {
-  return transformations.reduce((before, { id, disabled, options }) => (disabled ? before : (TRANSFORMS[id] ?? unchanged)(before, (options ?? {}) as Options)), table);
+/** What of a table's transformation is not rendered here. */
+export function unknownIn({ id, options }: Transformation): string[] {
+  if (!Object.hasOwn(TRANSFORMS, id)) return [`the transformation ${id}`];
+  const { calculations = [], modes = [] } = ASKED[id]?.((options ?? {}) as Options) ?? {};
+  return [
+    ...calculations.filter((calc) => !isCalculation(calc)).map((calc) => `the calculation ${calc}`),
+    ...modes.map((mode) => `${id} by ${mode}`),
+  ];
+}
+
+/** A query's table each after a panel's transformations, one after the other; those that are switched off or not known
+ * change nothing. Where several are left, rows of the same texts are one. */
+export function transformed(tables: Tabular[], transformations: Transformation[]): Tabular {
+  const wanted = transformations.filter(({ id, disabled }) => !disabled && Object.hasOwn(TRANSFORMS, id));
+  const left = wanted.reduce((before, { id, options }) => TRANSFORMS[id]!(before, (options ?? {}) as Options), tables);
+  if (left.length === 1) return left[0]!;
+  const texts = left.flatMap(({ columns, rows }) =>
+    columns.filter((column) => rows.some((row) => typeof row[column] === "string")),
+  );
+  return united(left, [...new Set(texts)]);
 }

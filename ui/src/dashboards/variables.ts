@@ -4,6 +4,7 @@ import { labelNames, labelValues, queryInstant } from "../api";
 import { selector } from "../series";
 import { autoStep, duration, written, type Window } from "../time";
 import type { VariableModel } from "./model";
+import { pattern } from "./pattern";
 
 export const ALL = "$__all";
 const SCRAPE_S = 10; // how often the server observes itself, and DogStatsD flushes
@@ -15,32 +16,65 @@ export interface Choice {
   value: string;
 }
 
+/** How the values of a variable stand in PromQL: as text in quotes, as a regular expression, or as they are. */
+export type Quoting = "text" | "pattern" | "verbatim";
+type Quote = (values: string[], name: string) => string;
+
+const REFERENCES = /\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]/g;
+
 /** Replace `$name`, `${name}`, `${name:format}` and `[[name]]`; what is not known stays. */
-export function interpolated(text: string, values: Values, quote = promqlList): string {
-  return text.replace(/\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]/g, (whole, plain, braced, format, bracketed, other) => {
-    const found = values[(plain ?? braced ?? bracketed) as string];
-    return found ? formatted(found, (format ?? other) as string | undefined, quote) : whole;
+export function interpolated(text: string, values: Values, quote: Quote = promql({})): string {
+  return text.replace(REFERENCES, (whole, plain, braced, format, bracketed, other) => {
+    const name = (plain ?? braced ?? bracketed) as string;
+    if (!Object.hasOwn(values, name)) return whole;
+    const wanted = (format ?? other ?? "") as string;
+    return (Object.hasOwn(FORMATS, wanted) ? FORMATS[wanted]! : quote)(values[name]!, name);
   });
 }
 
-function formatted(values: string[], format: string | undefined, quote: (values: string[]) => string): string {
-  switch (format) {
-    case "raw":
-    case "csv":
-      return values.join(",");
-    case "pipe":
-      return values.join("|");
-    case "text":
-      return values.join(" + ");
-    default:
-      return quote(values);
-  }
+/** The names of the variables that a text refers to. */
+export function references(text: string): string[] {
+  return [...text.matchAll(REFERENCES)].map(([, plain, braced, , bracketed]) => (plain ?? braced ?? bracketed)!);
 }
 
-/** Several values as a regular expression, one as it is: how Grafana writes them into PromQL. */
-function promqlList(values: string[]): string {
-  if (values.length === 1) return values[0]!;
-  return `(${values.map((value) => value.replace(/[\\^$.*+?()[\]{}|]/g, "\\\\$&")).join("|")})`;
+export const inWords: Quote = (values) => values.join(" + ");
+
+const alternatives = (patterns: string[]) => (patterns.length === 1 ? patterns[0]! : `(${patterns.join("|")})`);
+
+const FORMATS: Record<string, Quote> = {
+  raw: (values) => values.join(","),
+  csv: (values) => values.join(","),
+  pipe: (values) => values.join("|"),
+  text: inWords,
+  regex: (values) => alternatives(values.map((value) => value.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"))),
+};
+
+// In a quoted string of PromQL a backslash is written as two.
+const escapedPattern = (value: string) => value.replace(/\\/g, "\\\\\\\\").replace(/[\^$.*+?()[\]{}|]/g, "\\\\$&");
+const several = (values: string[]) => alternatives(values.map(escapedPattern));
+
+const QUOTES: Record<Quoting, (values: string[]) => string> = {
+  verbatim: (values) => values.join("|"),
+  text: (values) => (values.length === 1 ? values[0]!.replace(/\\/g, "\\\\") : several(values)),
+  pattern: several,
+};
+
+/** How Grafana writes variables into PromQL; those whose quoting is not given stand as text. */
+export const promql =
+  (quoting: Record<string, Quoting>): Quote =>
+  (values, name) =>
+    QUOTES[quoting[name] ?? "text"](values);
+
+/** Where several values or All can be chosen, each is escaped for a regular expression, and so is one alone. */
+export function quotingOf(variable: VariableModel, choices: Choice[], values: string[]): Quoting {
+  if (values.includes(ALL) && (variable.allValue || !choices.length)) return "verbatim";
+  return variable.multi || variable.includeAll ? "pattern" : "text";
+}
+
+/** The same where some variables have one value of theirs: what stood for All no longer does. */
+export function quotingWithin(quoting: Record<string, Quoting>, scope: Values = {}): Record<string, Quoting> {
+  const own = Object.keys(scope).filter((name) => quoting[name] === "verbatim");
+  return { ...quoting, ...Object.fromEntries(own.map((name) => [name, "pattern" as const])) };
 }
 
 /** `$__interval` and the like, for a panel that is so many points wide. */
@@ -117,11 +151,11 @@ export async function askedChoices(text: string, variable: VariableModel, window
 }
 
 function matched(values: string[], regex: string): Choice[] {
-  const [, body, flags] = /^\/(.*)\/(\w*)$/s.exec(regex) ?? [null, regex, ""];
-  if (!body) return values.map((value) => ({ text: value, value }));
-  const pattern = new RegExp(body, (flags ?? "").replace("g", ""));
+  if (!regex) return values.map((value) => ({ text: value, value }));
+  const filter = pattern(regex, "g");
+  if (!filter) throw new Error(`\`${regex}\` is no regular expression`);
   const found = values.flatMap((value) => {
-    const match = pattern.exec(value);
+    const match = filter.exec(value);
     if (!match) return [];
     const taken = match.groups?.["value"] ?? match[1] ?? value;
     return [{ text: match.groups?.["text"] ?? taken, value: taken }];
@@ -136,18 +170,34 @@ function sorted(choices: Choice[], sort: number): Choice[] {
   return sort % 2 ? ordered : ordered.reverse();
 }
 
-/** The values a variable has: those of the address, else the file's, else the first choice. */
+/** The values a variable has: those of the address that are among its choices, else the file's, else All or the first.
+ * Where there are no choices, the address is believed. */
 export function valuesOf(variable: VariableModel, choices: Choice[], chosen: string[]): string[] {
   const current = variable.current?.value;
-  const own = chosen.length ? chosen : Array.isArray(current) ? current : current ? [current] : [];
-  const all = own.includes(ALL) || own.includes("All");
-  const known = own.filter((value) => choices.some((choice) => choice.value === value));
-  if (all && variable.includeAll) return [ALL];
-  if (variable.type === "textbox" && own.length) return own;
-  if (chosen.length && variable.type !== "datasource") return chosen;
-  if (known.length) return known;
-  if (variable.includeAll) return [ALL];
-  return choices.length ? [choices[0]!.value] : [];
+  const own = Array.isArray(current) ? current : current ? [current] : [];
+  const isAll = (values: string[]) => Boolean(variable.includeAll) && (values.includes(ALL) || values.includes("All"));
+  const wanted = [chosen, own].filter((values) => values.length);
+  if (variable.type === "textbox") return wanted[0] ?? choices.slice(0, 1).map(({ value }) => value);
+  if (!choices.length && chosen.length) return isAll(chosen) ? [ALL] : chosen;
+  for (const values of wanted) {
+    const known = values.filter((value) => choices.some((choice) => choice.value === value));
+    if (isAll(values)) return [ALL];
+    if (known.length) return known;
+  }
+  return variable.includeAll ? [ALL] : choices.slice(0, 1).map(({ value }) => value);
+}
+
+/** Variables in an order in which each comes after those that its query refers to. */
+export function ordered(variables: VariableModel[]): VariableModel[] {
+  const found = new Set<VariableModel>();
+  const visit = (variable: VariableModel, above: VariableModel[]) => {
+    if (found.has(variable) || above.includes(variable)) return;
+    const needed = isAsked(variable) ? references(queryText(variable)) : [];
+    for (const other of variables) if (needed.includes(other.name)) visit(other, [...above, variable]);
+    found.add(variable);
+  };
+  for (const variable of variables) visit(variable, []);
+  return [...found];
 }
 
 /** What stands for a variable in a query. */

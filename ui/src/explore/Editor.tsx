@@ -8,10 +8,11 @@ import { EditorState, Prec } from "@codemirror/state";
 import { EditorView, keymap, placeholder } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { useComputedColorScheme } from "@mantine/core";
-import { PromQLExtension } from "@prometheus-io/codemirror-promql";
+import { newCompleteStrategy, PromQLExtension } from "@prometheus-io/codemirror-promql";
 import { useEffect, useRef } from "react";
 
 import { nonce } from "../nonce";
+import { quotingNames } from "./completion";
 
 interface Props {
   value: string;
@@ -20,10 +21,21 @@ interface Props {
   onRun: () => void;
 }
 
+const store = newCompleteStrategy({
+  remote: { url: "", apiPrefix: "/prometheus/api/v1", cache: { maxAge: 60_000 }, lookbackInterval: 86_400_000 },
+});
+
 const promql = new PromQLExtension()
   .activateCompletion(true)
   .activateLinter(true)
-  .setComplete({ remote: { url: "", apiPrefix: "/prometheus/api/v1", cache: { maxAge: 60_000 }, lookbackInterval: 86_400_000 } });
+  .setComplete({
+    completeStrategy: {
+      promQL: async (context) => {
+        const found = await store.promQL(context);
+        return found && quotingNames(found, context);
+      },
+    },
+  });
 
 export function Editor({ value, label, onChange, onRun }: Props) {
   const dark = useComputedColorScheme("light") === "dark";

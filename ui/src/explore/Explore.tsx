@@ -2,14 +2,14 @@
 
 import { ActionIcon, Button, Checkbox, CopyButton, Group, SegmentedControl, Stack, Tabs, Text, TextInput, Title, Tooltip } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
-import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery, type Query } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useState } from "react";
 
 import { rangeOf, useAddress } from "../address";
 import { labelValues, metadata, queryInstant, queryRange, type Metadata, type Result } from "../api";
 import { chosen, Legend } from "../chart/Legend";
 import { TimeChart, type Line, type Style } from "../chart/TimeChart";
-import { colour, csv, laid, moments, selector, type Column } from "../series";
+import { colour, columnsOf, csv, moments, named, type Column } from "../series";
 import { useVisit } from "../session";
 import { duration, windowOf, written, type Window } from "../time";
 import { between, shifted, TimeControls, widened } from "../TimeControls";
@@ -60,6 +60,7 @@ export default function Explore() {
   const answers = useAnswers(queries, tab, window);
   const busy = answers.some((answer) => answer.isFetching);
   const results = answers.map((answer) => answer.data);
+  const columns = useMemo(() => (window ? columnsOf(results, queries, window) : []), [...results, window, asked]);
   const units = new Set(queries.map((query) => unitOf(query, known)));
   const unit = units.size === 1 ? [...units][0]! : "";
 
@@ -119,13 +120,15 @@ export default function Explore() {
           <Tabs.Tab value="instant">Values now</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="graph" pt="sm">
-          {window && <Graph results={results} queries={queries} window={window} style={style} unit={unit} />}
+          {window && columns.length > 0 && <Graph columns={columns} window={window} style={style} unit={unit} />}
+          <Missing results={results} columns={columns} busy={busy} />
         </Tabs.Panel>
         <Tabs.Panel value="table" pt="sm">
-          {window && <RangeTable times={moments(window)} columns={columnsOf(results, queries, window)} unit={unit} />}
+          {window && columns.length > 0 && <RangeTable times={moments(window)} columns={columns} unit={unit} />}
+          <Missing results={results} columns={columns} busy={busy} />
         </Tabs.Panel>
         <Tabs.Panel value="instant" pt="sm">
-          <InstantTable results={results} unit={unit} />
+          <InstantTable results={results} queries={queries} unit={unit} busy={busy} />
         </Tabs.Panel>
       </Tabs>
       {!queries.length && <Suggestions known={known} />}
@@ -139,7 +142,7 @@ export default function Explore() {
   }
 
   function download() {
-    const text = csv(moments(window!), columnsOf(results, queries, window!));
+    const text = csv(moments(window!), columns);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.download = "opstrace.csv";
@@ -156,7 +159,8 @@ function useAnswers(queries: string[], tab: string, window: Window | null) {
       queryFn: ({ signal }: { signal: AbortSignal }) =>
         instant ? queryInstant(query, window!.end, signal) : queryRange(query, window!.start, window!.end, window!.step, signal),
       enabled: window !== null,
-      placeholderData: keepPreviousData,
+      // Until the answer is here the one before is shown, if it is of the same kind.
+      placeholderData: (before: Result | undefined, of: Query | undefined) => (of?.queryKey[1] === instant ? before : undefined),
       staleTime: Infinity,
     })),
   });
@@ -177,7 +181,7 @@ function QueryRow({ index, draft, known, onChange, onRun, onRemove }: RowProps) 
     queryKey: ["types", names],
     queryFn: async () => {
       const now = Date.now() / 1000;
-      const found = await Promise.all(names.map((name) => labelValues("type", `{__name__="${name}"}`, now - 86_400, now)));
+      const found = await Promise.all(names.map((name) => labelValues("type", named(name), now - 86_400, now)));
       return [...new Set(found.flat())];
     },
     enabled: names.length > 0 && names.length < 10,
@@ -266,36 +270,15 @@ function Remarks({ result }: { result?: Result }) {
   );
 }
 
-/** The answers' series as columns with names that differ. */
-function columnsOf(results: (Result | undefined)[], queries: string[], window: Window): Column[] {
-  const columns: Column[] = results.flatMap((result, query) =>
-    (result?.resultType === "matrix" ? result.result : []).map((series) => ({
-      name: Object.keys(series.metric).length ? selector(series.metric) : (queries[query] ?? ""),
-      labels: series.metric,
-      query,
-      values: laid(series, window),
-    })),
-  );
-  const seen = new Map<string, number>();
-  for (const column of columns) {
-    const before = seen.get(column.name) ?? 0;
-    seen.set(column.name, before + 1);
-    if (before) column.name = `${column.name} (${String.fromCharCode(65 + column.query)})`;
-  }
-  return columns;
-}
-
 interface GraphProps {
-  results: (Result | undefined)[];
-  queries: string[];
+  columns: Column[];
   window: Window;
   style: Style;
   unit: string;
 }
 
-function Graph({ results, queries, window, style, unit }: GraphProps) {
+function Graph({ columns, window, style, unit }: GraphProps) {
   const address = useAddress();
-  const columns = useMemo(() => columnsOf(results, queries, window), [...results, window, queries.join("\n")]);
   const times = useMemo(() => moments(window), [window]);
   const [hide, show] = [address.all("hide"), address.all("show")];
   const [logarithmic, setLogarithmic] = useState(false);
@@ -311,8 +294,6 @@ function Graph({ results, queries, window, style, unit }: GraphProps) {
     [columns, key],
   );
   const onZoom = useCallback((start: number, end: number) => address.change({ ...between(start, end) }), [address.change]);
-  const histograms = results.some((result) => result?.result.some((series) => series.histograms));
-  if (!lines.length) return queries.length ? <Empty waiting={results.some((result) => !result)} histograms={histograms} /> : null;
 
   const choose = (name: string, add: boolean) => {
     const hidden = [...chosen(lines, name, add)];
@@ -344,12 +325,17 @@ function Graph({ results, queries, window, style, unit }: GraphProps) {
   );
 }
 
-function Empty({ waiting, histograms }: { waiting: boolean; histograms: boolean }) {
-  if (waiting) return <Text c="dimmed">…</Text>;
+const NUMBERS = "histogram_quantile(0.99, …), histogram_avg(…), histogram_count(…)";
+
+/** Says why there is nothing, or not all, to be drawn. */
+function Missing({ results, columns, busy }: { results: (Result | undefined)[]; columns: Column[]; busy: boolean }) {
+  const histograms = results.some((result) => result?.result.some((series) => series.histograms));
+  if (!results.length || (columns.length && !histograms)) return null;
+  if (results.some((result) => !result)) return busy ? <Text c="dimmed">…</Text> : null;
   return (
     <Text c="dimmed" role="status">
       {histograms
-        ? "These are histograms; draw a number of them: histogram_quantile(0.99, …), histogram_avg(…), histogram_count(…)."
+        ? `${columns.length ? "The others" : "These"} are histograms; draw a number of them: ${NUMBERS}.`
         : "No series in this range of time."}
     </Text>
   );
@@ -365,7 +351,7 @@ function Suggestions({ known }: { known: Record<string, Metadata[]> }) {
         Begin with
       </Text>
       {names.map((name) => (
-        <Button key={name} size="compact-xs" variant="default" onClick={() => address.change({ q: [name] })}>
+        <Button key={name} size="compact-xs" variant="default" onClick={() => address.change({ q: [named(name)] })}>
           {name}
         </Button>
       ))}

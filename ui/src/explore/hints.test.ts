@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { hintOf, metricsOf } from "./hints";
 
 const KNOWN = Object.fromEntries(
-  Object.entries({ net: "byte", other: "byte", requests: "", latency: "second", host: "" }).map(([name, unit]) => [name, [{ type: "gauge", help: name, unit }]]),
+  Object.entries({ net: "byte", other: "byte", requests: "", "http.requests": "", latency: "second", host: "" }).map(
+    ([name, unit]) => [name, [{ type: "gauge", help: name, unit }]],
+  ),
 );
 
 describe("metrics of a query", () => {
@@ -12,6 +14,8 @@ describe("metrics of a query", () => {
     ['sum by (host) (rate(net{host="requests"}[5m]))', ["net"]],
     ["net / ignoring(host) other", ["net", "other"]],
     ['{__name__="latency"}', ["latency"]],
+    ['sum({"http.requests", host="net"})', ["http.requests"]],
+    ['{host="a", "http.requests"} / net', ["net", "http.requests"]],
     ["unknown + 1", []],
     ['count_values("host", net)', ["net"]],
   ])("%s", (query, names) => expect(metricsOf(query, KNOWN)).toEqual(names));

@@ -2,13 +2,14 @@
 
 const GROUPING = /\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)/gi;
 const STRING = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`/g;
+const QUOTED = /(?<=[{,]\s*)"([^"\\]+)"(?=\s*[,}])/g; // a metric by its name alone, among matchers
 const WRAPPED = /\b(rate|irate|increase)\s*\(/;
 
 /** The metrics a query names, among those that are known. */
 export function metricsOf(query: string, known: Record<string, unknown>): string[] {
   const bare = query.replace(STRING, " ").replace(/\{[^}]*\}/g, " ").replace(GROUPING, " ").replace(/\[[^\]]*\]/g, " ");
   const names = [...bare.matchAll(/[a-zA-Z_:][a-zA-Z0-9_:]*/g)].map(([name]) => name);
-  const inside = [...query.matchAll(/__name__\s*=\s*"([^"]+)"/g)].map(([, name]) => name!);
+  const inside = [...query.matchAll(/__name__\s*=\s*"([^"]+)"/g), ...query.matchAll(QUOTED)].map(([, name]) => name!);
   return [...new Set([...names, ...inside])].filter((name) => Object.hasOwn(known, name));
 }
 

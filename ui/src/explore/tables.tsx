@@ -1,11 +1,12 @@
-// Answers as tables: moments by series, or series with their value of one moment.
+// Answers as tables: moments by series, or series with what they have at one moment.
 
 import { Table, Text } from "@mantine/core";
 
 import type { Result } from "../api";
 import { formatOf } from "../format";
-import { number, selector, type Column } from "../series";
+import type { Column } from "../series";
 import { clock } from "../time";
+import { readings } from "./readings";
 
 const MOST_COLUMNS = 50;
 const MOST_ROWS = 500;
@@ -14,7 +15,6 @@ export function RangeTable({ times, columns, unit }: { times: number[]; columns:
   const format = formatOf(unit);
   const shown = columns.slice(0, MOST_COLUMNS);
   const rows = times.map((_, index) => index).reverse().filter((index) => shown.some((column) => column.values[index] != null));
-  if (!shown.length) return <Text c="dimmed">No series in this range of time.</Text>;
   return (
     <Table.ScrollContainer minWidth={400} maxHeight={560} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Values" } }}>
       <Table striped stickyHeader withColumnBorders fz="xs">
@@ -50,33 +50,46 @@ export function RangeTable({ times, columns, unit }: { times: number[]; columns:
   );
 }
 
-export function InstantTable({ results, unit }: { results: (Result | undefined)[]; unit: string }) {
-  const format = formatOf(unit);
-  const rows = results.flatMap((result) => (result?.resultType === "matrix" ? [] : (result?.result ?? [])));
-  if (!rows.length) return <Text c="dimmed">No series at this moment.</Text>;
+interface InstantProps {
+  results: (Result | undefined)[];
+  queries: string[];
+  unit: string;
+  busy: boolean;
+}
+
+export function InstantTable({ results, queries, unit, busy }: InstantProps) {
+  const rows = results.flatMap((result, index) => (result ? readings(result, queries[index], formatOf(unit)) : []));
+  const timed = rows.some((row) => row.time !== null);
+  if (!rows.length) return <Text c="dimmed">{busy ? "…" : "No series at this moment."}</Text>;
   return (
     <Table.ScrollContainer minWidth={400} maxHeight={560} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Values" } }}>
       <Table striped stickyHeader fz="sm">
         <Table.Thead>
           <Table.Tr>
             <Table.Th>series</Table.Th>
+            {timed && <Table.Th>time</Table.Th>}
             <Table.Th ta="right">value</Table.Th>
             <Table.Th ta="right">as stored</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
-          {rows.slice(0, MOST_ROWS).map((series, index) => (
+          {rows.slice(0, MOST_ROWS).map((row, index) => (
             <Table.Tr key={index}>
-              <Table.Td className="mono">{selector(series.metric)}</Table.Td>
-              <Table.Td ta="right">{series.value ? format(number(series.value[1])) : "a histogram"}</Table.Td>
+              <Table.Td className="mono">{row.name}</Table.Td>
+              {timed && <Table.Td className="mono">{row.time === null ? "" : clock(row.time)}</Table.Td>}
+              <Table.Td ta="right">{row.shown}</Table.Td>
               <Table.Td ta="right" className="mono">
-                {series.value?.[1] ?? ""}
+                {row.stored}
               </Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
       </Table>
-      {rows.length > MOST_ROWS && <p className="note">The first {MOST_ROWS} of {rows.length} series.</p>}
+      {rows.length > MOST_ROWS && (
+        <p className="note">
+          The first {MOST_ROWS} of {rows.length} values.
+        </p>
+      )}
     </Table.ScrollContainer>
   );
 }

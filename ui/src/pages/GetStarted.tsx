@@ -6,6 +6,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 
 import { addressed, get, labelValues } from "../api";
+import { named } from "../series";
 import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
 import { DOGSTATSD } from "./dogstatsd";
@@ -166,7 +167,7 @@ function Checklist() {
               {data.metrics.slice(0, 4).map((name, index) => (
                 <span key={name}>
                   {index > 0 && ", "}
-                  <Anchor component={Link} href={addressed("/ui/explore", { q: name })} inherit underline="always">
+                  <Anchor component={Link} href={addressed("/ui/explore", { q: named(name) })} inherit underline="always">
                     {name}
                   </Anchor>
                 </span>
@@ -208,31 +209,39 @@ function Step({ done, warn, name, children }: { done: boolean; warn?: boolean; n
 
 function Refusals({ entries }: { entries: Entry[] }) {
   return (
-    <Table maw={800} ml={36} mt="xs" fz="sm">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th>sender</Table.Th>
-          <Table.Th>what</Table.Th>
-          <Table.Th>why</Table.Th>
-          <Table.Th ta="right">how many</Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {entries.slice(0, 20).map((entry, index) => (
-          <Table.Tr key={index}>
-            <Table.Td>{entry.host || "unknown"}</Table.Td>
-            <Table.Td>
-              {entry.unit} {entry.outcome}
-            </Table.Td>
-            <Table.Td>
-              <Badge variant="light" color="orange" tt="none" autoContrast>
-                {entry.reason || entry.outcome}
-              </Badge>
-            </Table.Td>
-            <Table.Td ta="right">{entry.total.toLocaleString()}</Table.Td>
+    <Table.ScrollContainer
+      minWidth={420}
+      maw={800}
+      ml={36}
+      mt="xs"
+      scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Refusals" } }}
+    >
+      <Table fz="sm">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>sender</Table.Th>
+            <Table.Th>what</Table.Th>
+            <Table.Th>why</Table.Th>
+            <Table.Th ta="right">how many</Table.Th>
           </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
+        </Table.Thead>
+        <Table.Tbody>
+          {entries.slice(0, 20).map((entry, index) => (
+            <Table.Tr key={index}>
+              <Table.Td>{entry.host || "unknown"}</Table.Td>
+              <Table.Td>
+                {entry.unit} {entry.outcome}
+              </Table.Td>
+              <Table.Td>
+                <Badge variant="light" color="orange" tt="none" autoContrast>
+                  {entry.reason || entry.outcome}
+                </Badge>
+              </Table.Td>
+              <Table.Td ta="right">{entry.total.toLocaleString()}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
   );
 }

@@ -8,6 +8,7 @@ import { Link } from "wouter";
 import { useAddress } from "../address";
 import { addressed, get } from "../api";
 import { counted } from "../format";
+import { named } from "../series";
 import { ago } from "../time";
 import { hasWords, Search } from "../Search";
 import { Trouble } from "../Trouble";
@@ -162,7 +163,7 @@ function Costs({ entry, days }: { entry: Entry; days: string }) {
   return (
     <Stack gap="xs" p="xs" maw={900}>
       <Group>
-        <Anchor component={Link} href={addressed("/ui/explore", { q: entry.name })} underline="always">
+        <Anchor component={Link} href={addressed("/ui/explore", { q: named(entry.name) })} underline="always">
           Explore
         </Anchor>
         <Text size="sm">Last point: {data.last_seen_s === null ? "none in this time" : ago(data.last_seen_s, Date.now() / 1000)}</Text>

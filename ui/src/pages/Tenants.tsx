@@ -12,9 +12,7 @@ import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
 import { LimitsForm } from "./LimitsForm";
 import { AddDialog, TenantDialog } from "./TenantDialog";
-import { limitsOfAll, listed } from "./tenancy";
-
-const DAY = "24h";
+import { grown, limitsOfAll, listed } from "./tenancy";
 
 interface Usage {
   head: string;
@@ -22,14 +20,26 @@ interface Usage {
   unit: string;
 }
 
-// Of the last day, from the server's own metrics.
+// Of the last day, from the server's own metrics: of Datadog's API, and of remote writes and OpenTelemetry.
 const USAGE: Usage[] = [
-  { head: "requests", query: `sum by (tenant) (increase(dd_api_request_duration_seconds_count{method="POST"}[${DAY}]))`, unit: "" },
-  { head: "points stored", query: `sum by (tenant) (increase(dd_api_stored_points_total[${DAY}]))`, unit: "" },
-  { head: "points refused", query: `sum by (tenant) (increase(dd_api_refused_points_total[${DAY}]))`, unit: "" },
-  { head: "bodies refused", query: `sum by (tenant) (increase(dd_api_refused_bodies_total[${DAY}]))`, unit: "" },
-  { head: "logs stored", query: `sum by (tenant) (increase(dd_api_stored_logs_total[${DAY}]))`, unit: "" },
-  { head: "queries", query: `sum by (tenant) (increase(opstrace_query_duration_seconds_count[${DAY}]))`, unit: "" },
+  {
+    head: "requests",
+    query: grown('dd_api_request_duration_seconds_count{method="POST"}', "opstrace_write_duration_seconds_count"),
+    unit: "",
+  },
+  { head: "points stored", query: grown("dd_api_stored_points_total", "opstrace_write_stored_total"), unit: "" },
+  {
+    head: "points refused",
+    query: grown("dd_api_refused_points_total", 'opstrace_write_refused_total{kind!="exemplars"}'),
+    unit: "",
+  },
+  {
+    head: "bodies refused",
+    query: grown("dd_api_refused_bodies_total", "opstrace_write_refused_bodies_total"),
+    unit: "",
+  },
+  { head: "logs stored", query: grown("dd_api_stored_logs_total"), unit: "" },
+  { head: "queries", query: grown("opstrace_query_duration_seconds_count"), unit: "" },
   { head: "kept as it came", query: "sum by (tenant) (dd_api_kept_bytes)", unit: "bytes" },
 ];
 

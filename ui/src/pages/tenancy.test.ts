@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { changes, shortened, textOf, type Limit } from "./tenancy";
+import { changes, grown, shortened, textOf, type Limit } from "./tenancy";
 
 const limit = (name: string, value: number, more: Partial<Limit> = {}): Limit => ({ name, value, default: value, of_tenant: false, live: true, ...more });
 
@@ -22,4 +22,9 @@ test("a retention that becomes shorter is named, also by going back to the defau
   const limits = [limit("metric_retention_days", 90, { default: 30 }), limit("log_retention_days", 7), limit("max_kept_days", 7)];
   expect(shortened(limits, { metric_retention_days: null, log_retention_days: 8, max_kept_days: 1 })).toEqual(["samples"]);
   expect(shortened(limits, { metric_retention_days: 91, log_retention_days: 6 })).toEqual(["logs"]);
+});
+
+test("what tenants used is the growth of all the counters of it", () => {
+  expect(grown("a_total")).toBe("sum by (tenant) (increase(a_total[24h]))");
+  expect(grown('a{b="c"}', "d")).toBe('sum by (tenant) (increase(a{b="c"}[24h]) or increase(d[24h]))');
 });

@@ -77,3 +77,8 @@ export function shortened(limits: Limit[], values: Values): string[] {
     .filter((limit) => (values[limit.name] ?? limit.default) < limit.value)
     .map(({ name }) => (name.startsWith("log_") ? "logs" : "samples"));
 }
+
+/** What each tenant's counters of any of these names grew by in the last day. */
+export function grown(...counters: string[]): string {
+  return `sum by (tenant) (${counters.map((counter) => `increase(${counter}[24h])`).join(" or ")})`;
+}
