@@ -13,6 +13,7 @@ from opstrace.instance import Instance
 
 # A replay decodes everything that is kept before it answers.
 TIMEOUT_S: Final = 600.0
+_LONGEST_CELL: Final = 64
 _OUTCOMES: Final = ("received", "stored", "refused", "kept", "duplicate", "late", "dropped", "replayed")
 
 
@@ -74,7 +75,8 @@ def busiest_table(names: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _cell(text: str) -> str:
-    return text or "-"
+    """Return a name as a table has it: a longer one would push the numbers off the screen."""
+    return (text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…") or "-"
 
 
 def _reasons(numbers: Mapping[str, int]) -> str:

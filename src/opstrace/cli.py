@@ -945,13 +945,8 @@ def _result(outcome: "Outcome") -> str:
 
 
 def _print_table(rows: list[list[str]]) -> None:
-    for line in _aligned([[*map(_legible, row)] for row in rows]):
+    for line in _aligned([[*map(log_lines.printable, row)] for row in rows]):
         click.echo(line)
-
-
-def _legible(cell: str) -> str:
-    """Return text without what moves a terminal's cursor or colours it: anybody may have sent it."""
-    return cell if cell.isprintable() else "".join(one if one.isprintable() else "?" for one in cell)
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

@@ -35,6 +35,11 @@ class LineFormatter(logging.Formatter):
         return f"\033[{colour}m{name}\033[0m" if self._coloured and colour else name
 
 
+def printable(text: str) -> str:
+    """Return text without what breaks a line, moves a terminal's cursor or colours it: anybody may have sent it."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
+
+
 def takes_colour(stream: TextIO) -> bool:
     """Say whether what is written to a stream may be coloured (no-color.org)."""
     return stream.isatty() and "NO_COLOR" not in os.environ

@@ -255,6 +255,8 @@ def test_a_name_in_the_books_is_short_and_printable(instance: Instance, host: st
     series = [{"metric": "books.host", "host": host, "points": [[now, 1]]}]
     assert post(instance, "/api/v1/series", json.dumps({"series": series}).encode(), version).status == 202
     assert {entry.host for entry in entries(instance, version=version)} == {shown}
+    lines = [line for line in instance.run("losses", instance.name).stdout.splitlines() if version in line]
+    assert {line.split(version)[0].split(maxsplit=1)[1].strip() for line in lines} == {f"{shown[:63]}…"}
     answer = instance.send("GET", "/admin/hosts", headers={"DD-API-KEY": instance.key()}).json()
     assert [one["name"] for one in answer["hosts"] if one["name"][:4] == host[:4]] == [host]
 

@@ -13,7 +13,8 @@ from opstrace.intake.logs_decoder import CUT_HERE, MAX_MESSAGE_BYTES
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.translator import Translator
 from opstrace.store.engine import Engine
-from opstrace.store.logs import MAX_TERMS, Filter, Logs, Place, parse_filter
+from opstrace.store.logs import MAX_TERMS, Filter, Logs, parse_filter
+from opstrace.store.place import Place
 
 GOOD = json.dumps([{"message": "neighbour", "timestamp": time.time() * 1000}] * 3).encode()
 LOG = {

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstrace.store.engine import Engine
-from opstrace.store.events import Event, Events, Place
+from opstrace.store.events import Event, Events
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import TagSet
+from opstrace.store.place import Place
 from opstrace.store.search import All, Either, Field, Node, Not
 from store.test_host_tags import HOSTS, RANGE, SEARCH, SETS, TAGS, TENANT, TIMES, tags_at
 

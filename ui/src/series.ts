@@ -23,6 +23,9 @@ export function selector(labels: Labels): string {
   return `${before}${inner || !before ? `{${inner}}` : ""}`;
 }
 
+/** What can be drawn of native histograms. */
+export const NUMBERS_OF_HISTOGRAMS = "histogram_quantile(0.99, …), histogram_avg(…), histogram_count(…)";
+
 /** A metric by its name alone. */
 export function named(metric: string): string {
   return selector({ __name__: metric });

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from opstrace.intake.ledger import Sender
+from opstrace.log_lines import printable
 
 _VERSION_HEADERS: Final = ("dd-agent-version", "dd-evp-origin-version", "x-dd-processagentversion")
 _HOST_HEADER: Final = "x-dd-hostname"
@@ -24,12 +25,13 @@ def sender_of(headers: Mapping[str, str], tenant: str) -> Sender:
 
 def version_of(headers: Mapping[str, str]) -> str:
     """Return the version of the Agent that sent a request, or another program's name; empty if it says nothing."""
-    for name in _VERSION_HEADERS:
-        if version := headers.get(name, "").strip():
-            return shown(version)[:_LONGEST_VERSION]
-    user_agent = headers.get("user-agent", "")
-    found = _AGENT.search(user_agent)
-    return shown(found[1] if found else next(iter(user_agent.split()), ""))[:_LONGEST_VERSION]
+    named = next((version for name in _VERSION_HEADERS if (version := headers.get(name, "").strip())), "")
+    return shown(named or _of_user_agent(headers.get("user-agent", "")))[:_LONGEST_VERSION]
+
+
+def _of_user_agent(text: str) -> str:
+    found = _AGENT.search(text)
+    return found[1] if found else next(iter(text.split()), "")
 
 
 def host_of(headers: Mapping[str, str]) -> str:
@@ -39,6 +41,5 @@ def host_of(headers: Mapping[str, str]) -> str:
 
 def shown(text: str) -> str:
     """Return a name as the books have it: 255 printable characters at most, with a sign where more were cut."""
-    text = text.strip()
-    legible = "".join(c if c.isprintable() else "?" for c in text[:_LONGEST])
-    return legible if len(text) <= _LONGEST else legible[:-1] + _CUT
+    text = printable(text.strip()[: _LONGEST + 1])
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + _CUT

@@ -5,6 +5,7 @@ from typing import Final
 
 from opstrace.store.engine import Engine, statement
 from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.place import FIRST, LAST, Place
 from opstrace.store.search import All, Condition, Field, Node
 from opstrace.store.tagged_hosts import TaggedHosts
 
@@ -61,17 +62,7 @@ class Event:
     attributes: str  # JSON of what Datadog's second API version, or Agents of version 5, say beside; else empty
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an event is among others; what comes after one is the same, whatever is sent meanwhile."""
-
-    time_ms: int
-    id: int
-
-
 _END_MS: Final = 1 << 42  # after every event
-_FIRST: Final = Place(-1, 0)
-_LAST: Final = Place(1 << 62, 1 << 63)
 
 
 class Events:
@@ -104,7 +95,7 @@ class Events:
         sql = self._select.replace("{condition}", condition.of(wanted))
         sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
         sql = sql.replace("{beyond}", ">" if oldest_first else "<")
-        after = after or (_FIRST if oldest_first else _LAST)
+        after = after or (FIRST if oldest_first else LAST)
         sql = sql.replace("{of_hosts}", self._of_hosts if condition.host_terms else "")
         rows = hosts.table(condition.host_terms) if condition.host_terms else None
         bounds = {"start_ms": start_ms, "end_ms": end_ms, "limit": limit, "offset": offset}

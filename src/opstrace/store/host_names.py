@@ -25,8 +25,12 @@ class HostNames:
     @classmethod
     def of(cls, sets: Iterable[TagSet]) -> "HostNames":
         """Read what hosts said, in the order of time."""
-        aliases = {one.host: one.tags for one in sets if one.source == ALIASES}
-        return cls(aliases, _owners(aliases))
+        told = [one for one in sets if one.source == ALIASES]
+        last = {name: held[-1].host for name, held in tenures(told).items()}
+        return cls(
+            aliases={one.host: one.tags for one in told},
+            owner_of={name: host for name, host in last.items() if host != name},
+        )
 
     def owner(self, name: str) -> str:
         """Return the host that a name belongs to."""
@@ -41,18 +45,6 @@ class HostNames:
 def without_names(sets: Iterable[TagSet]) -> Iterator[TagSet]:
     """Yield the sets that hold tags."""
     return (one for one in sets if one.source != ALIASES)
-
-
-def _owners(aliases: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Return whose each other name is.
-
-    A name that several hosts claim says nothing; that of a host which spoke is this host's.
-    """
-    claims: dict[str, set[str]] = {}
-    for host, others in aliases.items():
-        for name in others:
-            claims.setdefault(name, set()).add(host)
-    return {name: min(of) for name, of in claims.items() if len(of) == 1 and name not in aliases}
 
 
 # ---------------------------------------------------------------------------------------------------------------

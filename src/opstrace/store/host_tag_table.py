@@ -158,21 +158,16 @@ class _Row:
 def _taggings(sets: Iterable[TagSet], held: Mapping[str, Sequence[Tenure]]) -> dict[str, list[Tagging]]:
     """Return the taggings of each host, of all sets under the names that were its own at a time."""
     of_hosts: dict[str, list[TagSet]] = {}
-    spells: dict[str, dict[str, list[Tenure]]] = {}
     for one in sets:
-        owners = _by_owner(held[one.host]) if one.host in held else {}
-        for host in owners or (one.host,):
+        for host in {tenure.host for tenure in held.get(one.host, ())} or {one.host}:
             of_hosts.setdefault(host, []).append(one)
-            spells.setdefault(host, {}).update({one.host: owners[host]} if owners else {})
-    return {host: taggings(some, spells[host]) for host, some in of_hosts.items()}
+    return {host: taggings(some, _own(host, some, held)) for host, some in of_hosts.items()}
 
 
-def _by_owner(held: Iterable[Tenure]) -> dict[str, list[Tenure]]:
-    """Return the tenures of a name by the hosts whose it was."""
-    found: dict[str, list[Tenure]] = {}
-    for tenure in held:
-        found.setdefault(tenure.host, []).append(tenure)
-    return found
+def _own(host: str, sets: Iterable[TagSet], held: Mapping[str, Sequence[Tenure]]) -> dict[str, list[Tenure]]:
+    """Return when names that were not always a host's were: those its sets are under."""
+    names = {one.host for one in sets} & held.keys()
+    return {name: [tenure for tenure in held[name] if tenure.host == host] for name in names}
 
 
 def _rows(table: pa.Table) -> list[_Row]:

@@ -66,7 +66,6 @@ class Version:
     labels: Mapping[str, str]
 
 
-_THROUGHOUT: Final = (Tenure(BEGINNING, END, ""),)
 _NONE: Final[Mapping[str, Sequence[Tenure]]] = {}
 
 
@@ -79,11 +78,10 @@ def taggings(sets: Iterable[TagSet], tenures: Mapping[str, Sequence[Tenure]] = _
     for one in sets:
         by_source.setdefault((one.host, one.source), []).append(one)
     known_ms = min((some[0].since_ms for some in by_source.values()), default=0)
-    changes = [
-        change
-        for (name, _), some in by_source.items()
-        for change in _held(_changes(some, known_ms), tenures.get(name, _THROUGHOUT))
-    ]
+    changes: list[tuple[int, TagSet]] = []
+    for (name, _), some in by_source.items():
+        own = _changes(some, known_ms)
+        changes += _held(own, tenures[name]) if name in tenures else own
     current: dict[tuple[str, str], tuple[str, ...]] = {}
     found = [] if any(from_ms == BEGINNING for from_ms, _ in changes) else [Tagging(BEGINNING, ())]
     for from_ms, at_once in groupby(sorted(changes, key=_moment), key=_moment):

@@ -7,6 +7,7 @@ from typing import Final
 
 from opstrace.errors import BadQuery
 from opstrace.store.engine import Engine, Parameter, statement
+from opstrace.store.place import LAST, Place
 
 # A key with a value, either of which may be quoted, a quoted phrase, or a word.
 _TERM: Final = re.compile(
@@ -36,29 +37,6 @@ class Log:
     tags: list[str]
     message: str
     attributes: str  # JSON, or empty
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a log stands among those of a tenant: what comes before it is older, or of its time and came before."""
-
-    timestamp_ms: int
-    id: int
-
-    @classmethod
-    def of(cls, cursor: str) -> "Place":
-        """Read what an answer called its cursor; raise BadQuery."""
-        found = _CURSOR.fullmatch(cursor)
-        if not found or int(found["id"]) >= 1 << 64:
-            raise BadQuery(f"cursor: {cursor[:60]!r} is none that an answer had")
-        return cls(int(found["ms"]), int(found["id"]))
-
-    def __str__(self) -> str:
-        return f"{self.timestamp_ms}-{self.id}"
-
-
-_CURSOR: Final = re.compile(r"(?a:(?P<ms>\d{1,16})-(?P<id>\d{1,20}))")
-_LAST: Final = Place(-1, 0)  # no log is before it: all are
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +77,7 @@ class Logs:
         self._select = statement("opstrace.store", "select_logs")
 
     def select(
-        self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int, before: Place = _LAST
+        self, tenant: str, wanted: Filter, start_ms: int, end_ms: int, limit: int, before: Place = LAST
     ) -> tuple[list[Log], bool]:
         """Return a tenant's youngest logs of a range of time, and whether there are more than they may be.
 
@@ -109,8 +87,8 @@ class Logs:
         conditions = list(_conditions(wanted))
         clause = " AND ".join(clause for clause, _, _ in conditions) or "1"
         parameters: dict[str, Parameter] = {name: value for _, name, value in conditions}
-        parameters |= {"tenant": tenant, "start_ms": start_ms, "end_ms": end_ms}
-        parameters |= {"before_ms": before.timestamp_ms, "before_id": before.id}
+        parameters |= {"tenant": tenant, "start_ms": start_ms, "end_ms": min(end_ms, before.time_ms)}
+        parameters |= {"before_ms": before.time_ms, "before_id": before.id}
         select = self._select.replace("{conditions}", clause)
         sizes, logs = (select.replace("{columns}", columns) for columns in (_SIZE, _ALL))
         with self._engine.reader() as connection:

@@ -319,15 +319,17 @@ class StoreQuerier:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
         view = self._view(start_ms, end_ms)
         if view is None:
-            table = self._read("select_labels", condition(self._tenant, selectors, start_ms, end_ms))
-            return _labels(table, _alien(table))
+            return self._label_sets(condition(self._tenant, selectors, start_ms, end_ms))
         _check_number(selectors)
         found: dict[bytes, Labels] = {}
         for matchers in selectors or [[]]:
             where = condition(self._tenant, [matchers], start_ms, end_ms, view)
-            table = self._read("select_labels", where)
-            found |= view.join(_labels(table, _alien(table)), matchers).labels()
+            found |= view.join(self._label_sets(where), matchers).labels()
         return list(found.values())
+
+    def _label_sets(self, where: Condition) -> list[Labels]:
+        table = self._read("select_labels", where)
+        return _labels(table, _alien(table))
 
     def label_names(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[str]:
         """Return the sorted names of the labels of these series; of all series without selectors."""

@@ -4,7 +4,7 @@ FROM logs
 WHERE tenant = {tenant:String}
     AND timestamp BETWEEN fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC') AND fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
     AND {conditions}
-    AND ({before_ms:Int64} < 0 OR (toUnixTimestamp64Milli(timestamp), id) < ({before_ms:Int64}, {before_id:UInt64}))
+    AND (toUnixTimestamp64Milli(timestamp), id) < ({before_ms:Int64}, {before_id:UInt64})
 ORDER BY timestamp DESC, id DESC
 LIMIT 1 BY timestamp, id
 LIMIT {limit:UInt32}

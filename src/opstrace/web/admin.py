@@ -24,7 +24,8 @@ from opstrace.store.checks import Checks, Run
 from opstrace.store.events import Event, Events
 from opstrace.store.hosts import Host, Hosts
 from opstrace.store.kept import Segment
-from opstrace.store.logs import Log, Place, parse_filter
+from opstrace.store.logs import Log, parse_filter
+from opstrace.store.place import LAST, Place
 from opstrace.tenants import Tenant
 from opstrace.web import moments
 
@@ -122,9 +123,9 @@ class _Admin:
         start_s, end_s = _range(request, default_s=_DAY_S / 24)
         wanted = parse_filter(request.query_params.get("query", ""))
         cursor = request.query_params.get("cursor", "")
-        before = {"before": Place.of(cursor)} if cursor else {}
+        before = Place.of(cursor) if cursor else LAST
         found, more = await asyncio.to_thread(
-            self.sources.logs, tenant.name, wanted, _ms(start_s), _ms(end_s), _limit(request), **before
+            self.sources.logs, tenant.name, wanted, _ms(start_s), _ms(end_s), _limit(request), before
         )
         next_page = {"cursor": str(Place(found[-1].timestamp_ms, found[-1].id))} if more else {}
         return {"logs": (_log(log) for log in found), "more": more, **next_page}

@@ -1,7 +1,6 @@
 """Datadog's API of events, over one tenant's (datadog-api.md, section 7)."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +9,8 @@ from urllib.parse import urlencode
 from opstrace.datadog import events as shapes
 from opstrace.datadog.search import parse_search
 from opstrace.errors import BadQuery, NotFound
-from opstrace.store.events import Event, Events, Place
+from opstrace.store.events import Event, Events
+from opstrace.store.place import Place
 from opstrace.store.search import All, Either, Field, Node
 from opstrace.web import moments
 from opstrace.web.datadog_api import Endpoint, Json, Question
@@ -19,7 +19,7 @@ MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
 _MAX_PAGE: Final = 4_000_000  # of the first version
 _FILTERS: Final = ("query", "from", "to")
-_CURSOR: Final = re.compile("([0-9]{1,15})-([0-9]{1,19})")
+_ID_BITS: Final = 63  # of an event
 
 
 def endpoints(events: Events) -> Sequence[tuple[str, str, Endpoint, int]]:
@@ -96,7 +96,8 @@ class _EventApi:
         )
         document: Json = {"data": [shapes.shown_v2(event) for event in found[:limit]], "meta": {}}
         if len(found) > limit:
-            cursor = _cursor(found[limit - 1])
+            last = found[limit - 1]
+            cursor = str(Place(last.time_ms, last.id))
             document["meta"] = {"page": {"after": cursor}}
             asked = {f"filter[{name}]": wanted.get(name) for name in _FILTERS} | {"sort": sort, "page[limit]": limit}
             document["links"] = {"next": _next_url(question, asked | {"page[cursor]": cursor})}
@@ -126,18 +127,11 @@ def _limit(value: Any) -> int:
     return value
 
 
-def _cursor(event: Event) -> str:
-    """Return what the page after the one that ends with an event is asked for by."""
-    return f"{event.time_ms}-{event.id}"
-
-
 def _place(cursor: Any) -> Place | None:
-    if not cursor:
-        return None
-    found = _CURSOR.fullmatch(str(cursor))
-    if not found:
-        raise BadQuery("page cursor is none of this server's")
-    return Place(int(found[1]), int(found[2]))
+    try:
+        return Place.of(str(cursor), _ID_BITS) if cursor else None
+    except BadQuery:
+        raise BadQuery("page cursor is none of this server's") from None
 
 
 def _next_url(question: Question, asked: Json) -> str:

@@ -6,7 +6,7 @@ import { lazy, memo, Suspense, useEffect, useMemo, useState, type ComponentType 
 
 import { chosen, Legend } from "../chart/Legend";
 import { TimeChart, type Line, type Style } from "../chart/TimeChart";
-import { colour, moments } from "../series";
+import { colour, moments, NUMBERS_OF_HISTOGRAMS } from "../series";
 import type { Window } from "../time";
 import { Boundary, Trouble } from "../Trouble";
 import { distinct, usePanelData, type Frame, type PanelData } from "./data";
@@ -107,8 +107,7 @@ function Words({ panel, window, values }: Props) {
   );
 }
 
-const HISTOGRAMS =
-  "These are histograms; make a number of them: histogram_quantile(0.99, …), histogram_avg(…), histogram_count(…).";
+const HISTOGRAMS = `These are histograms; make a number of them: ${NUMBERS_OF_HISTOGRAMS}.`;
 
 interface DrawnProps extends Props {
   width: number;

@@ -9,7 +9,7 @@ import { rangeOf, useAddress } from "../address";
 import { labelValues, metadata, queryInstant, queryRange, type Metadata, type Result } from "../api";
 import { chosen, Legend } from "../chart/Legend";
 import { TimeChart, type Line, type Style } from "../chart/TimeChart";
-import { colour, columnsOf, csv, moments, named, type Column } from "../series";
+import { colour, columnsOf, csv, moments, named, NUMBERS_OF_HISTOGRAMS, type Column } from "../series";
 import { useVisit } from "../session";
 import { duration, windowOf, written, type Window } from "../time";
 import { between, shifted, TimeControls, widened } from "../TimeControls";
@@ -325,8 +325,6 @@ function Graph({ columns, window, style, unit }: GraphProps) {
   );
 }
 
-const NUMBERS = "histogram_quantile(0.99, …), histogram_avg(…), histogram_count(…)";
-
 /** Says why there is nothing, or not all, to be drawn. */
 function Missing({ results, columns, busy }: { results: (Result | undefined)[]; columns: Column[]; busy: boolean }) {
   const histograms = results.some((result) => result?.result.some((series) => series.histograms));
@@ -335,7 +333,7 @@ function Missing({ results, columns, busy }: { results: (Result | undefined)[]; 
   return (
     <Text c="dimmed" role="status">
       {histograms
-        ? `${columns.length ? "The others" : "These"} are histograms; draw a number of them: ${NUMBERS}.`
+        ? `${columns.length ? "The others" : "These"} are histograms; draw a number of them: ${NUMBERS_OF_HISTOGRAMS}.`
         : "No series in this range of time."}
     </Text>
   );

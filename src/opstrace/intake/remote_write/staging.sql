@@ -118,9 +118,9 @@ CREATE TABLE staged_writes
             AND (
                 -- Rounding may leave floats with a count that is less than what is in their buckets.
                 notEmpty(h.positive_counts) OR notEmpty(h.negative_counts) OR h.count_float > 0 OR h.zero_count_float > 0
-                OR arraySum(both[1].counts) + arraySum(both[2].counts) + h.zero_count_int = h.count_int
-                -- Of values that are NaN there is no bucket.
-                OR isNaN(h.sum) AND arraySum(both[1].counts) + arraySum(both[2].counts) + h.zero_count_int < h.count_int
+                -- Values that are NaN are in no bucket.
+                OR h.count_int - arraySum(both[1].counts) - arraySum(both[2].counts) - h.zero_count_int
+                    BETWEEN 0 AND if(isNaN(h.sum), inf, 0)
             )
         ),
         sent_histograms, sides, are_markers
