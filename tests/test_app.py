@@ -42,6 +42,24 @@ def test_a_chore_that_fails_is_told_when_that_begins_and_when_it_is_over(caplog:
     ]
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("nobody thought of this")])
+def test_no_failure_ends_a_chore(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 3:
+            raise asyncio.CancelledError
+        raise error
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(every(0.001, "counting", work))
+    assert turns == 3
+    assert len(said(caplog)) == 1
+    assert "counting failed" in said(caplog)[0][1]
+
+
 def test_a_message_comes_once_in_a_while_whatever_is_filled_into_it(
     caplog: pytest.LogCaptureFixture, clock: list[float]
 ) -> None:

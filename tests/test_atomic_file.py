@@ -53,3 +53,14 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypat
         atomic_file.write(tmp_path / "a", "new")
     assert raised.value.filename == str(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_crash_left_behind_goes_once_nobody_can_be_writing_it(tmp_path: Path) -> None:
+    for name in (".config.yaml.0123abcd", ".config.yaml.89abcdef", ".profile", "config.yaml", ".x.0123abcg"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / ".config.yaml.0123abcd", (0, 0))
+    os.utime(tmp_path / ".profile", (0, 0))
+    atomic_file.remove_left_behind(tmp_path)
+    left = {".config.yaml.89abcdef", ".profile", "config.yaml", ".x.0123abcg"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+    atomic_file.remove_left_behind(tmp_path / "nowhere")

@@ -47,6 +47,25 @@ def test_every_tenant_has_a_data_source_with_its_key_and_the_certificate(instanc
         }
 
 
+def test_tenants_with_long_names_have_data_sources_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    tenants = ("customer-production-cluster-eu-west-1-a", "customer-production-cluster-eu-west-1-b")
+    made = startup.prepare("demo", Config(tenants=tenants, **free_ports()), tmp_path, rewrite_tokens=True)
+    uids = [str(source["uid"]) for source in provisioned(made, tmp_path / "provisioning")]
+    assert len({*uids}) == len(tenants) + 1
+    assert max(map(len, uids)) <= 40
+
+
+def test_an_address_may_have_the_path_that_a_data_source_has(instance: Instance, tmp_path: Path) -> None:
+    url = f"https://localhost:{instance.config.https_port}"
+    for given in (url, f"{url}/", f"{url}/prometheus", f"{url}/prometheus/"):
+        grafana.provision(instance, tmp_path / "provisioning", url=given)
+        document = yaml.safe_load((tmp_path / "provisioning" / "datasources" / "opstrace.yaml").read_text())
+        assert {source["url"] for source in document["datasources"]} == {f"{url}/prometheus"}
+
+
 def test_keys_are_no_business_of_others(instance: Instance, tmp_path: Path) -> None:
     """The command's umask keeps everything to its user; here the group may read: Grafana's, if its owner wants."""
     before = os.umask(0o077)

@@ -27,3 +27,21 @@ NOTHING = ["", "", ""]
 )
 def test_platforms(stats: dict[str, Any], platform: str) -> None:
     assert Machine.of(Host("h", 0, 0, documents={"systemStats": stats})).platform == platform
+
+
+@pytest.mark.parametrize(
+    ("total", "memory"),
+    [
+        ("16777216kB", 16 << 30),
+        ("1.5 GB", 3 << 29),
+        (".5kb", 512),
+        (".", 0),
+        ("1.2.3kB", 0),
+        ("9" * 400 + "kB", 0),
+        ("much", 0),
+        (None, 0),
+        (["16kB"], 0),
+    ],
+)
+def test_memory(total: Any, memory: int) -> None:
+    assert Machine.of(Host("h", 0, 0, documents={"gohai": {"memory": {"total": total}}})).memory_bytes == memory

@@ -116,8 +116,9 @@ class Administration:
                 await asyncio.to_thread(roster.settle, self.instance.name)
                 for tenant in self.instance.leaving:
                     await self._clear_out(tenant)
-            except OpstraceError as error:
-                logger.warning("the removal of a tenant is not over: %s", error)
+            except Exception as error:
+                known = isinstance(error, (OpstraceError, OSError))
+                logger.warning("the removal of a tenant is not over: %s", error, exc_info=None if known else error)
                 asyncio.get_running_loop().call_later(REMOVAL_RETRY_S, self._removed.set)
 
     async def _reread(self) -> None:

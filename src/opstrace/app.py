@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from opstrace import allocator, ports
+from opstrace import allocator, atomic_file, ports
 from opstrace.access import Access
 from opstrace.administration import Administration
 from opstrace.config import SYSTEM_TENANT, Limits
@@ -49,7 +49,7 @@ from opstrace.intake.translator import Translator
 from opstrace.log_lines import Sparing, Spell
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.store.backend import Block
-from opstrace.store.books import Books, Entry
+from opstrace.store.books import Books
 from opstrace.store.catalogue import Catalogue
 from opstrace.store.checks import Checks
 from opstrace.store.embedded import Store
@@ -67,6 +67,7 @@ from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
 from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, ui
 from opstrace.web.dashboards import Dashboards
+from opstrace.web.lookups import MAX_LOOKUPS, Lookups
 from opstrace.web.query_pool import QueryLimits, QueryPool
 from opstrace.web.sessions import Sessions
 from opstrace.web.tenancy import Tenancy
@@ -77,6 +78,8 @@ logger = logging.getLogger(__name__)
 
 SELF_MONITORING_INTERVAL_S: Final = 10.0
 RETENTION_INTERVAL_S: Final = 3600.0
+# Where files are replaced while the server runs, beside the home itself.
+_WRITTEN_IN: Final = ("tls", "dashboards/*", "kept/*/*")
 # Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
 KEEP_ALIVE_S: Final = 75
 # A thread that computes hands the interpreter over after this long. A statement of the engine asks for it hundreds of
@@ -105,8 +108,9 @@ class Server:
         self.started_s = time.time()
         self.telemetry = Telemetry()
         self.pool = QueryPool(_query_limits(limits), lambda tenant: _query_limits(self._limits_of(tenant)))
-        # Beside the queries the store itself looks at its parts.
-        self.engine = Engine(instance.data_directory, readers=limits.query_concurrency + 1)
+        self.lookups = Lookups(self.telemetry)
+        # Whoever reads on a thread of these has a connection at once. One more is for the server itself.
+        self.engine = Engine(instance.data_directory, readers=limits.query_concurrency + MAX_LOOKUPS + 1)
         writer = Writer(self.engine)
         self.kept = KeptRequests(instance.home / "kept", self._limits_of)
         self.host_tags = HostTagTable(self.engine, config.tag_label_prefix)
@@ -147,7 +151,7 @@ class Server:
         acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
         self.rates = rates
         self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
-        flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
+        flares = self.flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
         writes = self.writes = Writes(self.commit, self.telemetry, ledger, rates)
         self.remote_write = RemoteWrite(self.access, writes, self.telemetry, limits)
@@ -178,7 +182,9 @@ class Server:
             *Tenancy(self._operator, self.administration).routes(),
             *self._workspace().routes(),
             *ui.routes(self.sessions, self.instance.name, lambda: self.instance.config.all_tenants),
-            *datadog_api.routes(datadog_api.Door(self._keyed, self._unpacked, hinted), self._datadog_endpoints()),
+            *datadog_api.routes(
+                datadog_api.Door(self._keyed, self._unpacked, hinted, self.lookups), self._datadog_endpoints()
+            ),
             *self.intake.routes(),
         ]
         application = Starlette(routes=routes)
@@ -195,12 +201,18 @@ class Server:
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
-        await self.dogstatsd.stop()
+        # Whatever one of them raises, the others have their turn: from the last to the first.
+        async with contextlib.AsyncExitStack() as closing:
+            closing.callback(self.engine.close)
+            closing.callback(self.lookups.close)
+            closing.callback(self.pool.close)
+            closing.push_async_callback(self.commit.drain)
+            closing.push_async_callback(self._write_books)
+            closing.push_async_callback(self.dogstatsd.stop)
+
+    async def _write_books(self) -> None:
         with contextlib.suppress(StoreError):
             await self.bookkeeper.write()
-        await self.commit.drain()
-        self.pool.close()
-        self.engine.close()
 
     def _about(self) -> prometheus.About:
         config = self.instance.config
@@ -214,9 +226,11 @@ class Server:
 
     def _admin(self) -> admin.Sources:
         return admin.Sources(
+            lookups=self.lookups,
             tenant_of=lambda request: self.sessions.tenant(request, QueryUnauthorized),
             operator_of=self._operator,
-            books=self._booked,
+            note=self.bookkeeper.write,
+            books=self.books.totals,
             kept=self._kept,
             replay=self._replayed,
             logs=Logs(self.engine).select,
@@ -229,6 +243,7 @@ class Server:
     def _workspace(self) -> Workspace:
         return Workspace(
             lambda: self.instance,
+            self.lookups,
             lambda request: self.sessions.tenant(request, QueryUnauthorized),
             Catalogue(self.engine),
             Dashboards(self.instance.home / "dashboards"),
@@ -292,10 +307,6 @@ class Server:
         """
         return self.sessions.tenant(request, QueryUnauthorized, probe=True)
 
-    async def _booked(self, tenant: str | None, start_s: float, end_s: float) -> list[Entry]:
-        await self.bookkeeper.write()
-        return await asyncio.to_thread(self.books.totals, tenant, start_s, end_s)
-
     async def _kept(self, tenant: str | None) -> list[Segment]:
         def segments() -> list[Segment]:
             tenants = [tenant] if tenant else self.kept.tenants()
@@ -342,8 +353,10 @@ class Server:
         self.telemetry.store_merged_rows.set(await asyncio.to_thread(self.engine.merged_rows))
         await self.bookkeeper.write()
         await self._observe_kept()
-        with contextlib.suppress(IntakeError):
+        try:
             await self.commit.append(SYSTEM_TENANT, self._own_block())
+        except IntakeError as error:
+            self.telemetry.refused_bodies.labels("self-monitoring", SYSTEM_TENANT, error.reason).inc()
 
     async def _observe_kept(self) -> None:
         segments = await self._kept(None)
@@ -366,6 +379,14 @@ class Server:
         await self.commit.between(self.retention.enforce)
         await self.commit.between(lambda: self.kept.drop_old(time.time()))
         await self.commit.between(self.kept.make_room)
+        await asyncio.to_thread(self._tidy)
+
+    def _tidy(self) -> None:
+        """Remove what a crash left behind while files were written."""
+        home = self.instance.home
+        for directory in (home, *(found for pattern in _WRITTEN_IN for found in home.glob(pattern))):
+            atomic_file.remove_left_behind(directory)
+        self.flares.remove_left_behind()
 
 
 async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -374,9 +395,12 @@ async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]
     while True:
         try:
             await work()
-        except OpstraceError as error:
+        except (OpstraceError, OSError) as error:
             if spell.failed():
                 logger.warning("%s failed: %s", what, error)
+        except Exception:
+            if spell.failed():
+                logger.exception("%s failed", what)
         else:
             spell.worked()
         await asyncio.sleep(interval_s - time.time() % interval_s)

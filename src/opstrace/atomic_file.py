@@ -1,10 +1,17 @@
 """A file that is there completely or not at all, also after a power cut."""
 
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+# What a crash may leave beside a file, and for how long it may still be somebody's who writes.
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}")
+LEFT_BEHIND_S: Final = 3600.0
 
 
 def write(path: Path, content: bytes | str, mode: int = 0o600) -> None:
@@ -27,6 +34,17 @@ def replacing(path: Path, content: bytes | str, mode: int = 0o600) -> Iterator[N
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def remove_left_behind(
+    directory: Path, temporary: re.Pattern[str] = _TEMPORARY, older_than_s: float = LEFT_BEHIND_S
+) -> None:
+    """Remove the temporary files of a directory that nobody writes any more; there need not be such a directory."""
+    for path in directory.glob(".*"):
+        if temporary.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink()
 
 
 def sync_directory(path: Path) -> None:

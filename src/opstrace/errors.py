@@ -151,3 +151,8 @@ QUERY_STATUS: dict[type[QueryError], tuple[int, str]] = {
     QueryUnauthorized: (403, "unauthorized"),
     NotFound: (404, "not_found"),
 }
+
+
+def query_verdict(error: QueryError) -> tuple[int, str]:
+    """Return status and `errorType` of an error by the table: those of the nearest kind that it has."""
+    return next(QUERY_STATUS[kind] for kind in type(error).__mro__ if kind in QUERY_STATUS)

@@ -8,6 +8,7 @@ The files are those of its provisioning (grafana/grafana: docs/sources/administr
 """
 
 import copy
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from opstrace.web import dashboards
 from opstrace.web.prometheus import PROMETHEUS_VERSION
 
 DATA_SOURCE: Final = "metrics"
+_LONGEST_UID: Final = 40  # that Grafana takes
 _SCRAPE_INTERVAL: Final = "15s"  # Agents run their checks that often
 _NOTE: Final = "# Written by `opstrace grafana provision`; written anew the next time.\n"
 # Grafana may run as somebody else, to whose group the owner gives these.
@@ -89,7 +91,7 @@ def _data_source(target: Target, url: str, *, first: bool) -> dict[str, Any]:
         "uid": _uid(target.tenant),
         "type": "prometheus",
         "access": "proxy",
-        "url": f"{url.rstrip('/')}/prometheus",
+        "url": f"{url.rstrip('/').removesuffix('/prometheus')}/prometheus",
         "isDefault": first,
         "basicAuth": True,
         "basicAuthUser": target.tenant,
@@ -106,7 +108,11 @@ def _data_source(target: Target, url: str, *, first: bool) -> dict[str, Any]:
 
 
 def _uid(tenant: str) -> str:
-    return f"opstrace-{tenant}"[:40]
+    """Return the uid of a tenant's data source, which no other tenant's has."""
+    uid = f"opstrace-{tenant}"
+    if len(uid) <= _LONGEST_UID:
+        return uid
+    return f"{uid[: _LONGEST_UID - 9]}-{hashlib.sha256(tenant.encode()).hexdigest()[:8]}"
 
 
 def _providers(place: Path) -> dict[str, Any]:

@@ -303,6 +303,7 @@ def remove(instance: Place) -> list[Path]:
     with explained(f"cannot remove the instance {instance.name}"):
         for entry in (instance.home / name for name in _OWN if os.path.lexists(instance.home / name)):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        atomic_file.remove_left_behind(instance.home, older_than_s=-1)
         left = list(instance.home.iterdir())
         is_link = link.is_symlink()
         if is_link:

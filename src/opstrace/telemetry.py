@@ -231,7 +231,7 @@ class Telemetry:
         )
         self.refused_queries = Counter(
             "opstrace_query_refused_total",
-            "Requests of the Prometheus API that went over a budget, by which.",
+            "Questions that went over a budget, by which.",
             ("tenant", "budget"),
             registry=self.registry,
         )

@@ -206,6 +206,15 @@ def test_a_clock_that_is_set_back_opens_no_old_bucket() -> None:
     assert [one["points"] for one in hearing.sent.series] == [{20: 0.3}]
 
 
+def test_a_clock_that_is_set_back_far_is_followed() -> None:
+    hearing = Hearing({})
+    hearing.hear(3625, b"a:1|c")
+    hearing.hear(3, b"a:1|c")
+    hearing.hear(13, b"a:2|c")
+    hearing.flush(20)
+    assert [one["points"] for one in hearing.sent.series] == [{3620: 0.1, 0: 0.1, 10: 0.2}]
+
+
 def test_samples_with_a_time_wait_for_a_pause_or_for_many() -> None:
     hearing = Hearing({})
     hearing.hear(1, b"a:1|g|T%d" % T0)

@@ -148,7 +148,7 @@ def test_a_version_that_understands_replays_what_was_kept(instance: Instance) ->
     ]
     agent = {"dd-agent-version": "7.99.0"}
     records = [
-        Record(Kept(time_ms=1, method="POST", path=path, headers={**agent, **headers}), body).encode()
+        Record(Kept(time_ms=now * 1000, method="POST", path=path, headers={**agent, **headers}), body).encode()
         for path, body, headers in requests
     ]
     KeptRequests(home(instance) / "kept", lambda _tenant: Limits()).append("default", "other", records)

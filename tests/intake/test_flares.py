@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,26 @@ def test_a_full_disk_asks_to_come_again_and_leaves_no_litter(
     stored(tmp_path, ledger := Ledger())
     assert len(list(tmp_path.rglob("*.zip"))) == 1
     assert ledger.take()
+
+
+def test_two_that_make_room_at_once_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = Path.unlink
+
+    def gone_already(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".zip" and not path.name.startswith("."):
+            unlink(path)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", gone_already)
+    for _ in range(Limits().max_flares + 2):
+        stored(tmp_path, Ledger())
+    assert len(list(tmp_path.rglob("*.zip"))) == Limits().max_flares
+
+
+def test_what_is_left_of_one_that_was_arriving_goes(tmp_path: Path) -> None:
+    stored(tmp_path, Ledger())
+    part = tmp_path / "one" / ".20260101T000000.123456789.part"
+    part.touch()
+    os.utime(part, (0, 0))
+    Flares(tmp_path, Limits(), Ledger(), Telemetry()).remove_left_behind()
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".zip"]

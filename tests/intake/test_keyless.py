@@ -14,7 +14,7 @@ from starlette.requests import Request
 from opstrace.access import Access
 from opstrace.config import Limits
 from opstrace.intake import routes
-from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, Intake
+from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, MAX_KEYLESS_READ, Intake
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Keyring, key_digest
 
@@ -93,3 +93,8 @@ def test_few_bodies_are_searched_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(routes, "head", watched)
     assert statuses(*[b"{}"] * 12) == [403] * 12
     assert most <= MAX_KEYLESS_BODIES
+
+
+def test_few_bodies_are_in_memory_at_once() -> None:
+    answered = statuses(*[b"{}"] * (MAX_KEYLESS_READ + 3), encoding="")
+    assert answered == [403] * MAX_KEYLESS_READ + [503] * 3

@@ -160,3 +160,12 @@ def test_logs_of_one_time_are_in_their_order_and_on_pages(
 def test_a_cursor_that_no_answer_had(cursor: str) -> None:
     with pytest.raises(BadQuery, match="is none that an answer had"):
         Place.of(cursor)
+
+
+def test_a_body_is_of_the_host_that_its_logs_name_whatever_becomes_of_others(translator: Translator) -> None:
+    now_ms = time.time() * 1000
+    stored = {"message": "m", "hostname": "web-1", "timestamp": now_ms}
+    for other in ({"message": "m", "timestamp": 1}, {"message": "m", "timestamp": now_ms + 10**9}, 7):
+        for logs in ([stored, other], [other, stored]):
+            verdict = judged(translator, json.dumps(logs).encode())
+            assert (verdict.host, verdict.logs["stored"], len(verdict.logs)) == ("web-1", 1, 2)

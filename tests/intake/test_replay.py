@@ -1,6 +1,7 @@
-"""A replay of much that is not understood keeps nobody waiting."""
+"""What a replay leaves, and that it keeps nobody waiting."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from opstrace.config import Limits
 from opstrace.intake import replay
 from opstrace.intake.ledger import Ledger
+from opstrace.intake.payload import STORED, Family, Verdict
 from opstrace.store.kept import Kept, KeptRequests, Record, Segment, read_records
 
 
@@ -38,3 +40,41 @@ def test_records_are_read_elsewhere_than_on_the_event_loop(tmp_path: Path, monke
     assert found == [replay.Replayed("t", "/unheard", replay.NOT_UNDERSTOOD, 1200)]
     assert readers
     assert threading.get_ident() not in readers
+
+
+@pytest.mark.parametrize(
+    ("verdict", "fate", "left"),
+    [
+        (Verdict(points={"too_many_new_series": 5}, series={"too_many_new_series": 2}), "too_many_new_series", 1),
+        (Verdict(points={"future": 5, STORED: 1}), STORED, 0),
+        (Verdict(logs={"ancient": 1}), "ancient", 1),
+        (Verdict(), STORED, 0),
+    ],
+)
+def test_a_request_of_which_nothing_is_stored_stays(tmp_path: Path, verdict: Verdict, fate: str, left: int) -> None:
+    kept = KeptRequests(tmp_path, lambda _tenant: Limits())
+    kept.append("t", "other", [Record(Kept(time_ms=1, method="POST", path="/unheard"), b"body").encode()])
+
+    class Deciding:
+        async def store(self, *_: Any, **__: Any) -> Verdict:
+            return verdict
+
+    one = replay.Replay(
+        cast("Any", Deciding()), cast("Any", Between()), kept, Ledger(), lambda _path: (Family.SERIES_V1,)
+    )
+    assert asyncio.run(one.run("t")) == [replay.Replayed("t", "/unheard", fate, 1)]
+    assert sum(segment.records for segment in kept.segments("t")) == left
+
+
+def test_what_goes_by_a_bound_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    kept = KeptRequests(tmp_path, lambda _tenant: Limits())
+    kept.append("t", "other", [Record(Kept(time_ms=1, method="POST", path="/unheard"), b"body").encode()])
+
+    class Dropping(Between):
+        async def between(self, work: Any) -> Any:
+            found = work()
+            shutil.rmtree(tmp_path)
+            return found
+
+    one = replay.Replay(cast("Any", None), cast("Any", Dropping()), kept, Ledger(), lambda _path: ())
+    assert asyncio.run(one.run("t")) == []

@@ -90,11 +90,13 @@ def test_a_window_that_moves_on_leaves_nothing_behind() -> None:
     reader = Reader()
     for start in range(0, 3000, 15):
         reader.ask(start, start + 100)
-    assert reader.recent.nbytes <= 2 * samples(0, 101).nbytes
+    assert reader.recent.nbytes <= 2 * samples(0, 101).nbytes + len(range(0, 3000, 15))
 
 
 def test_memory_is_bounded_and_the_least_recently_asked_goes_first() -> None:
-    one = samples(0, 99).nbytes
+    only = Reader()
+    only.ask(0, 99, "a")
+    one = only.recent.nbytes
     reader = Reader(max_bytes=2 * one)
     for key in ("a", "b", "a", "c"):
         reader.ask(0, 99, key)
@@ -145,3 +147,11 @@ def test_the_oldest_since_a_moment_is_never_too_young(writes: list[int], limit: 
     assert found <= expected
     if len(writes) <= limit:
         assert found == expected
+
+
+def test_what_finds_nothing_takes_room_too() -> None:
+    recent = RecentReads(Changes(), 1 << 20)
+    nothing = samples(1, 0)
+    for number in range(3_000):
+        recent.series("t", f"{number} " + "x" * 10_000, None, lambda: nothing)
+    assert sum(len(str(key)) for key in recent._known) < 1 << 20

@@ -12,6 +12,7 @@ from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import BadQuery, OpstraceError, StoreError
 from opstrace.tenants import Tenant
 from opstrace.web import admin
+from opstrace.web.lookups import Lookups
 from opstrace.web.tenancy import Tenancy
 from opstrace.web.workspace import Workspace
 
@@ -35,10 +36,10 @@ def routes(error: OpstraceError) -> list[Route]:
     def tenant_of(_request: Request) -> Tenant:
         return Tenant(SYSTEM_TENANT)
 
-    names = ("books", "kept", "replay", "logs", "events", "checks", "hosts", "dogstatsd")
-    sources = admin.Sources(tenant_of, tenant_of, **dict.fromkeys(names, broken))
+    names = ("note", "books", "kept", "replay", "logs", "events", "checks", "hosts", "dogstatsd")
+    sources = admin.Sources(Lookups(), tenant_of, tenant_of, **dict.fromkeys(names, broken))
     administration: Any = SimpleNamespace(instance=SimpleNamespace(leaving=["gone"]), holdings=broken)
-    workspace = Workspace(broken, tenant_of, broken, broken)
+    workspace = Workspace(broken, Lookups(), tenant_of, broken, broken)
     return [*admin.routes(sources), *workspace.routes(), *Tenancy(tenant_of, administration).routes()]
 
 
@@ -49,8 +50,11 @@ def status(path: str, error: OpstraceError) -> int:
     (route,) = (one for one in routes(error) if one.path == form and "GET" in (one.methods or ()))
     endpoint: Any = route.endpoint
 
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
     async def answered() -> int:
-        return (await endpoint(Request(scope))).status_code
+        return (await endpoint(Request(scope, receive))).status_code
 
     return asyncio.run(answered())
 

@@ -72,10 +72,13 @@ def test_a_bundled_one_can_be_changed_and_is_as_it_was_when_that_is_removed(kept
         kept.remove("one", "opstrace-hosts")
 
 
-def test_one_that_somebody_broke_hides_no_other(kept: Dashboards) -> None:
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'"text"', b'{"title":"t","panels":[],"tags":7}', b'{"title":"\xff"}']
+)
+def test_one_that_somebody_broke_hides_no_other(kept: Dashboards, content: bytes) -> None:
     kept.keep("one", "mine", body())
     kept.keep("one", "broken", body())
-    (kept._directory / "one" / "broken.json").write_text("{")
+    (kept._directory / "one" / "broken.json").write_bytes(content)
     listed = {entry.uid: entry for entry in kept.entries("one")}
     assert listed["mine"].title == "Mine"
     assert listed["broken"].description == "This file cannot be read."

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import cramjam
@@ -70,6 +71,9 @@ load 15s
   m{i="b"} 1 NaN Inf -2.5
   m{i="a"} 0 stale
   other{i="a"} 7
+  part {{schema:0 sum:1 count:3.5 buckets:[1.5 2]}}
+  bounds {{schema:-53 sum:1 count:3 custom_values:[1] buckets:[1 2]}}
+  ends {{schema:0 sum:1 count:3 buckets:[1 2]}} stale stale {{schema:0 sum:1 count:3 buckets:[1 2]}} 7
   h{i="a"} {{schema:1 sum:18.5 count:12 z_bucket:2 z_bucket_w:0.001 buckets:[3 3 0 2] n_buckets:[2]}}
 """,
     )
@@ -100,13 +104,33 @@ def test_matchers_and_several_queries(loaded: Server) -> None:
 def test_native_histograms(loaded: Server) -> None:
     ((series,),) = read(loaded, query(0, 0, matcher(EQUAL, "__name__", "h")))
     (histogram,) = series.histograms
-    assert (histogram.count_float, histogram.sum, histogram.schema, histogram.timestamp) == (12, 18.5, 1, 0)
-    assert (histogram.zero_count_float, histogram.zero_threshold) == (2, 0.001)
+    assert (histogram.count_int, histogram.sum, histogram.schema, histogram.timestamp) == (12, 18.5, 1, 0)
+    assert (histogram.zero_count_int, histogram.zero_threshold) == (2, 0.001)
     assert [(span.offset, span.length) for span in histogram.positive_spans] == [(0, 2), (1, 1)] or [
         (span.offset, span.length) for span in histogram.positive_spans
     ] == [(0, 4)]
-    assert sum(histogram.positive_counts) == 8
-    assert list(histogram.negative_counts) == [2]
+    assert sum(accumulate(histogram.positive_deltas)) == 8
+    assert list(histogram.negative_deltas) == [2]
+    assert not [*histogram.positive_counts, *histogram.negative_counts]
+
+
+def test_histograms_that_are_not_whole_or_have_bounds_of_their_own_are_of_floats(loaded: Server) -> None:
+    for name, counts in (("part", [1.5, 2]), ("bounds", [1, 2])):
+        ((series,),) = read(loaded, query(0, 0, matcher(EQUAL, "__name__", name)))
+        (histogram,) = series.histograms
+        assert (histogram.count_float, list(histogram.positive_counts)) == (sum(counts), counts)
+
+
+def test_a_series_of_histograms_ends_as_one(loaded: Server) -> None:
+    ((series,),) = read(loaded, query(0, 60_000, matcher(EQUAL, "__name__", "ends")))
+    assert [(one.timestamp, one.count_int) for one in series.histograms] == [
+        (0, 3),
+        (15_000, 0),
+        (30_000, 0),
+        (45_000, 3),
+    ]
+    assert struct.pack("<d", series.histograms[1].sum) == struct.pack("<Q", STALE_BITS)
+    assert [one.timestamp for one in series.samples] == [60_000]
 
 
 def test_times_of_any_century(server: Server) -> None:

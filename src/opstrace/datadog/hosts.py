@@ -23,7 +23,7 @@ _SOURCES: Final = {AGENT: "Datadog", USERS: "Users"}
 _BY_NAME: Final = {shown.lower(): source for source, shown in _SOURCES.items()}
 _VERSIONS: Final = ("nixV", "macV", "winV", "fbsdV")
 _UNITS: Final = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
-_SIZE: Final = re.compile(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*")
+_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Z]*)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +231,4 @@ def _whole(value: Any) -> int:
 def _size(text: Any) -> int:
     """Return the bytes of `16777216kB`."""
     found = _SIZE.fullmatch(text) if isinstance(text, str) else None
-    return int(float(found[1]) * _UNITS.get(found[2].lower(), 0)) if found and found[1].count(".") < 2 else 0
+    return _whole(float(found[1]) * _UNITS.get(found[2].lower(), 0)) if found else 0

@@ -19,6 +19,8 @@ from opstrace.dogstatsd.parse import Event, Kind, Malformed, Metric, ServiceChec
 MAX_SPELLINGS_A_CONTEXT: Final = 4
 # Samples with a time of their own leave when there are so many, or when none came for a second.
 MAX_TIMED_SAMPLES: Final = 2048
+# A clock that is set back so far is followed; what was heard meanwhile is where it was heard.
+_FOLLOWED_FROM_S: Final = 60
 _TIMED_PAUSE_S: Final = 1.0
 # Events and service checks that wait for the next flush, of each.
 MAX_WAITING_ENTRIES: Final = 10_000
@@ -283,9 +285,9 @@ class Aggregator:
     # Buckets
 
     def _advance(self, now: float) -> None:
-        """Begin a new bucket when it is time to. A clock that was set back does not open an old one again."""
+        """Begin a new bucket when it is time to. A clock that was set back a little opens no old one again."""
         start_s = _bucket_of(now)
-        if start_s > self._open.start_s:
+        if start_s > self._open.start_s or start_s < self._open.start_s - _FOLLOWED_FROM_S:
             self._close()
             self._open.start_s = start_s
         self._open.now = now

@@ -175,6 +175,9 @@ class Worker:
         while not self._stopping:
             listening.wait(_TICK_S)
             now = self._clock()
+            if (back := tick_at - _TICK_S - now) > 0:
+                # The clock was set back; what is due comes as soon as it would have.
+                tick_at, flush_at, report_at = (due - back for due in (tick_at, flush_at, report_at))
             if now < tick_at:
                 continue
             tick_at = now + _TICK_S

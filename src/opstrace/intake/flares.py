@@ -15,6 +15,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from opstrace import atomic_file
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, PayloadTooLarge
 from opstrace.intake.ledger import Ledger
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Between two chunks of a flare: it may be large, and its line slow.
 _CHUNK_TIMEOUT_S: Final = 30.0
+_TEMPORARY: Final = re.compile(r"\.[0-9]{8}T[0-9.]+\.(part|zip)")
 _FILE: Final = b'name="flare_file"'
 
 
@@ -81,10 +83,15 @@ class Flares:
                     raise PayloadTooLarge("flare too large")
                 await asyncio.to_thread(file.write, chunk)
 
+    def remove_left_behind(self) -> None:
+        """Remove what is left of flares that were arriving when the server ended."""
+        for directory in self._directory.glob("*"):
+            atomic_file.remove_left_behind(directory, _TEMPORARY)
+
     def _make_room(self, tenant: str) -> None:
         flares = sorted((self._directory / tenant).glob("[0-9]*"))
         for old in flares[: -self._max_flares]:
-            old.unlink()
+            old.unlink(missing_ok=True)  # another flare may have made the same room
             logger.info("dropped the flare %s: %d are kept a tenant", old.name, self._max_flares)
         self._telemetry.flares.labels(tenant).set(min(len(flares), self._max_flares))
 

@@ -114,6 +114,7 @@ class Ledger:
     def give_back(self, totals: Mapping[Line, int]) -> None:
         """Book again what was taken and could not be written."""
         self._totals.update(totals)
+        self._senders.update(line.sender for line in totals)
 
     def _payload(self, sender: Sender, size_bytes: int, outcome: Outcome, reason: str = "") -> None:
         sender = self._named(sender)

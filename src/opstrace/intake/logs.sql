@@ -33,10 +33,21 @@ SELECT
         o.`dd.service` != '', o.`dd.service`,
         tupleElement(o.dd, 'service') != '', tupleElement(o.dd, 'service'), -- o.dd.service is the one before
         o.syslog.appname != '', o.syslog.appname,
+        inner.service != '', inner.service,
         default_service
     ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
-    multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.syslog.severity),
+    -- An Agent calls a line `info`, or `error` where it came by standard error; the program that wrote it knows better,
+    -- if it has a word for it: a number may be anything.
+    multiIf(
+        inner.level >= 'A', inner.level,
+        inner.severity >= 'A', inner.severity,
+        inner.status >= 'A', inner.status,
+        s.status != '', s.status,
+        o.severity != '', o.severity,
+        o.level != '', o.level,
+        o.syslog.severity
+    ),
     arrayConcat(
         if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
         splitByChar(',', default_tags)
@@ -84,6 +95,10 @@ FROM
             source    String,
             ddtags    String
         )') AS s,
+        -- A line that a program wrote as JSON is text in the message of the Agent that read it.
+        JSONExtract(
+            if(startsWith(s.message, '{'), s.message, '{}'), 'Tuple(level String, severity String, status String, service String)'
+        ) AS inner,
         said_ms_of(s.timestamp) AS by_timestamp,
         by_timestamp IS NOT NULL AS is_timed,
         -- Beats and Logstash say more of the host than its name.

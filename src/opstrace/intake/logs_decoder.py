@@ -80,7 +80,8 @@ class LogsDecoder:
         for row in self._connection.read(self._verdicts, **cutting, **limits).to_pylist():
             i, reason = row["body"], row["reason"]
             self._findings.logs.setdefault(i, {})[reason] = row["total"]
-            self._findings.hosts[i] = row["of_host"]
+            if row["of_host"] and (reason == STORED or i not in self._findings.hosts):
+                self._findings.hosts[i] = row["of_host"]
             if reason == STORED:
                 self._findings.cut_logs[i] = row["cut"]
                 if row["untimed"]:

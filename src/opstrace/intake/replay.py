@@ -13,7 +13,7 @@ from opstrace.errors import IntakeError, Overloaded
 from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger
-from opstrace.intake.payload import STORED, Family
+from opstrace.intake.payload import STORED, Family, Verdict
 from opstrace.store.kept import KeptRequests, Record, Segment, read_records
 
 NOT_UNDERSTOOD = "not_understood"
@@ -55,11 +55,14 @@ class Replay:
         fates: Counter[tuple[str, str]] = Counter()
         for segment in await self._commit.between(lambda: self._kept.segments(tenant)):
             left = []
-            async for record in _records(segment):
-                fate = await self._fate(segment, record)
-                fates[record.request.path, fate] += 1
-                if fate != STORED:
-                    left.append(record)
+            try:
+                async for record in _records(segment):
+                    fate = await self._fate(segment, record)
+                    fates[record.request.path, fate] += 1
+                    if fate != STORED:
+                        left.append(record)
+            except FileNotFoundError:
+                continue  # it went by a bound since they were listed
             if len(left) < segment.records:
                 await self._commit.between(lambda segment=segment, left=left: self._kept.replace(segment, left))  # type: ignore[misc]
         return [Replayed(tenant, path, fate, n) for (path, fate), n in sorted(fates.items())]
@@ -80,15 +83,23 @@ class Replay:
             came_ms=request.time_ms,
         )
         try:
-            await self._acceptance.store(parcel, families, replayed=True)
+            fate = _fate_of(await self._acceptance.store(parcel, families, replayed=True))
         except Overloaded:
             raise
         except IntakeError as error:
             fate = error.reason
-        else:
-            fate = STORED
         self._ledger.replay(parcel.sender, fate)
         return fate
+
+
+def _fate_of(verdict: Verdict) -> str:
+    """Return what became of a request: stored, unless all that is in it was refused; then why most of it was."""
+    refused: Counter[str] = Counter()
+    for fates in (verdict.points, verdict.series, verdict.logs, verdict.events, verdict.facts):
+        if fates.get(STORED):
+            return STORED
+        refused.update(fates)
+    return refused.most_common(1)[0][0] if refused else STORED
 
 
 async def _records(segment: Segment) -> AsyncIterator[Record]:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
-from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Undecodable
+from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Overloaded, Undecodable
 from opstrace.intake.acceptance import Acceptance, Parcel, blotted
 from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
@@ -37,10 +37,11 @@ _JSON: Final = "application/json"
 _READING: Final = ("GET", "HEAD", "DELETE")  # nothing is sent by these
 _FIRST_REFUSAL: Final = 400
 _PROTOBUF: Final = "application/x-protobuf"
-# How much of a body, inflated, is searched for a key, and how many bodies at once: they may be anybody's. Agents of
-# version 5 write it anywhere in a document, which holds one host's measurements of 15 s.
+# How much of a body, inflated, is searched for a key, how many bodies at once, and how many are in memory for that:
+# they may be anybody's. Agents of version 5 write it anywhere in a document, which holds a host's values of 15 s.
 MAX_KEYLESS_BYTES: Final = 1024 * 1024
 MAX_KEYLESS_BODIES: Final = 2
+MAX_KEYLESS_READ: Final = 16
 # Found also in documents that no parser takes: their sender should hear that, not that the key is missing.
 _INNER_KEY: Final = re.compile(rb'"apiKey"\s*:\s*"([0-9a-fA-F]{32})"')
 
@@ -137,6 +138,8 @@ _OF_PROMETHEUS: Final = (
     *("write", "otlp/v1/metrics", "read", "query", "query_range"),
     *("query_exemplars", "labels", "format_query"),
 )
+# What tracers ask their Agent for: told that it is not here, they send DogStatsD by UDP, and ask no more.
+_OF_LOCAL_AGENTS: Final = ("/dogstatsd/v1/proxy", "/dogstatsd/v2/proxy", "/v0.7/config")
 _MISPLACED: Final = {
     "/v1/metrics": "/prometheus/api/v1/otlp/v1/metrics",
     **{f"/api/v1/{name}": f"/prometheus/api/v1/{name}" for name in _OF_PROMETHEUS},
@@ -182,6 +185,7 @@ class Intake:
         self._telemetry = telemetry
         self._limits = limits
         self._keyless = asyncio.Semaphore(MAX_KEYLESS_BODIES)
+        self._keyless_read = 0  # bodies that are read, or wait to be searched
         self._seen_unknown: set[str] = set()
 
     def routes(self) -> list[Route]:
@@ -253,9 +257,15 @@ class Intake:
         """Return the key in the body of a request that has none elsewhere (datadog-intake.md, section 2.1)."""
         if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
             return ""
-        raw = await read(request, self._limits)
-        async with self._keyless:
-            return await asyncio.to_thread(_key_in, raw, request.headers.get("content-encoding", ""))
+        if self._keyless_read >= MAX_KEYLESS_READ:
+            raise Overloaded("too many requests without a key come at once")
+        self._keyless_read += 1
+        try:
+            raw = await read(request, self._limits)
+            async with self._keyless:
+                return await asyncio.to_thread(_key_in, raw, request.headers.get("content-encoding", ""))
+        finally:
+            self._keyless_read -= 1
 
     def _refuse(self, error: IntakeError, request: Request, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
@@ -268,6 +278,8 @@ class Intake:
             self._acceptance.refuse(tenant, request.headers, len(raw_of(request)), reason)
 
     def _name_unknown(self, path: str) -> None:
+        if path.startswith(_DESCRIPTIONS):
+            return
         if path not in self._seen_unknown and len(self._seen_unknown) < 1000:
             self._seen_unknown.add(path)
             logger.info("keeping payloads of %.200r as they come: they are not understood yet", path)
@@ -275,6 +287,8 @@ class Intake:
 
 def _check_is_sent(request: Request, path: str) -> None:
     """Raise NotServed for what no Agent sends: what needs an application key, and what has its place elsewhere."""
+    if path in _OF_LOCAL_AGENTS:
+        raise NotServed(f"{path} is an Agent's own, and not served here")
     if path in _MISPLACED:
         raise NotServed(f"nothing is served at {path}; it is at {_MISPLACED[path]}")
     if request.method == "PUT" and path.startswith(_DESCRIPTIONS):

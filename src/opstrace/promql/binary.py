@@ -229,8 +229,7 @@ class _Join:
         values, kept = _applied(self.op, left.values, right.values, left.values, returns_bool=self.returns_bool)
         present = left.floats & right.floats & kept
         labels = self.labels(many.labels, one.labels)
-        named = keeps_name(self.op, returns_bool=self.returns_bool)
-        unnamed = many.unnamed if named else np.ones(len(labels), dtype=bool)
+        unnamed = self.unnamed(many, one)
         matched = left.present & right.present
         if self.op in TRIM and (floats := left.floats & right.floats).any():
             self.tell.incompatible(self.op, "float", "float")
@@ -264,6 +263,14 @@ class _Join:
         for labels, other in zip(found, one, strict=True):
             _include(labels, other, matching.include)
         return found
+
+    def unnamed(self, many: Vector, one: Vector) -> Bools:
+        """Say of which rows the name is to go."""
+        if keeps_name(self.op, returns_bool=self.returns_bool):
+            return many.unnamed
+        if self.op in ARITHMETIC and NAME in self.matching.include:
+            return one.unnamed  # it is that one's
+        return np.ones(many.series, dtype=bool)
 
     def filled_one(self, fill: float) -> tuple[Vector, Ints, Bools]:
         seen = present_in(self.one.present, self.one_keys, len(self.keys.labels))[self.many_keys]

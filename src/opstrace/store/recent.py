@@ -5,6 +5,7 @@ may have changed, is read from the store and put behind it.
 """
 
 import math
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
@@ -23,12 +24,23 @@ class _Sized(Protocol):
 S = TypeVar("S", bound=_Sized)
 
 
+# What an entry takes beside its value and the texts of its key: objects that hold them.
+_ENTRY_BYTES = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What was read at a moment in the order of changes."""
+    """What was read at a moment in the order of changes, and what it takes with its key."""
 
     value: _Sized
     position: int
+    nbytes: int
+
+    @classmethod
+    def under(cls, key: Hashable, value: _Sized, position: int) -> "_Known":
+        parts = key if isinstance(key, tuple) else (key,)
+        texts = sum(sys.getsizeof(part) for part in parts if isinstance(part, (str, bytes)))
+        return cls(value, position, value.nbytes + texts + _ENTRY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class RecentReads:
         if known is not None and not self._changes.new_series_since(tenant, name, known.position):
             return cast("S", known.value)
         found = read()
-        self._keep(key, _Known(found, position))
+        self._keep(key, _Known.under(key, found, position))
         return found
 
     def derived(self, key: Hashable, basis: tuple[object, ...], make: Callable[[], S]) -> S:
@@ -105,7 +117,7 @@ class RecentReads:
         if known is not None and isinstance(known.value, _Derived) and known.value.is_of(basis):
             return cast("S", known.value.value)
         made = make()
-        self._keep(key, _Known(_Derived(made, basis), 0))
+        self._keep(key, _Known.under(key, _Derived(made, basis), 0))
         return made
 
     def samples(
@@ -131,10 +143,10 @@ class RecentReads:
                 return stretch.part(start_ms, end_ms, loosely=loosely)
             if stretch.start_ms <= start_ms <= last_ms < math.inf:
                 stretch = stretch.extended(int(last_ms), end_ms, read).trimmed(end_ms - start_ms)
-                self._keep(key, _Known(stretch, position))
+                self._keep(key, _Known.under(key, stretch, position))
                 return stretch.part(start_ms, end_ms, loosely=loosely)
         found = read(start_ms, end_ms)
-        self._keep(key, _Known(_Stretch(found, start_ms, end_ms, end_ms - start_ms), position))
+        self._keep(key, _Known.under(key, _Stretch(found, start_ms, end_ms, end_ms - start_ms), position))
         return found
 
     def _get(self, key: Hashable) -> _Known | None:
@@ -147,11 +159,11 @@ class RecentReads:
     def _keep(self, key: Hashable, known: _Known) -> None:
         with self._lock:
             before = self._known.pop(key, None)
-            self.nbytes -= before.value.nbytes if before else 0
-            if known.value.nbytes > self._max_bytes:
+            self.nbytes -= before.nbytes if before else 0
+            if known.nbytes > self._max_bytes:
                 return
             self._known[key] = known
-            self.nbytes += known.value.nbytes
+            self.nbytes += known.nbytes
             while self.nbytes > self._max_bytes:
                 _, gone = self._known.popitem(last=False)
-                self.nbytes -= gone.value.nbytes
+                self.nbytes -= gone.nbytes

@@ -5,3 +5,4 @@ WHERE ({tenant:String} = '' OR tenant = {tenant:String})
     AND hour BETWEEN toStartOfHour(toDateTime({start_s:Int64}, 'UTC')) AND toDateTime({end_s:Int64}, 'UTC')
 GROUP BY tenant, host, version, unit, outcome, reason
 ORDER BY tenant, host, version, unit, outcome, reason
+SETTINGS max_execution_time = 60

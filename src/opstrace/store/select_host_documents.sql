@@ -20,3 +20,4 @@ FROM
         AND (empty({hosts:Array(String)}) OR host IN {hosts:Array(String)})
 )
 ORDER BY host, subject
+SETTINGS max_execution_time = 60

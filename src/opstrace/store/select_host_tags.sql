@@ -10,3 +10,4 @@ SELECT
 FROM host_tags FINAL
 WHERE tenant = {tenant:String} AND (empty({names:Array(String)}) OR host IN {names:Array(String)})
 ORDER BY host, since, source
+SETTINGS max_execution_time = 60

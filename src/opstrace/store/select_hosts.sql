@@ -40,3 +40,4 @@ FROM
 WHERE sent_host != '' AND sent_host != '(others)'
 GROUP BY host
 ORDER BY host
+SETTINGS max_execution_time = 60

@@ -10,3 +10,4 @@ WHERE tenant = {tenant:String}
     AND (metric, series) IN (SELECT assumeNotNull(metric), assumeNotNull(series) FROM Python(rows))
     AND timestamp >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
 GROUP BY series
+SETTINGS max_execution_time = 60

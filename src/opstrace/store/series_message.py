@@ -6,17 +6,22 @@ prompb/types.proto.
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from opstrace.store.backend import Block, Labels
 from opstrace.store.histogram import NativeHistogram, ResetHint
+from opstrace.store.traits import STALE, stale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Bools = NDArray[np.bool_]
+
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
+_MOST_WHOLE: Final = 1 << 53  # of counts that a double holds to the last one
 _HINTS: Final = (ResetHint.UNKNOWN, ResetHint.RESET, ResetHint.NOT_RESET, ResetHint.GAUGE)
 # Times from 1971 to 2109 in ms take six bytes, and a sample then eighteen.
 _SIX_BYTES: Final = (1 << 35, 1 << 42)
@@ -57,9 +62,55 @@ def _points(block: Block, part: slice) -> bytes:
     if block.histograms is None:
         return _samples(times, values)
     histograms = block.histograms[part]
-    floats = np.array([one is None for one in histograms], dtype=bool)
+    ends = _ends(histograms, stale(values))
+    floats = np.array([one is None for one in histograms], dtype=bool) & ~ends
     found = zip(times[~floats].tolist(), histograms[~floats], strict=True)
-    return _samples(times[floats], values[floats]) + b"".join(histogram(at_ms, one) for at_ms, one in found)
+    return _samples(times[floats], values[floats]) + b"".join(
+        _ended(at_ms) if one is None else _whole_histogram(at_ms, one) for at_ms, one in found
+    )
+
+
+def _ends(histograms: "NDArray[Any]", markers: "Bools") -> "Bools":
+    """Say which stale markers come right after a histogram: they are written as histograms, too."""
+    ends, of_histograms = np.zeros(len(histograms), dtype=bool), False
+    for place, (one, marks) in enumerate(zip(histograms, markers.tolist(), strict=True)):
+        if one is None and marks:
+            ends[place] = of_histograms
+        else:
+            of_histograms = one is not None
+    return ends
+
+
+def _ended(at_ms: int) -> bytes:
+    """Return the field of a histogram that says by its sum that there are no more."""
+    return field(4, b"\x08\x00" + _double(3, STALE) + b"\x78" + varint(at_ms))
+
+
+def _whole_histogram(at_ms: int, one: NativeHistogram) -> bytes:
+    """Return the field of a histogram, with whole counts where they are.
+
+    A Prometheus takes all histograms that it reads for such, whatever they say, and fails at others in a range. Of
+    those with bounds of their own it would lose the bounds.
+    """
+    counts = (one.count, one.zero_count, *one.negative.values(), *one.positive.values())
+    if one.custom_bounds or not all(0 <= count <= _MOST_WHOLE and count == int(count) for count in counts):
+        return histogram(at_ms, one)
+    return field(
+        4,
+        b"".join(
+            (
+                b"\x08" + varint(int(one.count)),
+                _double(3, one.sum),
+                b"\x20" + varint(_zigzag(one.schema)),
+                _double(5, one.zero_threshold),
+                b"\x30" + varint(int(one.zero_count)),
+                _spans(8, one.negative) + _deltas(9, one.negative),
+                _spans(11, one.positive) + _deltas(12, one.positive),
+                b"\x70" + varint(_HINTS.index(one.hint)),
+                b"\x78" + varint(at_ms),
+            )
+        ),
+    )
 
 
 def _samples(times: "NDArray[np.int64]", values: "NDArray[np.float64]") -> bytes:
@@ -84,8 +135,8 @@ def _histogram(at_ms: int, one: NativeHistogram) -> bytes:
             b"\x20" + varint(_zigzag(one.schema)),
             _double(5, one.zero_threshold),
             _double(7, one.zero_count),
-            _buckets(8, 10, one.negative),
-            _buckets(11, 13, one.positive),
+            _spans(8, one.negative) + _doubles(10, _counts(one.negative)),
+            _spans(11, one.positive) + _doubles(13, _counts(one.positive)),
             b"\x70" + varint(_HINTS.index(one.hint)),
             b"\x78" + varint(at_ms),
             _doubles(16, one.custom_bounds),
@@ -93,8 +144,19 @@ def _histogram(at_ms: int, one: NativeHistogram) -> bytes:
     )
 
 
-def _buckets(spans: int, counts: int, buckets: Mapping[int, float]) -> bytes:
-    """Write buckets as spans of neighbours and their counts."""
+def _counts(buckets: Mapping[int, float]) -> list[float]:
+    return [buckets[index] for index in sorted(buckets)]
+
+
+def _deltas(number: int, buckets: Mapping[int, float]) -> bytes:
+    """Write whole counts, each as what it is more than the one before."""
+    pairs = pairwise([0, *map(int, _counts(buckets))])
+    packed = b"".join(varint(_zigzag(after - before)) for before, after in pairs)
+    return field(number, packed) if packed else b""
+
+
+def _spans(number: int, buckets: Mapping[int, float]) -> bytes:
+    """Write where buckets are, as spans of neighbours."""
     found: list[list[int]] = []
     end = 0
     for index in sorted(buckets):
@@ -103,8 +165,8 @@ def _buckets(spans: int, counts: int, buckets: Mapping[int, float]) -> bytes:
         else:
             found.append([index - end, 1])
         end = index + 1
-    parts = (field(spans, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length)) for offset, length in found)
-    return b"".join(parts) + _doubles(counts, [buckets[index] for index in sorted(buckets)])
+    parts = (field(number, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length)) for offset, length in found)
+    return b"".join(parts)
 
 
 def field(number: int, content: bytes) -> bytes:

@@ -26,7 +26,8 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.writer
-        self._last_commit = 0
+        # The clock may have been set back since: what is written now is younger than all that is there.
+        self._last_commit = int(self._connection.read(statement("opstrace.store", "last_write"))[0][0].as_py())
         self.changes = Changes()
         self._register_series = statement("opstrace.store", "register_series")
         self._register_seen = statement("opstrace.store", "register_seen")

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from starlette.routing import Route
 from opstrace.config import SYSTEM_TENANT
 from opstrace.datadog.hosts import Machine, apps
 from opstrace.datadog.search import parse_search
-from opstrace.errors import BadQuery, IntakeError, Overloaded, QueryError, QueryUnauthorized, StoreError
+from opstrace.errors import BadQuery, IntakeError, Overloaded, QueryError, StoreError, query_verdict
 from opstrace.store.books import Entry
 from opstrace.store.checks import Checks, Run
 from opstrace.store.events import Event, Events
@@ -28,13 +28,15 @@ from opstrace.store.logs import Log, parse_filter
 from opstrace.store.place import LAST, Place
 from opstrace.tenants import Tenant
 from opstrace.web import moments
+from opstrace.web.lookups import Lookups
 
 logger = logging.getLogger(__name__)
 
 _DAY_S: Final = 86_400
 _DEFAULT_ROWS: Final = 1000
 MAX_ROWS: Final = 10_000  # logs, events, checks or changes of a check in one answer
-_STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400}
+
+T = TypeVar("T")
 
 TenantOf = Callable[[Request], Tenant]
 
@@ -56,9 +58,11 @@ class Name(Protocol):
 class Sources:
     """Where the answers come from; None for a tenant means all of them."""
 
+    lookups: Lookups
     tenant_of: TenantOf  # raises QueryUnauthorized
     operator_of: TenantOf  # the same, where the instance's own command may ask, too
-    books: Callable[[str | None, float, float], Awaitable[Sequence[Entry]]]
+    note: Callable[[], Awaitable[None]]  # has the books know all that was received until now
+    books: Callable[[str | None, float, float], Sequence[Entry]]
     kept: Callable[[str | None], Awaitable[Sequence[Segment]]]
     replay: Callable[[str | None], Awaitable[Sequence[Mapping[str, Any]]]]
     logs: Callable[..., tuple[Sequence[Log], bool]]
@@ -89,9 +93,11 @@ class _Admin:
 
     async def losses(self, request: Request) -> Mapping[str, Any]:
         """Answer what was received and what became of it, sender by sender, and what is kept."""
-        tenant = _scope(self.sources.operator_of(request))
+        operator = self.sources.operator_of(request)
+        tenant = _scope(operator)
         start_s, end_s = _range(request, default_s=_DAY_S)
-        entries = await self.sources.books(tenant, start_s, end_s)
+        await self.sources.note()
+        entries = await self._look(request, operator.name, self.sources.books, tenant, start_s, end_s)
         segments = await self.sources.kept(tenant)
         return {
             "from": start_s - start_s % (_DAY_S / 24),  # the books know whole hours
@@ -124,8 +130,16 @@ class _Admin:
         wanted = parse_filter(request.query_params.get("query", ""))
         cursor = request.query_params.get("cursor", "")
         before = Place.of(cursor) if cursor else LAST
-        found, more = await asyncio.to_thread(
-            self.sources.logs, tenant.name, wanted, _ms(start_s), _ms(end_s), _limit(request), before
+        found, more = await self._look(
+            request,
+            tenant.name,
+            self.sources.logs,
+            tenant.name,
+            wanted,
+            _ms(start_s),
+            _ms(end_s),
+            _limit(request),
+            before,
         )
         next_page = {"cursor": str(Place(found[-1].timestamp_ms, found[-1].id))} if more else {}
         return {"logs": (_log(log) for log in found), "more": more, **next_page}
@@ -136,8 +150,9 @@ class _Admin:
         start_s, end_s = _range(request, default_s=_DAY_S)
         wanted = parse_search(request.query_params.get("query", ""))
         limit = _limit(request)
-        found = await asyncio.to_thread(
-            self.sources.events.select, tenant.name, wanted, _ms(start_s), _ms(end_s), limit + 1
+        select = self.sources.events.select
+        found = await self._look(
+            request, tenant.name, select, tenant.name, wanted, _ms(start_s), _ms(end_s), limit + 1
         )
         return {"events": (_event(event) for event in found[:limit]), "more": len(found) > limit}
 
@@ -145,7 +160,8 @@ class _Admin:
         """Answer the hosts that were heard of since a moment, and what is known of them."""
         tenant = self.sources.tenant_of(request)
         start_s, end_s = _range(request, default_s=_DAY_S)
-        heard = await asyncio.to_thread(self.sources.hosts.heard_of, tenant.name, _ms(start_s), _ms(end_s))
+        heard_of = self.sources.hosts.heard_of
+        heard = await self._look(request, tenant.name, heard_of, tenant.name, _ms(start_s), _ms(end_s))
         return {"hosts": [_host(host) for host in heard]}
 
     async def checks(self, request: Request) -> Mapping[str, Any]:
@@ -153,7 +169,8 @@ class _Admin:
         tenant, name, host = self._check(request)
         start_s, _ = _range(request, default_s=_DAY_S)
         limit = _limit(request)
-        found = await asyncio.to_thread(self.sources.checks.latest, tenant, name, host, _ms(start_s), limit + 1)
+        latest = self.sources.checks.latest
+        found = await self._look(request, tenant, latest, tenant, name, host, _ms(start_s), limit + 1)
         return {"checks": [_run(run) for run in found[:limit]], "more": len(found) > limit}
 
     async def check_changes(self, request: Request) -> Mapping[str, Any]:
@@ -163,10 +180,12 @@ class _Admin:
             raise BadQuery("check is missing: the name of the service check whose changes are wanted")
         start_s, end_s = _range(request, default_s=_DAY_S)
         limit = _limit(request)
-        found = await asyncio.to_thread(
-            self.sources.checks.changes, tenant, name, host, _ms(start_s), _ms(end_s), limit + 1
-        )
+        changes = self.sources.checks.changes
+        found = await self._look(request, tenant, changes, tenant, name, host, _ms(start_s), _ms(end_s), limit + 1)
         return {"changes": [_run(run) for run in found[:limit]], "more": len(found) > limit}
+
+    async def _look(self, request: Request, tenant: str, work: Callable[..., T], *arguments: object) -> T:
+        return await self.sources.lookups.run(request, tenant, work, *arguments)
 
     def _check(self, request: Request) -> tuple[str, str, str]:
         tenant = self.sources.tenant_of(request)
@@ -180,7 +199,7 @@ def _answered(
         try:
             return await asyncio.to_thread(_json, await endpoint(request))
         except QueryError as error:
-            return _json({"errors": [str(error)]}, _STATUS.get(type(error), 503))
+            return _json({"errors": [str(error)]}, query_verdict(error)[0])
         except StoreError as error:
             logger.error("the store could not answer %s: %s", request.url.path, error)
             return _json({"errors": ["the store could not answer now; try again"]}, 503)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import msgspec
@@ -48,6 +49,7 @@ class Dashboards:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._bundled = {document["uid"]: document for document in bundled()}
+        self._starring = Lock()
         self._known: dict[Path, tuple[int, DashboardEntry]] = {}  # own ones as listed, by when they were written
 
     def entries(self, tenant: str) -> list[DashboardEntry]:
@@ -99,13 +101,11 @@ class Dashboards:
 
     def star(self, tenant: str, uid: str, starred: bool) -> None:
         """Put a dashboard among the favourites, or take it from them; raise NotFound."""
-        stars = self._stars(tenant)
         if starred:
             self.read(tenant, uid)
-            stars.add(uid)
-        else:
-            stars.discard(_checked_uid(uid))
-        self._write(self._directory / tenant / _STARS, sorted(stars))
+        with self._starring:
+            stars = self._stars(tenant) - {_checked_uid(uid)}
+            self._write(self._directory / tenant / _STARS, sorted({*stars, uid} if starred else stars))
 
     def _path(self, tenant: str, uid: str) -> Path:
         return self._directory / tenant / f"{_checked_uid(uid)}.json"
@@ -129,10 +129,9 @@ class Dashboards:
 
     def _own(self, path: Path) -> Document:
         try:
-            document: Document = msgspec.json.decode(path.read_bytes())
-        except (OSError, msgspec.DecodeError) as error:
+            return checked(path.read_bytes())
+        except (OSError, BadQuery) as error:
             raise StoreError(f"cannot read {path}: {error}") from error
-        return document
 
     def _stars(self, tenant: str) -> set[str]:
         try:
@@ -163,11 +162,17 @@ def checked(body: bytes) -> Document:
     if not isinstance(document.get("title"), str) or not document["title"].strip():
         raise BadQuery("a dashboard needs a `title`")
     _check_panels(document.get("panels"), "panels")
-    if not isinstance(document.get("tags", []), list):
+    if not isinstance(_given(document, "tags", []), list):
         raise BadQuery("`tags` must be a list")
-    if not isinstance(document.get("templating", {}), dict):
+    if not isinstance(_given(document, "templating", {}), dict):
         raise BadQuery("`templating` must be an object with a `list`")
     return document
+
+
+def _given(document: Document, name: str, default: object) -> object:
+    """Return a member; null stands for none, as some that make dashboards write it."""
+    value = document.get(name)
+    return default if value is None else value
 
 
 def _check_panels(panels: object, where: str) -> None:
@@ -195,14 +200,14 @@ def _entry(uid: str, document: Document, *, bundled: bool) -> DashboardEntry:
     return DashboardEntry(
         uid=uid,
         title=str(document.get("title", uid)),
-        tags=[str(tag) for tag in document.get("tags", [])],
+        tags=[str(tag) for tag in document.get("tags") or ()],
         description=str(document.get("description") or ""),
         bundled=bundled,
     )
 
 
 def _is_for(tenant: str, document: Document) -> bool:
-    return tenant == SYSTEM_TENANT or SYSTEM_TAG not in document.get("tags", [])
+    return tenant == SYSTEM_TENANT or SYSTEM_TAG not in (document.get("tags") or ())
 
 
 def bundled() -> Iterator[Document]:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,19 +20,20 @@ from opstrace.errors import (
     INTAKE_STATUS,
     BadQuery,
     IntakeError,
-    NotFound,
     QueryError,
-    QueryTimeout,
     QueryUnauthorized,
     StoreError,
+    query_verdict,
 )
 from opstrace.routing import ANYTHING
 from opstrace.tenants import Tenant
+from opstrace.web.lookups import Lookups
 
 MAX_REQUEST_BYTES: Final = 1 << 20
-_STATUS: Final = {QueryUnauthorized: 403, BadQuery: 400, NotFound: 404, QueryTimeout: 503}
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Json: TypeAlias = dict[str, Any]
 
@@ -45,10 +46,15 @@ class Question:
     tenant: str
     body: Json
     now_ms: int
+    lookups: Lookups
 
     def text(self, *names: str) -> str:
         """Return the first of these parameters that is given."""
         return next((self.request.query_params[name] for name in names if name in self.request.query_params), "")
+
+    async def look(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Return what `work` finds, when it is the tenant's turn; raises what Lookups.run raises."""
+        return await self.lookups.run(self.request, self.tenant, work, *arguments, **named)
 
     def number(self, name: str, default: int, most: int) -> int:
         """Return a parameter that is a whole number from 0 on; raise BadQuery for another."""
@@ -70,6 +76,7 @@ class Door:
     tenant_of: Callable[[Request], Tenant]  # raises QueryUnauthorized
     unpack: Callable[[Request, int], Awaitable[bytes]]  # a body of so many bytes at most; raises IntakeError
     hinted: Callable[[Response, IntakeError, Request], Response]  # what a refusal says beside its body
+    lookups: Lookups
 
 
 def routes(door: Door, endpoints: Iterable[tuple[str, str, Endpoint, int]]) -> list[Route]:
@@ -85,12 +92,14 @@ def _answered(door: Door, endpoint: Endpoint, status: int) -> Callable[[Request]
     async def answer(request: Request) -> Response:
         try:
             tenant = door.tenant_of(request).name
-            question = Question(request, tenant, await _body(request, door), time.time_ns() // 1_000_000)
+            question = Question(
+                request, tenant, await _body(request, door), time.time_ns() // 1_000_000, door.lookups
+            )
             found = await endpoint(question)
         except QueryUnauthorized as error:
             return _errors(403, KEY_REQUIRED if str(error) == KEY_REQUIRED else "Forbidden")
         except QueryError as error:
-            return _errors(_STATUS.get(type(error), 400), str(error))
+            return _errors(query_verdict(error)[0], str(error))
         except IntakeError as error:
             return door.hinted(_errors(INTAKE_STATUS[type(error)], str(error)), error, request)
         except StoreError as error:

@@ -1,6 +1,5 @@
 """Datadog's API of events, over one tenant's (datadog-api.md, section 7)."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,7 +44,7 @@ class _EventApi:
                 raise BadQuery(f"The parameter '{name}' is required")
         start_ms, end_ms = (question.number(name, 0, 1 << 40) * 1000 for name in ("start", "end"))
         offset = question.number("page", 0, _MAX_PAGE) * MAX_EVENTS
-        found = await asyncio.to_thread(
+        found = await question.look(
             self.events.select, question.tenant, _filter(question), start_ms, end_ms + 999, MAX_EVENTS, offset
         )
         return {"events": [shapes.shown(event, _base_url(question)) for event in found]}
@@ -61,7 +60,7 @@ class _EventApi:
     async def _one(self, question: Question) -> Event:
         number = question.request.path_params["id"]
         event_id = int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else 0
-        found = await asyncio.to_thread(self.events.one, question.tenant, event_id)
+        found = await question.look(self.events.one, question.tenant, event_id)
         if found is None:
             raise NotFound("No event matches that event_id.")
         return found
@@ -84,7 +83,7 @@ class _EventApi:
         start_ms = moments.parse_ms(str(wanted.get("from") or "now-15m"), "from", now_ms)
         end_ms = moments.parse_ms(str(wanted.get("to") or "now"), "to", now_ms)
         limit, after = _limit(page.get("limit")), _place(page.get("cursor"))
-        found = await asyncio.to_thread(
+        found = await question.look(
             self.events.select,
             question.tenant,
             parse_search(str(wanted.get("query") or "")),

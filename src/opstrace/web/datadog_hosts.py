@@ -1,6 +1,5 @@
 """Datadog's API of hosts and their tags, over one tenant's (datadog-api.md, section 6)."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,15 +60,14 @@ class _HostApi:
         now_ms = question.now_ms
         since_ms = question.number("from", (now_ms - _LISTED_SINCE_MS) // 1000, now_ms // 1000) * 1000
         start, count = question.number("start", 0, 1 << 31), question.number("count", _LISTED, shapes.MAX_HOSTS)
-        heard, loads = await asyncio.gather(
-            self._heard_of(question, since_ms), asyncio.to_thread(self.sources.loads, question.tenant)
-        )
+        heard = await self._heard_of(question, since_ms)
+        loads = await question.look(self.sources.loads, question.tenant)
         found = shapes.matching(heard, question.text("filter"))
         sorted_ = shapes.ordered(found, loads, question.text("sort_field"), question.text("sort_dir", "sort_order"))
         shown = sorted_[start : start + count]
         meta = question.text("include_hosts_metadata").lower() == "true"
         if meta and shown:
-            shown = await asyncio.to_thread(self._with_documents, question.tenant, shown)
+            shown = await question.look(self._with_documents, question.tenant, shown)
         return {
             "host_list": [shapes.host_object(host, loads.get(host.name, {}), now_ms, meta=meta) for host in shown],
             "total_returned": len(shown),
@@ -113,11 +111,11 @@ class _HostApi:
 
     async def _names(self, question: Question) -> list[str]:
         """Return all names of the host that is spoken of, the one it speaks under first."""
-        tagged = await asyncio.to_thread(self.sources.hosts.current_tags, question.tenant)
+        tagged = await question.look(self.sources.hosts.current_tags, question.tenant)
         return tagged.names.all_of(_name(question))
 
     async def _heard_of(self, question: Question, since_ms: int, *, documents: bool = True) -> list[Host]:
-        return await asyncio.to_thread(
+        return await question.look(
             self.sources.hosts.heard_of, question.tenant, since_ms, question.now_ms, documents=documents
         )
 
@@ -127,12 +125,12 @@ class _HostApi:
 
     async def all_tags(self, question: Question) -> Json:
         """Answer the hosts of every tag."""
-        tagged = await asyncio.to_thread(self.sources.hosts.current_tags, question.tenant)
+        tagged = await question.look(self.sources.hosts.current_tags, question.tenant)
         return {"tags": shapes.inverted(tagged.tags, question.text("source"))}
 
     async def tags(self, question: Question) -> Json:
         """Answer the tags of one host."""
-        tagged = await asyncio.to_thread(self.sources.hosts.current_tags, question.tenant)
+        tagged = await question.look(self.sources.hosts.current_tags, question.tenant)
         return {"tags": shapes.of_host(tagged.tags_of(_name(question)), question.text("source"))}
 
     async def add_tags(self, question: Question) -> Json:

@@ -23,7 +23,6 @@ from starlette.routing import Route
 
 from opstrace import __version__
 from opstrace.errors import (
-    QUERY_STATUS,
     BadQuery,
     BudgetExceeded,
     NotFound,
@@ -32,6 +31,7 @@ from opstrace.errors import (
     QueryTimeout,
     StoreError,
     TooManyQueries,
+    query_verdict,
 )
 from opstrace.promql.document import document
 from opstrace.promql.engine import Engine, Result
@@ -167,7 +167,7 @@ class _Api:
 
     async def _answer(self, endpoint: Endpoint, request: Request, tenant: str) -> Response:
         limits = self.pool.limits
-        parameters, body = await _parameters(request, limits.max_form_bytes, self.body_timeout_s)
+        parameters, body = await _parameters(request, endpoint, limits.max_form_bytes, self.body_timeout_s)
         budget = self.pool.budget(tenant, parameters.duration_ms("timeout", 0))
         question = Question(
             parameters,
@@ -189,7 +189,9 @@ class _Api:
 _FORM = "application/x-www-form-urlencoded"
 
 
-async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -> tuple[Parameters, bytes | None]:
+async def _parameters(
+    request: Request, endpoint: Endpoint, max_form_bytes: int, timeout_s: float
+) -> tuple[Parameters, bytes | None]:
     """Return the parameters of a request, and its body where that is a message."""
     # `request.url` would put the whole address together first.
     kind, query_string = "", request.scope["query_string"].decode()
@@ -200,7 +202,7 @@ async def _parameters(request: Request, max_form_bytes: int, timeout_s: float) -
         form = await read_body(request, max_form_bytes, timeout_s, "the form")
     elif kind == remote_read.MEDIA_TYPE:
         message = await read_body(request, max_form_bytes, timeout_s, "the request")
-    elif kind and not query_string and not _is_read(request):
+    elif kind and not query_string and not _is_read(request) and endpoint is not _not_found:
         raise BadQuery(f"parameters come in the address, or in the body as {_FORM}, not as {kind[:100]}")
     return Parameters.read(query_string, form.decode("utf-8", "replace")), message
 
@@ -225,10 +227,8 @@ _TOO_LARGE: Mapping[type[Exception], QueryError] = {
 
 def _refusal(error: Exception, request: Request) -> Response:
     error = _TOO_LARGE.get(type(error), error)
-    for kind in type(error).__mro__:
-        if kind in QUERY_STATUS:
-            status, error_type = QUERY_STATUS[kind]
-            return _error_response(status, error_type, str(error))
+    if isinstance(error, QueryError):
+        return _error_response(*query_verdict(error), str(error))
     if isinstance(error, StoreError):
         _log.error("the store could not answer %s: %s", request.url.path, error)
         return _error_response(503, "unavailable", "the store cannot answer now; the server's log says why")

@@ -105,11 +105,13 @@ class Turns:
 class QueryPool:
     """The threads on which queries run, and the line in front of them."""
 
-    def __init__(self, limits: QueryLimits, limits_of: Callable[[str], QueryLimits] | None = None) -> None:
+    def __init__(
+        self, limits: QueryLimits, limits_of: Callable[[str], QueryLimits] | None = None, threads: str = "query"
+    ) -> None:
         """`limits_of` says what a query of a tenant may use now, if that is not the same for all."""
         self.limits = limits
         self.limits_of = limits_of or (lambda _tenant: limits)
-        self._threads = ThreadPoolExecutor(limits.concurrency, thread_name_prefix="query")
+        self._threads = ThreadPoolExecutor(limits.concurrency, thread_name_prefix=threads)
         # Large answers are turned to text on one thread, a piece of each after the other: none waits for a query.
         self._answers = ThreadPoolExecutor(1, thread_name_prefix="answer")
         self._turns = Turns(limits.concurrency)

@@ -18,11 +18,12 @@ from starlette.routing import Route
 
 from opstrace import agent_settings
 from opstrace.config import SYSTEM_TENANT
-from opstrace.errors import QUERY_STATUS, BadQuery, InstanceError, OpstraceError, QueryError
+from opstrace.errors import BadQuery, InstanceError, OpstraceError, QueryError, query_verdict
 from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
 from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
+from opstrace.web.lookups import Lookups
 from opstrace.web.request_body import read_body
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Workspace:
     """Where the answers come from."""
 
     instance: Callable[[], Instance]
+    lookups: Lookups
     tenant_of: TenantOf  # raises QueryUnauthorized
     catalogue: Catalogue
     dashboards: Dashboards
@@ -86,16 +88,21 @@ class Workspace:
         """Answer the catalogue of a tenant's metrics, the costliest first."""
         tenant = self.tenant_of(request)
         start_s, end_s = _days(request)
-        found = await asyncio.to_thread(self.catalogue.metrics, tenant.name, start_s, end_s, MAX_METRICS + 1)
+        metrics = self.catalogue.metrics
+        found = await self.lookups.run(request, tenant.name, metrics, tenant.name, start_s, end_s, MAX_METRICS + 1)
         return {"metrics": [asdict(entry) for entry in found[:MAX_METRICS]], "more": len(found) > MAX_METRICS}
 
     async def metric(self, request: Request) -> Document:
         """Answer one metric's labels with their cardinality, and when it was last seen."""
         tenant, name = self.tenant_of(request), request.path_params["name"]
         start_s, end_s = _days(request)
-        labels = await asyncio.to_thread(self.catalogue.labels, tenant.name, name, start_s, end_s)
-        last_seen_s = await asyncio.to_thread(self.catalogue.last_seen_s, tenant.name, name, start_s)
-        return {"name": name, "labels": [asdict(label) for label in labels], "last_seen_s": last_seen_s}
+
+        def found() -> Document:
+            labels = self.catalogue.labels(tenant.name, name, start_s, end_s)
+            last_seen_s = self.catalogue.last_seen_s(tenant.name, name, start_s)
+            return {"name": name, "labels": [asdict(label) for label in labels], "last_seen_s": last_seen_s}
+
+        return await self.lookups.run(request, tenant.name, found)
 
     async def list_dashboards(self, request: Request) -> Document:
         """Answer the dashboards a tenant has: the bundled ones and its own."""
@@ -136,7 +143,7 @@ def _answered(endpoint: Callable[[Request], Awaitable[Document]]) -> Callable[[R
         try:
             return _json(await endpoint(request))
         except QueryError as error:
-            return _json({"errors": [str(error)]}, QUERY_STATUS[type(error)][0])
+            return _json({"errors": [str(error)]}, query_verdict(error)[0])
         except ClientDisconnect:
             return Response(status_code=499)
         except OpstraceError as error:
@@ -154,7 +161,12 @@ def _json(document: Document, status: int = 200) -> Response:
 def _days(request: Request) -> tuple[int, int]:
     """Return the days asked for as seconds: `days` before now, one by default."""
     text = request.query_params.get("days", "1")
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_CATALOGUE_DAYS):
+    if not (
+        text.isascii()
+        and text.isdecimal()
+        and len(text) <= len(str(MAX_CATALOGUE_DAYS))
+        and 1 <= int(text) <= MAX_CATALOGUE_DAYS
+    ):
         raise BadQuery(f"days: {text[:40]!r} is not a whole number from 1 to {MAX_CATALOGUE_DAYS}")
     now_s = int(time.time())
     return now_s - int(text) * _DAY_S, now_s

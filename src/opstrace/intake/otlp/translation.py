@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from opstrace.errors import PayloadTooLarge
@@ -254,7 +255,7 @@ _SHAPES: Final = {
 
 def _attributes(sent: Iterable[Any]) -> dict[str, str]:
     """Return attributes as text, in the order of their keys; of two with one key the last holds."""
-    return dict(sorted((one.key, _text(one.value)) for one in sent))
+    return dict(sorted(((one.key, _text(one.value)) for one in sent), key=itemgetter(0)))
 
 
 def _labels(attributes: Mapping[str, str]) -> dict[str, str]:
