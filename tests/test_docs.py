@@ -136,6 +136,7 @@ NOT_LIMITS = {
     "LATEST_MS": "what 64 bits hold",
     "_LONGEST_MS": "what 64 bits hold",
     "_LATEST_S": "what a date can be",
+    "_MOST_WHOLE": "what a double holds",
     "_END_MS": "a time after all",
 }
 # What the config sets of the limits of queries.

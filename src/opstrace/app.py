@@ -78,6 +78,8 @@ logger = logging.getLogger(__name__)
 
 SELF_MONITORING_INTERVAL_S: Final = 10.0
 RETENTION_INTERVAL_S: Final = 3600.0
+# Nothing is dropped so soon after a start: a clock may be wrong then, or a config that somebody wants back.
+RETENTION_GRACE_S: Final = 600.0
 # Where files are replaced while the server runs, beside the home itself.
 _WRITTEN_IN: Final = ("tls", "dashboards/*", "kept/*/*")
 # Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
@@ -196,7 +198,7 @@ class Server:
         """Observe ourselves and drop what is too old, until cancelled."""
         async with asyncio.TaskGroup() as chores:
             chores.create_task(every(SELF_MONITORING_INTERVAL_S, "writing the server's own metrics", self._observe))
-            chores.create_task(every(RETENTION_INTERVAL_S, "dropping what is past the retention", self._retain))
+            chores.create_task(self._retain_later())
             chores.create_task(self.administration.run())
 
     async def close(self) -> None:
@@ -374,6 +376,10 @@ class Server:
             times_ms=np.full(len(samples), time.time_ns() // 1_000_000, dtype=np.int64),
             values=np.array([value for _, _, value in samples], dtype=np.float64),
         )
+
+    async def _retain_later(self) -> None:
+        await asyncio.sleep(RETENTION_GRACE_S)
+        await every(RETENTION_INTERVAL_S, "dropping what is past the retention", self._retain)
 
     async def _retain(self) -> None:
         await self.commit.between(self.retention.enforce)

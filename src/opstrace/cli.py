@@ -147,6 +147,7 @@ def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     from opstrace import config, instance, server_process, startup
 
     document = config.load(config_file) if config_file else None
+    instance.follow(name, document)
     before = instance.load(name, document).keys if instance.exists(name) else {}
     if document is None and not instance.exists(name):
         document = config.DEFAULT

@@ -51,7 +51,7 @@ _OWN: Final = (
         "server.log",
         "server.log.1",
     ),
-    *("removed.json", "keys.json", "config.yaml", "instance.json", "making.lock"),
+    *("removed.json", "keys.json", "given.yaml", "config.yaml", "instance.json", "making.lock"),
 )
 _LEFT_ALONE: Final = {"lost+found"}  # may lie in an otherwise empty data_dir: the root of a file system has one
 _PROBE_SECRET_LENGTH: Final = 32
@@ -179,6 +179,18 @@ def is_lost(name: str) -> bool:
     return _is_lost(instances_directory() / _checked(name))
 
 
+def follow(name: str, config: Config | None) -> None:
+    """Look for an instance that was moved where a config says that it lies now. Raise InstanceError."""
+    entry = instances_directory() / _checked(name)
+    if config is None or config.data_dir is None or not _is_lost(entry):
+        return
+    home = Path(config.data_dir)
+    if (home / "instance.json").exists() and _identity(home / "instance.json").name == name:
+        with explained(f"cannot make the instance {name}"):
+            entry.unlink()
+            entry.symlink_to(home.resolve())
+
+
 def find(name: str) -> Place:
     """Return where an instance lies; raise InstanceError if there is none, or it is of another format."""
     home = instances_directory() / _checked(name)
@@ -229,6 +241,21 @@ def make(name: str, config: Config) -> Instance:
             if not (home / "instance.json").exists():
                 _write_json(home / "instance.json", Identity(name=name, made_data_dir=made))
     return load(name)
+
+
+def was_given(instance: Instance, config: Config | None) -> bool:
+    """Say whether a config is the one that was given the last time, whatever was changed since."""
+    if config is None:
+        return False
+    with explained(f"cannot read the instance {instance.name}"):
+        given = instance.home / "given.yaml"
+        return given.exists() and given.read_text(encoding="utf-8") == config_document.render(config)
+
+
+def remember_given(instance: Instance) -> None:
+    """Remember the config of an instance as the one that was given."""
+    with explained(f"cannot write the config of instance {instance.name}"):
+        atomic_file.write(instance.home / "given.yaml", config_document.render(instance.config))
 
 
 def finish(instance: Instance) -> Instance:
@@ -383,7 +410,9 @@ def _claim_data_dir(name: str, home: Path) -> Path:
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """Keep two commands from changing one instance's files at once."""
-    with os.fdopen(os.open(home / "making.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+    with explained(f"cannot change the instance in {home}"):
+        file = os.fdopen(os.open(home / "making.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -1,5 +1,6 @@
 """From a config to a server that answers: what `create`, `start` and `up` have in common."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from opstrace import certificates, ports, probe, roster, server_process, token_files
 from opstrace import instance as instances
-from opstrace.config import Config
+from opstrace.config import RETENTION_KEYS, Config
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 
 if TYPE_CHECKING:
     import subprocess
+
+log = logging.getLogger(__name__)
 
 READY_TIMEOUT_S: Final = 60.0
 _PAUSE_S: Final = 0.1
@@ -21,20 +24,39 @@ _PAUSE_S: Final = 0.1
 def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens: bool) -> Instance:
     """Bring an instance that is not running to the state in which it can be served.
 
-    Its config becomes `config` unless that is None. Token files go to `directory`. Raises ConfigError, InstanceError.
+    Its config becomes `config` unless that is None, or the one that was given the last time: what commands changed
+    since stays. Token files go to `directory`. Raises ConfigError, InstanceError.
     """
+    instances.follow(name, config)
     if instances.exists(name) and (pid := server_process.pid_of(instances.find(name))) is not None:
         raise InstanceError(f"the server of {name} is already running" + (f" (pid {pid})" if pid else ""))
     begun = instances.load(name, config) if instances.exists(name) else None
-    if begun and config:
-        roster.check_leaving(begun, config)
-    config = config or (begun or instances.load(name)).config
+    given = config if begun is None or not begun.stored_is_usable or not instances.was_given(begun, config) else None
+    if begun and given:
+        roster.check_leaving(begun, given)
+        _tell_what_goes(begun.config, given)
+    config = given or (begun or instances.load(name)).config
     ports.check_free(config)
     if begun is None or begun.config != config or not begun.stored_is_usable:
         begun = instances.make(name, config)
+    if given:
+        instances.remember_given(begun)
     prepared = token_files.ensure(begun, directory, rewrite=rewrite_tokens)
     certificates.ensure(prepared)
     return prepared
+
+
+def _tell_what_goes(before: Config, given: Config) -> None:
+    """Warn of what a document takes away that commands, or an earlier document, had given."""
+    for tenant in before.tenants:
+        if tenant not in given.tenants:
+            log.warning(
+                "tenant %s is not in the config that was given: its keys open nothing, its data stays", tenant
+            )
+    for name in RETENTION_KEYS:
+        was, days = getattr(before, name), getattr(given, name)
+        if days < was:
+            log.warning("%s is %d in the config that was given, and was %d: what is older goes soon", name, days, was)
 
 
 def start(instance: Instance, timeout_s: float, progress: Callable[[int, int], None]) -> Instance:

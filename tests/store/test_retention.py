@@ -1,4 +1,8 @@
+import os
 import time
+from pathlib import Path
+
+import pytest
 
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
@@ -71,3 +75,22 @@ def test_hosts_are_forgotten_once_nothing_of_them_is_left(engine: Engine) -> Non
     for table in ("hosts", "host_tags"):
         left = engine.writer.read(f"SELECT DISTINCT host FROM {table} ORDER BY host").column(0).to_pylist()
         assert left == ["heard of", "sampled", "tagged"]
+
+
+def test_a_clock_that_was_ahead_is_remembered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The engine dates parts by their directories; merges date them anew."""
+    engine = Engine(tmp_path)
+    commit = Writer(engine).next_commit()
+    engine.writer.execute("CREATE TABLE dated (n UInt8) ENGINE = MergeTree ORDER BY n")
+    engine.writer.execute("INSERT INTO dated VALUES (1)")
+    engine.close()
+    ahead_s = time.time() + 7200
+    for part in tmp_path.glob("**/all_1_1_0"):
+        os.utime(part, (ahead_s, ahead_s))
+    for _ in range(2):
+        engine = Engine(tmp_path)
+        assert Writer(engine).next_commit() > max(commit, (ahead_s - 1) * 1000)
+        assert "ahead of the clock" in caplog.text
+        engine.writer.execute("OPTIMIZE TABLE dated FINAL")
+        engine.close()
+        caplog.clear()

@@ -42,13 +42,17 @@ class Machine:
         said = host.documents
         inventory, stats = _mapping(said.get("host_metadata")), _mapping(said.get("systemStats"))
         gohai = _mapping(said.get("gohai"))
+        platform = _mapping(gohai.get("platform"))
         cpu, memory = _mapping(gohai.get("cpu")), _mapping(gohai.get("memory"))
         logical = "cpu_logical_processors"
         cores = inventory.get(logical), stats.get("cpuCores"), cpu.get(logical), cpu.get("cpu_cores")
         return cls(
-            agent_version=_agent_version(said),
-            os=_first(said.get("os"), inventory.get("os")),
-            platform=_first(_distribution(stats), inventory.get("os_version"), stats.get("platform")),
+            # The Collector's exporter says what Agents say, but for its own version and its system.
+            agent_version=_agent_version(said) or _first(said.get("otel_version")),
+            os=_first(said.get("os"), inventory.get("os"), platform.get("GOOS")),
+            platform=_first(
+                _distribution(stats), inventory.get("os_version"), stats.get("platform"), platform.get("os")
+            ),
             cpu_cores=next(filter(None, map(_whole, cores)), 0),
             memory_bytes=_whole(inventory.get("memory_total_kb")) * 1024 or _size(memory.get("total")),
         )
@@ -177,13 +181,13 @@ def _matches(host: Host, word: str) -> bool:
 def _meta(host: Host) -> Document:
     said, machine = host.documents, Machine.of(host)
     stats, meta = _mapping(said.get("systemStats")), _mapping(said.get("meta"))
-    install = _mapping(said.get("install-method"))
+    install, platform = _mapping(said.get("install-method")), _mapping(_mapping(said.get("gohai")).get("platform"))
     return {
         "agent_version": machine.agent_version,
         "agent_flavor": _first(said.get("agent-flavor")),
         "platform": _first(stats.get("platform"), machine.os),
-        "machine": _first(stats.get("machine")),
-        "processor": _first(stats.get("processor")),
+        "machine": _first(stats.get("machine"), platform.get("machine")),
+        "processor": _first(stats.get("processor"), platform.get("processor")),
         "pythonV": _first(stats.get("pythonV"), str(said.get("python") or "").partition(" ")[0]),
         "cpuCores": machine.cpu_cores,
         "gohai": json.dumps(said["gohai"]) if "gohai" in said else "",

@@ -204,6 +204,7 @@ class Engine:
         Raises StoreError when another process owns it, or a newer version wrote it.
         """
         directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
         found = _found_version(directory)
         settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
         path = f"{directory}?{settings}"

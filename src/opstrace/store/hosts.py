@@ -17,7 +17,17 @@ from opstrace.store.host_versions import TagSet
 _SILENT_MS: Final = 60_000
 # Subjects of which a list of hosts tells.
 _SUBJECTS: Final = (
-    *("agentVersion", "agent-flavor", "os", "python", "systemStats", "meta", "gohai", "install-method"),
+    *(
+        "agentVersion",
+        "otel_version",
+        "agent-flavor",
+        "os",
+        "python",
+        "systemStats",
+        "meta",
+        "gohai",
+        "install-method",
+    ),
     *("agent_checks", "host_metadata", "agent_metadata", "check_metadata", "mute"),
 )
 

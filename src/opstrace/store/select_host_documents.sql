@@ -1,5 +1,5 @@
 -- What hosts last said of themselves about some subjects; of the checks that they are configured for the names, and unless
--- all of it is wanted, of what their machines measured of themselves the processors and the memory.
+-- all of it is wanted, of what their machines measured of themselves the processors, the memory and the system.
 SELECT
     host,
     toString(subject) AS subject,
@@ -12,7 +12,7 @@ FROM
         document,
         arrayMap(name -> concat(toJSONString(name), ':null'), JSONExtractKeys(document)) AS names,
         concat('{', arrayStringConcat(names, ','), '}') AS checks,
-        arrayFilter(part -> part.1 IN ('cpu', 'memory'), JSONExtractKeysAndValuesRaw(document)) AS parts,
+        arrayFilter(part -> part.1 IN ('cpu', 'memory', 'platform'), JSONExtractKeysAndValuesRaw(document)) AS parts,
         concat('{', arrayStringConcat(arrayMap(part -> concat(toJSONString(part.1), ':', part.2), parts), ','), '}') AS machine
     FROM hosts FINAL
     WHERE tenant = {tenant:String}

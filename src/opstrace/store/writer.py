@@ -4,21 +4,30 @@ A commit registers its unseen series first and writes its samples last; both are
 statement returns. A crash in between leaves series without samples, which no query shows.
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
+from opstrace import atomic_file
 from opstrace.store.backend import Block
 from opstrace.store.changes import Changes
 from opstrace.store.engine import Engine, script, statement
 from opstrace.store.rows import rows_of_blocks
 
+logger = logging.getLogger(__name__)
+
 # New series of a commit whose metrics are asked for, which takes some 6 ms.
 _NAMED_SERIES = 1_000
 # Partitions that still grow: late data older than this only costs a repeated series row a restart.
 _GROWING_DAYS = 3
+# Which commit was the latest when the clock was found behind it.
+_LATEST = "opstrace-latest-commit"
+# Some wait passes between a commit's number and its end.
+_AHEAD_FROM_S = 60
 
 
 class Writer:
@@ -26,8 +35,7 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.writer
-        # The clock may have been set back since: what is written now is younger than all that is there.
-        self._last_commit = int(self._connection.read(statement("opstrace.store", "last_write"))[0][0].as_py())
+        self._last_commit = self._latest_on_disk(engine.directory / _LATEST)
         self.changes = Changes()
         self._register_series = statement("opstrace.store", "register_series")
         self._register_seen = statement("opstrace.store", "register_seen")
@@ -46,6 +54,22 @@ class Writer:
         """Return the number of a new commit: the wall clock in milliseconds, made to grow."""
         self._last_commit = max(self._last_commit + 1, time.time_ns() // 1_000_000)
         return self._last_commit
+
+    def _latest_on_disk(self, memory: Path) -> int:
+        """Return a number that no commit on disk exceeds, or hardly: the clock may have been ahead and set back since.
+
+        Then it is remembered, as merges date what they write anew.
+        """
+        latest = int(self._connection.read(statement("opstrace.store", "last_write"))[0][0].as_py())
+        if memory.exists():
+            latest = max(latest, int(memory.read_text(encoding="ascii")))
+        ahead_s = latest / 1000 - time.time()
+        if ahead_s > _AHEAD_FROM_S:
+            logger.warning(
+                "the data was last written %d s ahead of the clock; what is written now counts all the same", ahead_s
+            )
+            atomic_file.write(memory, str(latest))
+        return latest
 
     def reload_seen(self) -> None:
         """Forget which series rows exist, then read it from the store again: after some were removed.
