@@ -51,7 +51,7 @@ def _tell_what_goes(before: Config, given: Config) -> None:
     for tenant in before.tenants:
         if tenant not in given.tenants:
             log.warning(
-                "tenant %s is not in the config that was given: its keys open nothing, its data stays", tenant
+                "tenant %s is not in the config that was given; its keys open nothing, its data stays", tenant
             )
     for name in RETENTION_KEYS:
         was, days = getattr(before, name), getattr(given, name)

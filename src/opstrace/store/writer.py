@@ -56,7 +56,7 @@ class Writer:
         return self._last_commit
 
     def _latest_on_disk(self, memory: Path) -> int:
-        """Return a number that no commit on disk exceeds, or hardly: the clock may have been ahead and set back since.
+        """Return a number that no commit on disk exceeds, or hardly; the clock may have been ahead, and set back.
 
         Then it is remembered, as merges date what they write anew.
         """
