@@ -11,7 +11,7 @@ SELECT
     first IN ('{', '"'),
     came_ms,
     -- Of an array, so that it is computed of the few lines that need it only.
-    coalesce(inner_ms, by_timestamp, arrayMap(text -> said_ms_of(text), if(by_timestamp IS NULL, [multiIf(
+    coalesce(by_timestamp, arrayMap(text -> said_ms_of(text), if(by_timestamp IS NULL, [multiIf(
         o.`@timestamp` != '', o.`@timestamp`,
         o._timestamp != '', o._timestamp,
         o.date != '', o.date,
@@ -33,21 +33,10 @@ SELECT
         o.`dd.service` != '', o.`dd.service`,
         tupleElement(o.dd, 'service') != '', tupleElement(o.dd, 'service'), -- o.dd.service is the one before
         o.syslog.appname != '', o.syslog.appname,
-        inner.service != '', inner.service,
         default_service
     ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
-    -- An Agent calls a line `info`, or `error` where it came by standard error; the program that wrote it knows better,
-    -- if it has a word for it: a number may be anything.
-    multiIf(
-        inner.level >= 'A', inner.level,
-        inner.severity >= 'A', inner.severity,
-        inner.status >= 'A', inner.status,
-        s.status != '', s.status,
-        o.severity != '', o.severity,
-        o.level != '', o.level,
-        o.syslog.severity
-    ),
+    multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.syslog.severity),
     arrayConcat(
         if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
         splitByChar(',', default_tags)
@@ -95,33 +84,6 @@ FROM
             source    String,
             ddtags    String
         )') AS s,
-        -- A line that a program wrote as JSON is text in the message of the Agent that read it.
-        JSONExtract(if(startsWith(s.message, '{'), s.message, '{}'), 'Tuple(
-            level          String,
-            severity       String,
-            status         String,
-            service        String,
-            `@timestamp`   String,
-            timestamp      String,
-            _timestamp     String,
-            Timestamp      String,
-            eventTime      String,
-            date           String,
-            published_date String
-        )') AS inner,
-        -- When it was written, if that may be: the Agent says when it read it, the exporter of OpenTelemetry when it sent it.
-        arrayFilter(
-            ms -> ms BETWEEN came_ms - 7 * 86400000 AND came_ms + 600000,
-            arrayMap(text -> said_ms_of(text), if(startsWith(s.message, '{'), [multiIf(
-                inner.`@timestamp` != '', inner.`@timestamp`,
-                inner.timestamp != '', inner.timestamp,
-                inner._timestamp != '', inner._timestamp,
-                inner.Timestamp != '', inner.Timestamp,
-                inner.eventTime != '', inner.eventTime,
-                inner.date != '', inner.date,
-                inner.published_date
-            )], []))
-        )[1] AS inner_ms,
         said_ms_of(s.timestamp) AS by_timestamp,
         by_timestamp IS NOT NULL AS is_timed,
         -- Beats and Logstash say more of the host than its name.

@@ -48,6 +48,7 @@ class LogsDecoder:
         self._connection = connection
         self._retention_days = retention_days
         self._json = statement(_PACKAGE, "logs")
+        self._programs = statement(_PACKAGE, "logs_of_programs")
         self._text = statement(_PACKAGE, "logs_text")
         self._verdicts = statement(_PACKAGE, "log_verdicts")
         self._rows = statement(_PACKAGE, "log_rows")
@@ -67,6 +68,9 @@ class LogsDecoder:
         if documents:
             repaired, others = self._repaired(documents, findings)
             self._insert(self._json, repaired)
+            # Texts that begin with a brace: few bodies have any, and this takes milliseconds.
+            if any(b'"{' in body.content for body in (documents | repaired).values()):
+                self._connection.execute(self._programs)
             texts |= others
         self._insert(self._text, {i: _framed(body) for i, body in texts.items()})
 
