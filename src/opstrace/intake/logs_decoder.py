@@ -69,7 +69,7 @@ class LogsDecoder:
             repaired, others = self._repaired(documents, findings)
             self._insert(self._json, repaired)
             # Texts that begin with a brace: few bodies have any, and this takes milliseconds.
-            if any(b'"{' in body.content for body in (documents | repaired).values()):
+            if any(b'"{' in body.content for body in (*documents.values(), *repaired.values())):
                 self._connection.execute(self._programs)
             texts |= others
         self._insert(self._text, {i: _framed(body) for i, body in texts.items()})
