@@ -7,7 +7,7 @@ from typing import Final
 
 from opstrace.errors import StoreError
 from opstrace.intake.commit import Commit
-from opstrace.intake.ledger import Ledger, Line, Outcome
+from opstrace.intake.ledger import Ledger, Line
 from opstrace.store.books import Books, Entry
 from opstrace.store.kept import KeptRequests
 from opstrace.telemetry import Telemetry
@@ -52,18 +52,6 @@ class Bookkeeper:
             return _OTHER
         self._versions.add(version)
         return version
-
-
-def adds_up(entries: Iterable[Entry]) -> bool:
-    """Say whether what was received is what became of it, for every sender and unit."""
-    left: dict[tuple[str, str, str, str], int] = {}
-    for entry in entries:
-        key = (entry.tenant, entry.host, entry.version, entry.unit)
-        if entry.outcome == Outcome.RECEIVED:
-            left[key] = left.get(key, 0) + entry.total
-        elif entry.outcome in (Outcome.STORED, Outcome.REFUSED, Outcome.KEPT, Outcome.DUPLICATE):
-            left[key] = left.get(key, 0) - entry.total
-    return not any(left.values())
 
 
 def _entries(lines: Iterable[tuple[Line, int]]) -> Iterable[Entry]:

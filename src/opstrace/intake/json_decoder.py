@@ -1,6 +1,6 @@
 """JSON bodies: one statement a family decodes all of them; what it finds nothing in is read again, patiently."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from opstrace.errors import Undecodable
@@ -14,7 +14,6 @@ class JsonDecoder:
     """Decodes one family of JSON bodies into `staged`."""
 
     def __init__(self, connection: Connection, family: Family) -> None:
-        self.families = frozenset({family})
         self._connection = connection
         self._decode = JsonStatement(connection, family.value)
 
@@ -23,12 +22,6 @@ class JsonDecoder:
         self._decode.insert(bodies, now)
         with_rows = set(self._connection.read("SELECT DISTINCT body FROM staged").column(0).to_pylist())
         self._decode.insert(repaired_bodies(bodies, with_rows, findings), now)
-
-    def store(self, commit: int, limits: Mapping[str, float]) -> None:
-        """Nothing: what is in `staged` is everybody's."""
-
-    def clear(self) -> None:
-        """Nothing: what is in `staged` is everybody's."""
 
 
 def repaired_bodies(bodies: Numbered, with_rows: Collection[int], findings: Findings) -> Numbered:

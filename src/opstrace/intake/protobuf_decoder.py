@@ -20,7 +20,6 @@ class ProtobufDecoder:
 
     def __init__(self, connection: Connection, family: Family, message: str, table: str) -> None:
         """Know the family by its statement, and by the name of its message in agent_payload.proto."""
-        self.families = frozenset({family})
         self._connection = connection
         self._message = message
         self._table = table
@@ -41,12 +40,6 @@ class ProtobufDecoder:
             faults = _faults(bodies, self._message, self._read)
             self._insert({i: body for i, body in bodies.items() if i not in faults})
             findings.faults |= faults
-
-    def store(self, commit: int, limits: Mapping[str, float]) -> None:
-        """Nothing: what is in `staged` is everybody's."""
-
-    def clear(self) -> None:
-        """Nothing: what is in `staged` is everybody's."""
 
     def _insert(self, bodies: Numbered) -> None:
         if bodies:

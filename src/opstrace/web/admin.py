@@ -3,8 +3,6 @@
 A tenant's key shows what is the tenant's; that of tenant `system` shows all tenants.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +10,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from opstrace.config import SYSTEM_TENANT
 from opstrace.datadog.hosts import Machine, apps
 from opstrace.datadog.search import parse_search
-from opstrace.errors import BadQuery, IntakeError, Overloaded, QueryError, StoreError, query_verdict
+from opstrace.errors import BadQuery
 from opstrace.store.books import Entry
 from opstrace.store.checks import Checks, Run
 from opstrace.store.events import Event, Events
@@ -28,9 +25,8 @@ from opstrace.store.logs import Log, parse_filter
 from opstrace.store.place import LAST, Place
 from opstrace.tenants import Tenant
 from opstrace.web import moments
+from opstrace.web.document_answer import Document, answered
 from opstrace.web.lookups import Lookups
-
-logger = logging.getLogger(__name__)
 
 _DAY_S: Final = 86_400
 _DEFAULT_ROWS: Final = 1000
@@ -76,14 +72,14 @@ def routes(sources: Sources) -> list[Route]:
     """Return the routes below /admin."""
     admin = _Admin(sources)
     return [
-        Route("/admin/losses", _answered(admin.losses), methods=["GET"]),
-        Route("/admin/replay", _answered(admin.replay), methods=["POST"]),
-        Route("/admin/dogstatsd", _answered(admin.dogstatsd), methods=["GET"]),
-        Route("/admin/logs", _answered(admin.logs), methods=["GET"]),
-        Route("/admin/events", _answered(admin.events), methods=["GET"]),
-        Route("/admin/hosts", _answered(admin.hosts), methods=["GET"]),
-        Route("/admin/checks", _answered(admin.checks), methods=["GET"]),
-        Route("/admin/checks/changes", _answered(admin.check_changes), methods=["GET"]),
+        Route("/admin/losses", answered(admin.losses), methods=["GET"]),
+        Route("/admin/replay", answered(admin.replay), methods=["POST"]),
+        Route("/admin/dogstatsd", answered(admin.dogstatsd), methods=["GET"]),
+        Route("/admin/logs", answered(admin.logs), methods=["GET"]),
+        Route("/admin/events", answered(admin.events), methods=["GET"]),
+        Route("/admin/hosts", answered(admin.hosts), methods=["GET"]),
+        Route("/admin/checks", answered(admin.checks), methods=["GET"]),
+        Route("/admin/checks/changes", answered(admin.check_changes), methods=["GET"]),
     ]
 
 
@@ -91,7 +87,7 @@ def routes(sources: Sources) -> list[Route]:
 class _Admin:
     sources: Sources
 
-    async def losses(self, request: Request) -> Mapping[str, Any]:
+    async def losses(self, request: Request) -> Document:
         """Answer what was received and what became of it, sender by sender, and what is kept."""
         operator = self.sources.operator_of(request)
         tenant = _scope(operator)
@@ -106,11 +102,11 @@ class _Admin:
             "kept": _kept(segments),
         }
 
-    async def replay(self, request: Request) -> Mapping[str, Any]:
+    async def replay(self, request: Request) -> Document:
         """Feed what is kept to today's decoders, and answer what became of it."""
         return {"replayed": list(await self.sources.replay(_scope(self.sources.operator_of(request))))}
 
-    async def dogstatsd(self, request: Request) -> Mapping[str, Any]:
+    async def dogstatsd(self, request: Request) -> Document:
         """Answer the names that DogStatsD hears of most, the busiest first."""
         tenant = _scope(self.sources.operator_of(request))
         heard = self.sources.dogstatsd()
@@ -123,7 +119,7 @@ class _Admin:
             ],
         }
 
-    async def logs(self, request: Request) -> Mapping[str, Any]:
+    async def logs(self, request: Request) -> Document:
         """Answer the youngest logs of a range of time that hold the query's words and have its tags."""
         tenant = self.sources.tenant_of(request)
         start_s, end_s = _range(request, default_s=_DAY_S / 24)
@@ -144,7 +140,7 @@ class _Admin:
         next_page = {"cursor": str(Place(found[-1].timestamp_ms, found[-1].id))} if more else {}
         return {"logs": (_log(log) for log in found), "more": more, **next_page}
 
-    async def events(self, request: Request) -> Mapping[str, Any]:
+    async def events(self, request: Request) -> Document:
         """Answer the youngest events of a range of time that a search finds."""
         tenant = self.sources.tenant_of(request)
         start_s, end_s = _range(request, default_s=_DAY_S)
@@ -156,7 +152,7 @@ class _Admin:
         )
         return {"events": (_event(event) for event in found[:limit]), "more": len(found) > limit}
 
-    async def hosts(self, request: Request) -> Mapping[str, Any]:
+    async def hosts(self, request: Request) -> Document:
         """Answer the hosts that were heard of since a moment, and what is known of them."""
         tenant = self.sources.tenant_of(request)
         start_s, end_s = _range(request, default_s=_DAY_S)
@@ -164,7 +160,7 @@ class _Admin:
         heard = await self._look(request, tenant.name, heard_of, tenant.name, _ms(start_s), _ms(end_s))
         return {"hosts": [_host(host) for host in heard]}
 
-    async def checks(self, request: Request) -> Mapping[str, Any]:
+    async def checks(self, request: Request) -> Document:
         """Answer the latest run of each service check since a moment, what is not OK first."""
         tenant, name, host = self._check(request)
         start_s, _ = _range(request, default_s=_DAY_S)
@@ -173,7 +169,7 @@ class _Admin:
         found = await self._look(request, tenant, latest, tenant, name, host, _ms(start_s), limit + 1)
         return {"checks": [_run(run) for run in found[:limit]], "more": len(found) > limit}
 
-    async def check_changes(self, request: Request) -> Mapping[str, Any]:
+    async def check_changes(self, request: Request) -> Document:
         """Answer when a service check changed its status."""
         tenant, name, host = self._check(request)
         if not name:
@@ -190,29 +186,6 @@ class _Admin:
     def _check(self, request: Request) -> tuple[str, str, str]:
         tenant = self.sources.tenant_of(request)
         return tenant.name, request.query_params.get("check", ""), request.query_params.get("host", "")
-
-
-def _answered(
-    endpoint: Callable[[Request], Awaitable[Mapping[str, Any]]],
-) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        try:
-            return await asyncio.to_thread(_json, await endpoint(request))
-        except QueryError as error:
-            return _json({"errors": [str(error)]}, query_verdict(error)[0])
-        except StoreError as error:
-            logger.error("the store could not answer %s: %s", request.url.path, error)
-            return _json({"errors": ["the store could not answer now; try again"]}, 503)
-        except IntakeError as error:
-            status = 503 if isinstance(error, Overloaded) else 400
-            return _json({"errors": [str(error)]}, status)
-
-    return answer
-
-
-def _json(document: Mapping[str, Any], status: int = 200) -> Response:
-    # What an endpoint leaves to be made here is made beside the event loop.
-    return Response(msgspec.json.encode(document, enc_hook=list), status, media_type="application/json")
 
 
 def _scope(tenant: Tenant) -> str | None:

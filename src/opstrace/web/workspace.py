@@ -5,34 +5,29 @@ Prometheus's.
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.routing import Route
 
 from opstrace import agent_settings
 from opstrace.config import SYSTEM_TENANT
-from opstrace.errors import BadQuery, InstanceError, OpstraceError, QueryError, query_verdict
+from opstrace.errors import BadQuery, InstanceError
 from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
 from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
+from opstrace.web.document_answer import Document, answered
 from opstrace.web.lookups import Lookups
 from opstrace.web.request_body import read_body
-
-logger = logging.getLogger(__name__)
 
 _DAY_S: Final = 86_400
 MAX_CATALOGUE_DAYS: Final = 366
 
 TenantOf = Callable[[Request], Tenant]
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +43,14 @@ class Workspace:
     def routes(self) -> list[Route]:
         """Return the routes, which stand below /admin."""
         return [
-            Route("/admin/agent-settings", _answered(self.agent_settings), methods=["GET"]),
-            Route("/admin/metrics", _answered(self.metrics), methods=["GET"]),
-            Route("/admin/metrics/{name}", _answered(self.metric), methods=["GET"]),
-            Route("/admin/dashboards", _answered(self.list_dashboards), methods=["GET"]),
-            Route("/admin/dashboards/{uid}", _answered(self.dashboard), methods=["GET"]),
-            Route("/admin/dashboards/{uid}", _answered(self.keep_dashboard), methods=["PUT"]),
-            Route("/admin/dashboards/{uid}", _answered(self.remove_dashboard), methods=["DELETE"]),
-            Route("/admin/dashboards/{uid}/star", _answered(self.star), methods=["PUT", "DELETE"]),
+            Route("/admin/agent-settings", answered(self.agent_settings), methods=["GET"]),
+            Route("/admin/metrics", answered(self.metrics), methods=["GET"]),
+            Route("/admin/metrics/{name}", answered(self.metric), methods=["GET"]),
+            Route("/admin/dashboards", answered(self.list_dashboards), methods=["GET"]),
+            Route("/admin/dashboards/{uid}", answered(self.dashboard), methods=["GET"]),
+            Route("/admin/dashboards/{uid}", answered(self.keep_dashboard), methods=["PUT"]),
+            Route("/admin/dashboards/{uid}", answered(self.remove_dashboard), methods=["DELETE"]),
+            Route("/admin/dashboards/{uid}/star", answered(self.star), methods=["PUT", "DELETE"]),
         ]
 
     async def agent_settings(self, request: Request) -> Document:
@@ -136,26 +131,6 @@ class Workspace:
 
     async def _of(self, work: Callable[..., Any], tenant: Tenant, *arguments: object) -> Any:
         return await asyncio.to_thread(work, tenant.name, *arguments)
-
-
-def _answered(endpoint: Callable[[Request], Awaitable[Document]]) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        try:
-            return _json(await endpoint(request))
-        except QueryError as error:
-            return _json({"errors": [str(error)]}, query_verdict(error)[0])
-        except ClientDisconnect:
-            return Response(status_code=499)
-        except OpstraceError as error:
-            logger.error("the store could not answer %s: %s", request.url.path, error)
-            return _json({"errors": ["the store could not answer now; try again"]}, 503)
-
-    return answer
-
-
-def _json(document: Document, status: int = 200) -> Response:
-    headers = {"cache-control": "no-store"}
-    return Response(msgspec.json.encode(document), status, media_type="application/json", headers=headers)
 
 
 def _days(request: Request) -> tuple[int, int]:
