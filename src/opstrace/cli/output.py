@@ -1,0 +1,69 @@
+"""What commands print, and what they ask."""
+
+import json
+import logging
+import os
+import sys
+
+import click
+
+from opstrace import log_lines
+from opstrace.errors import ConfigError
+
+log = logging.getLogger("opstrace")
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Print rows in columns, the first row being their names; what senders said is made printable."""
+    for line in aligned([[*map(log_lines.printable, row)] for row in rows]):
+        click.echo(line)
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Return rows as lines whose columns stand below each other."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=False)] for row in rows]
+    return ["  ".join([*cells, row[-1]]) for cells, row in zip(padded, rows, strict=True)]
+
+
+def print_json(value: object) -> None:
+    """Print a document for scripts."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def tell(text: str) -> None:
+    """Print what a server that nobody may be reading goes on without."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        shut_output()
+        log.warning("cannot print the settings of Agents: %s; `opstrace agent-config` does", error.strerror or error)
+
+
+def shut_output() -> None:
+    """Write to nowhere what standard output did not take: at its end the process would try again, and fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def show_progress(answered: int, total: int) -> None:
+    """Say on a terminal how many endpoints answer."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{answered} of {total} endpoints answer", err=True, nl=answered == total)
+
+
+def confirm(question: str) -> None:
+    """Ask before what cannot be undone; raise ConfigError unless the answer is yes."""
+    sure = False
+    refusal = "nothing was done, as the answer was not yes"
+    try:
+        sure = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        refusal = "there is nobody to answer, so nothing was done; --yes does not ask"
+    if not sys.stdin.isatty():
+        click.echo(err=True)  # ends the question's line, as a key would have
+    if not sure:
+        raise ConfigError(refusal)
