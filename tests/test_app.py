@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from opstrace import log_lines
-from opstrace.app import every
 from opstrace.errors import StoreError
 from opstrace.log_lines import SPARING_S, Sparing
+from opstrace.recurring import every
 
 FULL = StoreError("the disk is full")
 

@@ -18,14 +18,15 @@ ROWS = (
     ("admin_client", "grafana", "query_client", "startup"),
     ("probe", "server_process"),
     ("app",),
-    ("administration",),
+    ("administration", "self_monitoring", "upkeep"),
     ("dogstatsd", "intake", "web"),
     ("agent_settings", "estate", "roster"),
     ("certificates", "token_files"),
     ("datadog", "promql"),
     ("store",),
+    ("listeners",),
     ("access", "instance", "ports", "tls"),
-    ("config", "connections", "telemetry", "tenants"),
+    ("config", "connections", "recurring", "telemetry", "tenants"),
     ("allocator", "atomic_file", "errors", "log_lines", "nesting", "opstrace", "routing", "transport", "unneeded"),
 )
 ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}

@@ -3,33 +3,29 @@
 import asyncio
 import contextlib
 import logging
-import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
-import numpy as np
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from opstrace import allocator, atomic_file, ports
+from opstrace import allocator, ports
 from opstrace.access import Access
 from opstrace.administration import Administration
 from opstrace.config import SYSTEM_TENANT, Limits
-from opstrace.connections import Connection
 from opstrace.datadog.load import loads
 from opstrace.dogstatsd.payloads import Content
 from opstrace.dogstatsd.service import Service as Dogstatsd
-from opstrace.errors import IntakeError, OpstraceError, Overloaded, QueryUnauthorized, StoreError
+from opstrace.errors import IntakeError, Overloaded, QueryUnauthorized, StoreError
 from opstrace.instance import Instance
 from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.body import inflate, inflated, read
@@ -46,9 +42,12 @@ from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
-from opstrace.log_lines import Sparing, Spell
+from opstrace.listeners import DRAIN_S, listening
+from opstrace.log_lines import Sparing
 from opstrace.promql.engine import Engine as PromqlEngine
-from opstrace.store.backend import Block
+from opstrace.recurring import every
+from opstrace.routing import collapsed_slashes
+from opstrace.self_monitoring import SELF_MONITORING_INTERVAL_S, SelfMonitoring
 from opstrace.store.books import Books
 from opstrace.store.catalogue import Catalogue
 from opstrace.store.checks import Checks
@@ -65,6 +64,7 @@ from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
+from opstrace.upkeep import Upkeep
 from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prometheus, ui
 from opstrace.web.dashboards import Dashboards
 from opstrace.web.lookups import MAX_LOOKUPS, Lookups
@@ -76,19 +76,9 @@ from opstrace.web.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-SELF_MONITORING_INTERVAL_S: Final = 10.0
-RETENTION_INTERVAL_S: Final = 3600.0
-# Nothing is dropped so soon after a start: a clock may be wrong then, or a config that somebody wants back.
-RETENTION_GRACE_S: Final = 600.0
-# Where files are replaced while the server runs, beside the home itself.
-_WRITTEN_IN: Final = ("tls", "dashboards/*", "kept/*/*")
-# Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
-KEEP_ALIVE_S: Final = 75
 # A thread that computes hands the interpreter over after this long. A statement of the engine asks for it hundreds of
 # times: by default, a hundred times as long, a commit beside a thread of light queries takes seconds.
 SWITCH_INTERVAL_S: Final = 0.00005
-DRAIN_S: Final = 15
-_LAST_RESORT_S: Final = 5  # after that, for requests that do not end when they are told to
 # What DogStatsD sends is what an Agent sends.
 _FAMILIES: Final = {
     Content.SERIES: Family.SERIES_V1,
@@ -153,12 +143,22 @@ class Server:
         acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
         self.rates = rates
         self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
-        flares = self.flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
+        flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
         writes = self.writes = Writes(self.commit, self.telemetry, ledger, rates)
         self.remote_write = RemoteWrite(self.access, writes, self.telemetry, limits)
         self.otlp = Otlp(self.access, writes, self.telemetry, limits)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
+        self.upkeep = Upkeep(instance.home, self.commit, self.retention, self.kept, flares)
+        self.self_monitoring = SelfMonitoring(
+            lambda: self.instance,
+            self.telemetry,
+            self.engine,
+            self.store,
+            self.commit,
+            self.bookkeeper,
+            lambda: self._kept(None),
+        )
         self.administration = Administration(
             instance, self._adopt, self.commit, self.bookkeeper, Removal(self.engine), self._forget
         )
@@ -197,8 +197,10 @@ class Server:
     async def run_chores(self) -> None:
         """Observe ourselves and drop what is too old, until cancelled."""
         async with asyncio.TaskGroup() as chores:
-            chores.create_task(every(SELF_MONITORING_INTERVAL_S, "writing the server's own metrics", self._observe))
-            chores.create_task(self._retain_later())
+            chores.create_task(
+                every(SELF_MONITORING_INTERVAL_S, "writing the server's own metrics", self.self_monitoring.observe)
+            )
+            chores.create_task(self.upkeep.run())
             chores.create_task(self.administration.run())
 
     async def close(self) -> None:
@@ -342,75 +344,6 @@ class Server:
             return Response("the key of tenant system is needed here\n", 403, media_type="text/plain")
         return Response(self.telemetry.exposition(), headers={"content-type": self.telemetry.content_type})
 
-    async def _observe(self) -> None:
-        """Write our own metrics into tenant `system`, through the same commit as everything else."""
-        for table in await asyncio.to_thread(self.engine.tables):
-            self.telemetry.store_rows.labels(table.name).set(table.rows)
-            self.telemetry.store_bytes.labels(table.name).set(table.size_bytes)
-            self.telemetry.store_parts.labels(table.name).set(table.parts)
-        disk = shutil.disk_usage(self.instance.data_directory)
-        self.telemetry.store_disk_free.set(disk.free)
-        self.telemetry.store_disk_size.set(disk.total)
-        self.telemetry.query_cache.set(self.store.recent.nbytes)
-        self.telemetry.store_merged_rows.set(await asyncio.to_thread(self.engine.merged_rows))
-        await self.bookkeeper.write()
-        await self._observe_kept()
-        try:
-            await self.commit.append(SYSTEM_TENANT, self._own_block())
-        except IntakeError as error:
-            self.telemetry.refused_bodies.labels("self-monitoring", SYSTEM_TENANT, error.reason).inc()
-
-    async def _observe_kept(self) -> None:
-        segments = await self._kept(None)
-        for tenant in self.instance.config.all_tenants:
-            own = [segment for segment in segments if segment.tenant == tenant]
-            self.telemetry.kept_bodies.labels(tenant).set(sum(segment.records for segment in own))
-            self.telemetry.kept_bytes.labels(tenant).set(sum(segment.size_bytes for segment in own))
-
-    def _own_block(self) -> Block:
-        own = {"job": "opstrace", "instance": self.instance.name}
-        samples = list(self.telemetry.samples())
-        return Block(
-            labels=[{"__name__": name, **own, **labels} for name, labels, _ in samples],
-            offsets=np.arange(len(samples) + 1, dtype=np.int64),
-            times_ms=np.full(len(samples), time.time_ns() // 1_000_000, dtype=np.int64),
-            values=np.array([value for _, _, value in samples], dtype=np.float64),
-        )
-
-    async def _retain_later(self) -> None:
-        await asyncio.sleep(RETENTION_GRACE_S)
-        await every(RETENTION_INTERVAL_S, "dropping what is past the retention", self._retain)
-
-    async def _retain(self) -> None:
-        await self.commit.between(self.retention.enforce)
-        await self.commit.between(lambda: self.kept.drop_old(time.time()))
-        await self.commit.between(self.kept.make_room)
-        await asyncio.to_thread(self._tidy)
-
-    def _tidy(self) -> None:
-        """Remove what a crash left behind while files were written."""
-        home = self.instance.home
-        for directory in (home, *(found for pattern in _WRITTEN_IN for found in home.glob(pattern))):
-            atomic_file.remove_left_behind(directory)
-        self.flares.remove_left_behind()
-
-
-async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run work at multiples of an interval; a failure does not end it. The first is logged, and when that is over."""
-    spell = Spell(what)
-    while True:
-        try:
-            await work()
-        except (OpstraceError, OSError) as error:
-            if spell.failed():
-                logger.warning("%s failed: %s", what, error)
-        except Exception:
-            if spell.failed():
-                logger.exception("%s failed", what)
-        else:
-            spell.worked()
-        await asyncio.sleep(interval_s - time.time() % interval_s)
-
 
 def _query_limits(limits: Limits) -> QueryLimits:
     return QueryLimits(
@@ -420,20 +353,6 @@ def _query_limits(limits: Limits) -> QueryLimits:
         timeout_s=limits.query_timeout_s,
         concurrency=limits.query_concurrency,
     )
-
-
-def collapsed_slashes(application: ASGIApp) -> ASGIApp:
-    """Make `//api/v1/series/` the same address as `/api/v1/series`, without a redirect.
-
-    Agents write the configured URL and the route one after the other (datadog-intake.md, section 2.2).
-    """
-
-    async def collapsed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and ("//" in scope["path"] or scope["path"].endswith("/")):
-            scope = {**scope, "path": "/" + "/".join(part for part in scope["path"].split("/") if part)}
-        await application(scope, receive, send)
-
-    return collapsed
 
 
 async def serve(instance: Instance, announce: Callable[[], None]) -> None:
@@ -451,7 +370,7 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
         server.dogstatsd.open()
         server.commit.start()
         application = UnderWay(server.application())
-        async with _listening(instance, application) as listeners:
+        async with listening(instance, application) as listeners:
             server.administration.contexts = [one.config.ssl for one in listeners if one.config.ssl]
             stop = _stop_signal()
             server.dogstatsd.start()
@@ -474,55 +393,3 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-class _Listener(uvicorn.Server):
-    """One listening socket; signals are `serve`'s business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _listening(instance: Instance, application: ASGIApp) -> AsyncIterator[list[_Listener]]:
-    """Listen on every port of the config while inside; leaving waits for the requests under way."""
-    listeners, tasks = [], []
-    for at in ports.listeners(instance.config):
-        secure = at.key == "https_port"
-        listener = _Listener(
-            uvicorn.Config(
-                application,
-                http=Connection,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=DRAIN_S + _LAST_RESORT_S,
-                ssl_certfile=instance.certificate_file if secure else None,
-                ssl_keyfile=instance.key_file if secure else None,
-            )
-        )
-        listeners.append(listener)
-        tasks.append(asyncio.create_task(listener.serve([_socket(at)])))
-    try:
-        while not all(listener.started for listener in listeners):
-            done = [task for task in tasks if task.done()]
-            for task in done:
-                task.result()
-            await asyncio.sleep(0.005)
-        yield listeners
-    finally:
-        for listener in listeners:
-            listener.should_exit = True
-        await asyncio.gather(*tasks)
-
-
-def _socket(at: ports.Listener) -> socket.socket:
-    bound = socket.socket(at.family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((at.address, at.port))
-    bound.listen(1024)
-    bound.setblocking(False)
-    return bound

@@ -1,10 +1,12 @@
-"""The part of a route that stands for anything: Starlette's own kind for paths leaves out line feeds."""
+"""Addresses: the part of a route that stands for anything, and slashes that count once."""
 
 from typing import Final
 
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What a route says of such a part, as in `/label/{name:anything}/values`.
+# What a route says of such a part, as in `/label/{name:anything}/values`; Starlette's own kind for paths leaves out
+# line feeds.
 ANYTHING: Final = "anything"
 
 
@@ -13,3 +15,17 @@ class _AnythingConvertor(PathConvertor):
 
 
 register_url_convertor(ANYTHING, _AnythingConvertor())
+
+
+def collapsed_slashes(application: ASGIApp) -> ASGIApp:
+    """Make `//api/v1/series/` the same address as `/api/v1/series`, without a redirect.
+
+    Agents write the configured URL and the route one after the other (datadog-intake.md, section 2.2).
+    """
+
+    async def collapsed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ("//" in scope["path"] or scope["path"].endswith("/")):
+            scope = {**scope, "path": "/" + "/".join(part for part in scope["path"].split("/") if part)}
+        await application(scope, receive, send)
+
+    return collapsed

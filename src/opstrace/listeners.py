@@ -1,0 +1,72 @@
+"""The sockets a server listens on, and how its HTTP behaves there."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from opstrace import ports
+from opstrace.connections import Connection
+from opstrace.instance import Instance
+
+# Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
+KEEP_ALIVE_S: Final = 75
+DRAIN_S: Final = 15
+_LAST_RESORT_S: Final = 5  # after that, for requests that do not end when they are told to
+
+
+class Listener(uvicorn.Server):
+    """One listening socket; signals are the server's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[list[Listener]]:
+    """Listen on every port of the config while inside; leaving waits for the requests under way."""
+    listeners, tasks = [], []
+    for at in ports.listeners(instance.config):
+        secure = at.key == "https_port"
+        listener = Listener(
+            uvicorn.Config(
+                application,
+                http=Connection,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=DRAIN_S + _LAST_RESORT_S,
+                ssl_certfile=instance.certificate_file if secure else None,
+                ssl_keyfile=instance.key_file if secure else None,
+            )
+        )
+        listeners.append(listener)
+        tasks.append(asyncio.create_task(listener.serve([_socket(at)])))
+    try:
+        while not all(listener.started for listener in listeners):
+            done = [task for task in tasks if task.done()]
+            for task in done:
+                task.result()
+            await asyncio.sleep(0.005)
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.should_exit = True
+        await asyncio.gather(*tasks)
+
+
+def _socket(at: ports.Listener) -> socket.socket:
+    bound = socket.socket(at.family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((at.address, at.port))
+    bound.listen(1024)
+    bound.setblocking(False)
+    return bound
