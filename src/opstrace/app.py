@@ -36,7 +36,7 @@ from opstrace.intake.ledger import Ledger
 from opstrace.intake.otlp.route import Otlp
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
-from opstrace.intake.refusals import hinted
+from opstrace.intake.refusals import with_retry_after
 from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
@@ -185,7 +185,8 @@ class Server:
             *self._workspace().routes(),
             *ui.routes(self.sessions, self.instance.name, lambda: self.instance.config.all_tenants),
             *datadog_api.routes(
-                datadog_api.Door(self._keyed, self._unpacked, hinted, self.lookups), self._datadog_endpoints()
+                datadog_api.Door(self._keyed, self._unpacked, with_retry_after, self.lookups),
+                self._datadog_endpoints(),
             ),
             *self.intake.routes(),
         ]

@@ -72,7 +72,7 @@ class Sparing(logging.Filter):
         return True
 
 
-class Spell:
+class Outage:
     """The times at which something fails, from the first until it works again: then a line tells of it."""
 
     def __init__(self, what: str) -> None:

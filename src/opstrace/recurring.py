@@ -6,23 +6,23 @@ import time
 from collections.abc import Awaitable, Callable
 
 from opstrace.errors import OpstraceError
-from opstrace.log_lines import Spell
+from opstrace.log_lines import Outage
 
 logger = logging.getLogger(__name__)
 
 
 async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]]) -> None:
     """Run work at multiples of an interval; a failure does not end it. The first is logged, and when that is over."""
-    spell = Spell(what)
+    outage = Outage(what)
     while True:
         try:
             await work()
         except (OpstraceError, OSError) as error:
-            if spell.failed():
+            if outage.failed():
                 logger.warning("%s failed: %s", what, error)
         except Exception:
-            if spell.failed():
+            if outage.failed():
                 logger.exception("%s failed", what)
         else:
-            spell.worked()
+            outage.worked()
         await asyncio.sleep(interval_s - time.time() % interval_s)

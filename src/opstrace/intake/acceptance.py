@@ -23,7 +23,7 @@ from opstrace.telemetry import Telemetry
 
 # Names of headers and parameters that may hold a key hold one of these.
 _SECRET: Final = re.compile("key|token|auth|cookie|secret|passw|credential|signature", re.IGNORECASE)
-_BLOT: Final = "<key>"
+_REDACTED: Final = "<key>"
 # What is shorter is no key, and stands in words.
 _SHORTEST_KEY: Final = 16
 # Bodies that say nothing: probes of Agents. They are well where they are not understood, too.
@@ -135,11 +135,11 @@ def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:
     return facts | {name: "yes" for name, holds in told.items() if holds}
 
 
-def blotted(text: str, keys: Iterable[str]) -> str:
+def redacted(text: str, keys: Iterable[str]) -> str:
     """Return a text without the keys that a request came with, wherever they stand in it."""
     for key in keys:
         if len(key) >= _SHORTEST_KEY:
-            text = re.sub(re.escape(key), _BLOT, text, flags=re.IGNORECASE)
+            text = re.sub(re.escape(key), _REDACTED, text, flags=re.IGNORECASE)
     return text
 
 
@@ -147,7 +147,7 @@ def _kept(parcel: Parcel) -> Kept:
     return Kept(
         time_ms=time.time_ns() // 1_000_000,
         method=parcel.method,
-        path=blotted(parcel.path, parcel.keys),
+        path=redacted(parcel.path, parcel.keys),
         query=urlencode(_public(parcel.query, parcel.keys)),
         headers=_public(parcel.headers, parcel.keys),
         version=parcel.sender.version,
@@ -157,7 +157,7 @@ def _kept(parcel: Parcel) -> Kept:
 
 def _public(named: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
     """Return headers or parameters without those that may hold a key."""
-    return {blotted(name, keys): blotted(value, keys) for name, value in named.items() if not _SECRET.search(name)}
+    return {redacted(name, keys): redacted(value, keys) for name, value in named.items() if not _SECRET.search(name)}
 
 
 def _family(families: Sequence[Family], media_type: str, content: bytes) -> Family:

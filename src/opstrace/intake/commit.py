@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
 from opstrace.intake.payload import Body, Verdict
-from opstrace.log_lines import Spell
+from opstrace.log_lines import Outage
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
 
@@ -62,7 +62,7 @@ class Commit:
         self._shut: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._task: asyncio.Task[None] | None = None
-        self._failing = Spell("writing to the store")
+        self._failing = Outage("writing to the store")
 
     def start(self) -> None:
         """Begin to commit what is submitted."""

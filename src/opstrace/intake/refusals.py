@@ -7,7 +7,7 @@ from opstrace.errors import IntakeError, Overloaded
 from opstrace.intake.body import held_back
 
 
-def hinted(response: Response, error: IntakeError, request: Request) -> Response:
+def with_retry_after(response: Response, error: IntakeError, request: Request) -> Response:
     """Say on an answer when to send again, and whether the connection can be used again."""
     if isinstance(error, Overloaded):
         response.headers["retry-after"] = str(error.retry_after_s)

@@ -20,12 +20,12 @@ from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
 from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Overloaded, Undecodable
-from opstrace.intake.acceptance import Acceptance, Parcel, blotted
+from opstrace.intake.acceptance import Acceptance, Parcel, redacted
 from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
-from opstrace.intake.refusals import hinted
+from opstrace.intake.refusals import with_retry_after
 from opstrace.routing import ANYTHING
 from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
@@ -250,7 +250,7 @@ class Intake:
             self._acceptance.refuse(tenant, headers, len(raw), "not_served")
         else:
             await self._acceptance.keep(parcel)
-            self._name_unknown(blotted(path, sent_keys))
+            self._name_unknown(redacted(path, sent_keys))
         return None
 
     async def _inner_key(self, request: Request, path: str) -> str:
@@ -271,7 +271,9 @@ class Intake:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
         # What is wrong with a key is said to whoever validates it; an intake says what Datadog's says.
         told = isinstance(error, Forbidden) and not (path == _VALIDATE and str(error) == KEY_REQUIRED)
-        return hinted(_errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error)), error, request)
+        return with_retry_after(
+            _errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error)), error, request
+        )
 
     def _book_refusal(self, request: Request, path: str, tenant: str, reason: str) -> None:
         if path != _VALIDATE and request.method not in _READING:

@@ -13,7 +13,7 @@ from opstrace.promql import mixed
 from opstrace.promql.labelsets import NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector
-from opstrace.store.backend import Labels, found_out_of_both
+from opstrace.store.backend import Labels, memoised_pair
 
 
 def _power(base: Floats, exponent: Floats) -> Floats:
@@ -145,9 +145,7 @@ class Keys:
 def match_keys(left: Vector, right: Vector, matching: Matching) -> Keys:
     """Resolve `on` or `ignoring` for both sides together."""
     subject = "keys", matching.labels, matching.on
-    return found_out_of_both(
-        left.labels, right.labels, subject, lambda: _match_keys(left.labels, right.labels, matching)
-    )
+    return memoised_pair(left.labels, right.labels, subject, lambda: _match_keys(left.labels, right.labels, matching))
 
 
 def _match_keys(left: Sequence[Labels], right: Sequence[Labels], matching: Matching) -> Keys:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 
 from opstrace.promql.values import Ints
-from opstrace.store.backend import Labels, alike, found_out
+from opstrace.store.backend import Labels, alike, memoised
 
 NAME = "__name__"
 # What describes the metric as it was stored, and nothing that is computed from it.
@@ -27,8 +27,8 @@ def grouping(series: Sequence[Labels], names: Iterable[str], *, without: bool, k
     wanted = tuple(dict.fromkeys(names))
     dropped = frozenset(wanted if keep_name else (*wanted, NAME))
     if without:
-        return found_out(series, ("without", dropped), lambda: _without(series, dropped))
-    return found_out(series, ("by", wanted), lambda: _by(series, wanted))
+        return memoised(series, ("without", dropped), lambda: _without(series, dropped))
+    return memoised(series, ("by", wanted), lambda: _by(series, wanted))
 
 
 def _by(series: Sequence[Labels], names: tuple[str, ...]) -> Grouping:
@@ -47,7 +47,7 @@ def _without(series: Sequence[Labels], names: Collection[str]) -> Grouping:
 
 def identities(series: Sequence[Labels]) -> Grouping:
     """Number the distinct label sets, metric name included."""
-    return found_out(series, "identities", lambda: _identities(series))
+    return memoised(series, "identities", lambda: _identities(series))
 
 
 def _identities(series: Sequence[Labels]) -> Grouping:
@@ -71,7 +71,7 @@ def nameless(labels: Labels) -> Labels:
 def only(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
     """Return of each no labels but these."""
     made = ({name: text for name, text in labels.items() if name in names} for labels in series)
-    return found_out(series, ("only", names), lambda: alike(series, made))
+    return memoised(series, ("only", names), lambda: alike(series, made))
 
 
 def all_but(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
@@ -81,7 +81,7 @@ def all_but(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]
     def find() -> Sequence[Labels]:
         return series if all(map(names.isdisjoint, series)) else alike(series, made)
 
-    return found_out(series, ("all but", names), find)
+    return memoised(series, ("all but", names), find)
 
 
 def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
@@ -91,7 +91,7 @@ def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
 
 def in_order(series: Sequence[Labels]) -> Ints:
     """Return which label sets come one after the other when they are sorted by their labels."""
-    return found_out(series, "order", lambda: _in_order(series))
+    return memoised(series, "order", lambda: _in_order(series))
 
 
 def _in_order(series: Sequence[Labels]) -> Ints:
@@ -100,7 +100,7 @@ def _in_order(series: Sequence[Labels]) -> Ints:
 
 def names_of(series: Sequence[Labels]) -> frozenset[str]:
     """Return the metric names of those that do not tell a type by a label."""
-    return found_out(
+    return memoised(
         series,
         "names",
         lambda: frozenset(labels.get(NAME, "") for labels in series if "__type__" not in labels),

@@ -48,27 +48,27 @@ class LabelSets(tuple[Labels, ...]):  # noqa: SLOT001 (a tuple has no room for m
         return known
 
 
-def found_out(labels: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
+def memoised(labels: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
     """Return what `find` finds out about a subject of label sets, if they can remember it from the last time on."""
     return labels.remembered(subject, find) if isinstance(labels, LabelSets) else find()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Very:
+class _Identity:
     """Something as itself: another one with the same in it is another."""
 
     one: object
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Very) and self.one is other.one
+        return isinstance(other, _Identity) and self.one is other.one
 
     def __hash__(self) -> int:
         return id(self.one)
 
 
-def found_out_of_both(left: Sequence[Labels], right: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
+def memoised_pair(left: Sequence[Labels], right: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
     """Return what `find` finds out about two lots of label sets, if both will be asked again."""
-    return found_out(left, (subject, _Very(right)), find) if isinstance(right, LabelSets) else find()
+    return memoised(left, (subject, _Identity(right)), find) if isinstance(right, LabelSets) else find()
 
 
 def alike(labels: Sequence[Labels], made: Iterable[Labels]) -> Sequence[Labels]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opstrace.errors import BadQuery
-from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, found_out
+from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, memoised
 from opstrace.store.engine import Parameter
 from opstrace.store.host_versions import BEGINNING, END, Version
 from opstrace.store.traits import STALE
@@ -258,7 +258,7 @@ class Join:
         """
         if self._plain is not None:
             own, plain = block.labels, self._plain
-            joined = found_out(own, self, lambda: alike(own, (plain[id(labels)] for labels in own)))
+            joined = memoised(own, self, lambda: alike(own, (plain[id(labels)] for labels in own)))
             return replace(block, labels=joined)
         places = {id(labels): spells for labels, spells in zip(self._own, self._spells, strict=True)}
         return _cut(block, [places[id(labels)] for labels in block.labels])

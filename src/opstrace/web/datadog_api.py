@@ -75,7 +75,7 @@ class Door:
 
     tenant_of: Callable[[Request], Tenant]  # raises QueryUnauthorized
     unpack: Callable[[Request, int], Awaitable[bytes]]  # a body of so many bytes at most; raises IntakeError
-    hinted: Callable[[Response, IntakeError, Request], Response]  # what a refusal says beside its body
+    with_retry_after: Callable[[Response, IntakeError, Request], Response]  # what a refusal says beside its body
     lookups: Lookups
 
 
@@ -101,7 +101,7 @@ def _answered(door: Door, endpoint: Endpoint, status: int) -> Callable[[Request]
         except QueryError as error:
             return _errors(query_verdict(error)[0], str(error))
         except IntakeError as error:
-            return door.hinted(_errors(INTAKE_STATUS[type(error)], str(error)), error, request)
+            return door.with_retry_after(_errors(INTAKE_STATUS[type(error)], str(error)), error, request)
         except StoreError as error:
             _log.error("the store could not answer %s: %s", request.scope["path"], error)
             return _errors(503, "the store cannot answer now; try again")

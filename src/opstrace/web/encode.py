@@ -22,7 +22,7 @@ from opstrace.promql import native
 from opstrace.promql.engine import Result
 from opstrace.promql.utf8 import sayable
 from opstrace.promql.values import filled
-from opstrace.store.backend import Block, Labels, found_out
+from opstrace.store.backend import Block, Labels, memoised
 from opstrace.store.histogram import NativeHistogram
 from opstrace.web.numerals import format_floats, format_time, format_times, plain_float, with_floats
 
@@ -136,7 +136,7 @@ def bytes_at_most(result: Result) -> float:
         labels, samples, histograms = result.labels, int(np.count_nonzero(result.present)), result.histograms
     if histograms is not None or result.kind == "string":
         return math.inf
-    of_labels = found_out(labels, "bytes at most", lambda: sum(map(_label_bytes_at_most, labels)))
+    of_labels = memoised(labels, "bytes at most", lambda: sum(map(_label_bytes_at_most, labels)))
     return _AROUND_ALL + _LONGEST_SAMPLE * samples + of_labels
 
 
@@ -206,7 +206,7 @@ def _of_grid(result: Result) -> Iterator[_Series]:
     counts = np.count_nonzero(result.present, axis=1)
     there = result.rows[counts[result.rows] > 0]
     openings = _grid_openings(result.timestamps.tobytes())
-    heads = found_out(result.labels, "heads", lambda: _heads(result.labels))
+    heads = memoised(result.labels, "heads", lambda: _heads(result.labels))
     offsets = np.append(0, np.cumsum(counts[there]))
     for part in _slices(offsets):
         rows = there[part]

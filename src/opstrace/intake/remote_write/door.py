@@ -10,7 +10,7 @@ from opstrace.access import Access
 from opstrace.config import Limits
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
 from opstrace.intake.body import raw_of
-from opstrace.intake.refusals import hinted
+from opstrace.intake.refusals import with_retry_after
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.senders import sender_of
 from opstrace.telemetry import Telemetry
@@ -59,4 +59,4 @@ class Door(ABC):
 
     def _refused(self, request: Request, error: IntakeError) -> Response:
         status = 415 if isinstance(error, Unsupported) else INTAKE_STATUS[type(error)]
-        return hinted(self.refusal(request, status, str(error)), error, request)
+        return with_retry_after(self.refusal(request, status, str(error)), error, request)
