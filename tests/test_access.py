@@ -90,6 +90,11 @@ def test_without_authentication_the_host_name_decides_and_a_key_still_counts() -
     assert access.tenant(request(host="dd.two.demo.localhost"), Forbidden).name == "two"
     assert access.tenant(request(host="dd.two.demo.localhost.:8443"), Forbidden).name == "two"
     assert access.tenant(request(DD_API_KEY=TWO), Forbidden).name == "two"
+    assert access.tenant(request(Sec_Fetch_Site="same-origin"), Forbidden).name == "one"
+    for site in ("cross-site", "same-site"):
+        with pytest.raises(Forbidden, match="another site"):
+            access.tenant(request(Sec_Fetch_Site=site), Forbidden)
+        assert access.tenant(request(Sec_Fetch_Site=site, DD_API_KEY=TWO), Forbidden).name == "two"
     with pytest.raises(Forbidden, match="is of no tenant"):
         access.tenant(request(host="dd.gone.demo.localhost"), Forbidden)
     with pytest.raises(Forbidden):

@@ -42,7 +42,7 @@ from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.translator import Translator
-from opstrace.listeners import DRAIN_S, listening
+from opstrace.listeners import DRAIN_S, listening, raise_open_files
 from opstrace.log_lines import Sparing
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.recurring import every
@@ -362,10 +362,12 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     Raises InstanceError when a port cannot be had, StoreError when the data cannot be opened.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger(Commit.__module__).addFilter(Sparing())
+    for name in (Commit.__module__, "uvicorn.error"):
+        logging.getLogger(name).addFilter(Sparing())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     allocator.keep_freed()
     ports.check_free(instance.config)
+    raise_open_files()
     server = Server(instance)
     try:
         server.dogstatsd.open()

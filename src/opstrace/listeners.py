@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -19,6 +20,26 @@ DRAIN_S: Final = 15
 _LAST_RESORT_S: Final = 5  # after that, for requests that do not end when they are told to
 
 
+# Files that the storage engine, logs and the rest may have open beside connections; of few there are, half.
+_OTHER_FILES: Final = 4096
+_MOST_OPEN_FILES: Final = 1 << 16
+
+
+def raise_open_files() -> None:
+    """Have as many files open as the system lets the process, within reason: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _most_connections() -> int:
+    """Return how many connections a listener may have: beyond them, new ones are closed."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    return max(files - _OTHER_FILES, files // 2)
+
+
 class Listener(uvicorn.Server):
     """One listening socket; signals are the server's business."""
 
@@ -31,7 +52,7 @@ class Listener(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[list[Listener]]:
     """Listen on every port of the config while inside; leaving waits for the requests under way."""
-    listeners, tasks = [], []
+    listeners, tasks, most_connections = [], [], _most_connections()
     for at in ports.listeners(instance.config):
         secure = at.key == "https_port"
         listener = Listener(
@@ -42,6 +63,7 @@ async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[l
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                limit_concurrency=most_connections,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=DRAIN_S + _LAST_RESORT_S,
                 ssl_certfile=instance.certificate_file if secure else None,

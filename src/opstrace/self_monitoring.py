@@ -13,13 +13,14 @@ from opstrace.errors import IntakeError
 from opstrace.instance import Instance
 from opstrace.intake.bookkeeper import Bookkeeper
 from opstrace.intake.commit import Commit
-from opstrace.store.backend import Block
+from opstrace.store.backend import Block, Labels
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.kept import Segment
 from opstrace.telemetry import Telemetry
 
 SELF_MONITORING_INTERVAL_S: Final = 10.0
+_OF_COUNTERS: Final = ("_total", "_bucket", "_sum", "_count")
 
 
 class SelfMonitoring:
@@ -43,6 +44,8 @@ class SelfMonitoring:
         self._commit = commit
         self._bookkeeper = bookkeeper
         self._segments = segments
+        self._known: set[tuple[str, ...]] = set()  # counters that were written since the start
+        self._looked_ms = time.time_ns() // 1_000_000
 
     async def observe(self) -> None:
         """Write our own metrics into tenant `system`, through the same commit as everything else."""
@@ -72,9 +75,22 @@ class SelfMonitoring:
     def _own_block(self) -> Block:
         own = {"job": "opstrace", "instance": self._instance().name}
         samples = list(self._telemetry.samples())
+        labels = [{"__name__": name, **own, **labels} for name, labels, _ in samples]
+        now_ms, before_ms = time.time_ns() // 1_000_000, self._looked_ms
+        # A counter is there with its first event. That it was zero before is said by when its counting began.
+        starts = [before_ms if self._is_new_counter(one) else 0 for one in labels]
+        self._looked_ms = now_ms
         return Block(
-            labels=[{"__name__": name, **own, **labels} for name, labels, _ in samples],
+            labels=labels,
             offsets=np.arange(len(samples) + 1, dtype=np.int64),
-            times_ms=np.full(len(samples), time.time_ns() // 1_000_000, dtype=np.int64),
+            times_ms=np.full(len(samples), now_ms, dtype=np.int64),
             values=np.array([value for _, _, value in samples], dtype=np.float64),
+            start_times=np.array(starts, dtype=np.int64),
         )
+
+    def _is_new_counter(self, labels: Labels) -> bool:
+        key = tuple(labels.values())
+        if key in self._known or not labels["__name__"].endswith(_OF_COUNTERS):
+            return False
+        self._known.add(key)
+        return True

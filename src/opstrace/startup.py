@@ -35,6 +35,8 @@ def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens
     if begun and given:
         roster.check_leaving(begun, given)
         _tell_what_goes(begun.config, given)
+    elif begun and config and config != begun.config:
+        log.info("this config was given before; what was changed since by commands, or on the web UI, stays")
     config = given or (begun or instances.load(name)).config
     ports.check_free(config)
     if begun is None or begun.config != config or not begun.stored_is_usable:

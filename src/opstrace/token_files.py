@@ -132,7 +132,7 @@ def _trusted_text(path: Path) -> str:
             text = file.read(4096)
     except OSError as error:
         raise InstanceError(f"cannot read the token file {path}: {error.strerror}; remove or move it") from error
-    if os.geteuid() not in (0, status.st_uid) or status.st_mode & 0o022:
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         raise InstanceError(
             f"{path} is there and others may have written it; check it, then make it yours alone: chown, chmod 600"
         )

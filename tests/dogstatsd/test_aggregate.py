@@ -215,6 +215,18 @@ def test_a_clock_that_is_set_back_far_is_followed() -> None:
     assert [one["points"] for one in hearing.sent.series] == [{3620: 0.1, 0: 0.1, 10: 0.2}]
 
 
+def test_what_was_heard_before_the_clock_was_set_back_far_expires_as_ever() -> None:
+    hearing = Hearing({})
+    hearing.hear(36_005, b"silent:5|c")
+    hearing.hear(36_005, b"gone:5|g")
+    for at in range(15, 1000, 10):
+        hearing.hear(at, b"a:1|g")
+        hearing.flush(at)
+    zeros = [at for one in hearing.sent.series if one["metric"] == "silent" for at in one["points"] if at < 30_000]
+    assert max(zeros) <= 320
+    assert hearing.aggregator.contexts == 1
+
+
 def test_samples_with_a_time_wait_for_a_pause_or_for_many() -> None:
     hearing = Hearing({})
     hearing.hear(1, b"a:1|g|T%d" % T0)

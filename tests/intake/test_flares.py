@@ -68,3 +68,28 @@ def test_what_is_left_of_one_that_was_arriving_goes(tmp_path: Path) -> None:
     os.utime(part, (0, 0))
     Flares(tmp_path, Limits(), Ledger(), Telemetry()).remove_left_behind()
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".zip"]
+
+
+def test_so_many_arrive_at_once(tmp_path: Path) -> None:
+    flares = Flares(tmp_path, Limits(), Ledger(), Telemetry())
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    def arriving() -> Any:
+        return flares.store("one", Request({"type": "http", "method": "POST", "headers": []}, receive))
+
+    async def at_once() -> None:
+        tasks = [asyncio.create_task(arriving()) for _ in range(Limits().max_flares)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded, match="too many flares"):
+            await arriving()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        again = asyncio.create_task(arriving())
+        await asyncio.sleep(0.01)
+        assert not again.done()
+        again.cancel()
+
+    asyncio.run(at_once())

@@ -31,7 +31,9 @@ class Acceptance:
         """Book nothing."""
 
 
-def statuses(*bodies: bytes, path: str = "/intake/", encoding: str = "gzip") -> list[int]:
+def statuses(
+    *bodies: bytes, path: str = "/intake/", encoding: str = "gzip", content_length: bytes = b""
+) -> list[int]:
     """Return how bodies without a key are answered that come together."""
     access = Access(Keyring({"one": [key_digest(KEY)]}), "demo.localhost")
     rates: Any = SimpleNamespace(admit=lambda _tenant: None)
@@ -39,6 +41,8 @@ def statuses(*bodies: bytes, path: str = "/intake/", encoding: str = "gzip") -> 
     flares: Any = None
     intake = Intake(access, acceptance, flares, rates, Telemetry(), Limits())
     headers = [(b"content-encoding", encoding.encode())]
+    if content_length:
+        headers.append((b"content-length", content_length))
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
 
     async def answered(body: bytes) -> int:
@@ -96,5 +100,7 @@ def test_few_bodies_are_searched_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_few_bodies_are_in_memory_at_once() -> None:
-    answered = statuses(*[b"{}"] * (MAX_KEYLESS_READ + 3), encoding="")
+    answered = statuses(*[b"{}"] * (MAX_KEYLESS_READ + 3), encoding="")  # how large they become nobody says
     assert answered == [403] * MAX_KEYLESS_READ + [503] * 3
+    small = statuses(*[b"{}"] * (MAX_KEYLESS_READ + 3), encoding="", content_length=b"2")
+    assert small == [403] * (MAX_KEYLESS_READ + 3)

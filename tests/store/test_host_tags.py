@@ -1,6 +1,7 @@
 """Tags of hosts against a slow judge: every sample on its own, under the tags that were true at its time."""
 
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -545,3 +546,17 @@ def test_labels_with_a_prefix() -> None:
         "ddtag_type": "x",
         "device": "sda",
     }
+
+
+def test_what_a_clock_that_was_ahead_said_holds_no_longer(engine: Engine) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    key = (("__name__", "m"), ("instance", "web-1"), ("job", "ddagent"))
+    tagged = Tagged(engine, {key: {now_ms: 1.0}}, [TagSet("web-1", USERS, now_ms - 60_000, ("env:first",))])
+    for ahead_ms in (86_400_000, 2 * 86_400_000):
+        tagged.record(TagSet("web-1", USERS, now_ms + ahead_ms, ("env:ahead",)))
+    for env in ("back", "later"):
+        tagged.record(TagSet("web-1", USERS, now_ms, (f"env:{env}",)))
+        querier = tagged.store.querier(TENANT, Budget())
+        assert querier.label_values("env", [[matcher("__name__=m")]], now_ms, now_ms + 1) == [env]
+        current = tagged.table.current(engine.writer, TENANT, ["web-1"])
+        assert [one.tags for one in current] == [(f"env:{env}",)]

@@ -87,9 +87,11 @@ def test_a_clock_that_was_ahead_is_remembered(tmp_path: Path, caplog: pytest.Log
     ahead_s = time.time() + 7200
     for part in tmp_path.glob("**/all_1_1_0"):
         os.utime(part, (ahead_s, ahead_s))
-    for _ in range(2):
+    for _ in range(3):
         engine = Engine(tmp_path)
-        assert Writer(engine).next_commit() > max(commit, (ahead_s - 1) * 1000)
+        writer = Writer(engine)
+        assert writer.next_commit() > max(commit, (ahead_s - 1) * 1000)
+        commit = max(writer.next_commit() for _ in range(50))
         assert "ahead of the clock" in caplog.text
         engine.writer.execute("OPTIMIZE TABLE dated FINAL")
         engine.close()

@@ -162,6 +162,22 @@ def test_a_session_without_a_key_ends_with_its_tenant(file: Path) -> None:
     assert tenant(sessions, request(cookie=cookie)) == "two"  # as somebody who shows nothing
 
 
+def test_a_session_without_a_key_ends_once_keys_are_asked_for(file: Path) -> None:
+    tenants = {"one": [key_digest(ONE)]}
+    sessions = Sessions(Access(Keyring(tenants), "demo.localhost", authentication_disabled=True), "demo", file)
+    response = Response()
+    sessions.log_in(request("POST", sec_fetch_site="same-origin"), response)
+    cookie = response.headers["set-cookie"].partition(";")[0]
+    with pytest.raises(QueryUnauthorized):
+        tenant(Sessions(Access(Keyring(tenants), "demo.localhost"), "demo", file), request(cookie=cookie))
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "", "https://", f"https://{HOST}@evil"])
+def test_an_origin_that_is_none_is_another(sessions: Sessions, origin: str) -> None:
+    with pytest.raises(QueryUnauthorized):
+        sessions.log_in(request("POST", origin=origin, dd_api_key=ONE), Response())
+
+
 def test_the_oldest_session_makes_room(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opstrace.web.sessions.MAX_SESSIONS", 5)
     first, second = cookie_of(sessions), cookie_of(sessions)
@@ -180,10 +196,15 @@ def test_wrong_keys_make_one_client_wait_and_no_other(sessions: Sessions, clock:
         with pytest.raises(QueryUnauthorized):
             log_in(UNKNOWN)
     with pytest.raises(TooManyLogins):
-        log_in(ONE)
-    log_in(ONE, "192.0.2.2")
+        log_in(UNKNOWN)
+    with pytest.raises(QueryUnauthorized) as refused:
+        log_in(UNKNOWN, "192.0.2.2")
+    assert not isinstance(refused.value, TooManyLogins)
+    log_in(ONE)  # whoever has a key need not wait for those who have none
     clock.now_s += FAILED_LOGIN_WINDOW_S
-    log_in(ONE)
+    with pytest.raises(QueryUnauthorized) as refused:
+        log_in(UNKNOWN)
+    assert not isinstance(refused.value, TooManyLogins)
 
 
 def test_another_origins_page_cannot_log_in(sessions: Sessions) -> None:

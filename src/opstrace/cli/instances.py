@@ -75,7 +75,8 @@ def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     """Run the instance NAME in the foreground, making it if there is none.
 
     NAME is `default` if it is left out, and so is the tenant of an instance made without a config. With -c the
-    config of an existing instance is replaced. Ctrl+C or SIGTERM drains and stops.
+    config of an existing instance is replaced, unless that one was given the last time, too. Ctrl+C or SIGTERM
+    drains and stops.
     """
     from opstrace import config, instance, server_process, startup
 
@@ -145,7 +146,8 @@ def _serve(instance: "Instance", announce: Callable[[], None]) -> None:
 def start(name: str, config_file: Path | None, timeout_s: float) -> None:
     """Start the instance NAME in the background.
 
-    With -c its config is replaced: new tenants get tokens, the certificate gets their names.
+    With -c its config is replaced, unless that one was given the last time, too: what commands changed since stays.
+    New tenants get tokens, the certificate gets their names.
     """
     from opstrace import config, startup
 

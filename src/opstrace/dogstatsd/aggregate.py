@@ -287,9 +287,14 @@ class Aggregator:
     def _advance(self, now: float) -> None:
         """Begin a new bucket when it is time to. A clock that was set back a little opens no old one again."""
         start_s = _bucket_of(now)
-        if start_s > self._open.start_s or start_s < self._open.start_s - _FOLLOWED_FROM_S:
+        is_back = start_s < self._open.start_s - _FOLLOWED_FROM_S
+        if start_s > self._open.start_s or is_back:
             self._close()
             self._open.start_s = start_s
+        if is_back:
+            self._timed_at = min(self._timed_at, now)
+            for context in self._contexts.values():
+                context.last_seen = min(context.last_seen, now)
         self._open.now = now
 
     def _close(self) -> None:

@@ -2,19 +2,20 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
 from opstrace.errors import StoreError
 from opstrace.intake.commit import Commit
-from opstrace.intake.ledger import Ledger, Line
+from opstrace.intake.ledger import Ledger, Line, Sender
 from opstrace.store.books import Books, Entry
 from opstrace.store.kept import KeptRequests
 from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-# Versions that get a label of their own; the books have all of them.
+# Versions of a tenant that get a label of their own; the books have all of them.
 MAX_VERSIONS: Final = 32
 _OTHER: Final = "other"
 
@@ -30,7 +31,7 @@ class Bookkeeper:
         self._kept = kept
         self._commit = commit
         self._telemetry = telemetry
-        self._versions: set[str] = set()
+        self._versions: defaultdict[str, set[str]] = defaultdict(set)  # by tenant
 
     async def write(self) -> None:
         """Write what was booked since the last time; raises StoreError, and keeps it for the next time then."""
@@ -44,14 +45,15 @@ class Bookkeeper:
             raise
         for line, total in taken.items():
             self._telemetry.booked.labels(
-                line.sender.tenant, self._version(line.sender.version), line.unit.value, line.outcome.value
+                line.sender.tenant, self._version(line.sender), line.unit.value, line.outcome.value
             ).inc(total)
 
-    def _version(self, version: str) -> str:
-        if version not in self._versions and len(self._versions) >= MAX_VERSIONS:
+    def _version(self, sender: Sender) -> str:
+        known = self._versions[sender.tenant]
+        if sender.version not in known and len(known) >= MAX_VERSIONS:
             return _OTHER
-        self._versions.add(version)
-        return version
+        known.add(sender.version)
+        return sender.version
 
 
 def _entries(lines: Iterable[tuple[Line, int]]) -> Iterable[Entry]:

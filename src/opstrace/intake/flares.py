@@ -10,6 +10,7 @@ import mmap
 import os
 import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -40,14 +41,20 @@ class Flares:
         self._max_flares = limits.max_flares
         self._ledger = ledger
         self._telemetry = telemetry
+        self._arriving: Counter[str] = Counter()  # by tenant
 
     async def store(self, tenant: str, request: Request) -> None:
         """Write a flare to disk; raises PayloadTooLarge and Overloaded."""
+        if self._arriving[tenant] >= self._max_flares:
+            raise Overloaded("too many flares come at once; try again")
+        self._arriving[tenant] += 1
         try:
             size = await self._write(tenant, request)
         except OSError as error:
             logger.error("a flare of %s could not be stored, its sender is told to come again: %s", tenant, error)
             raise Overloaded("the flare could not be stored now; try again") from error
+        finally:
+            self._arriving[tenant] -= 1
         sender = sender_of(request.headers, tenant)
         self._ledger.settle(sender, size, Verdict(), repeated=False)
 

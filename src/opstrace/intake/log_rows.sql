@@ -13,7 +13,7 @@ SELECT
     source,
     -- What a status begins with says which it is (docs.datadoghq.com: Status Remapper); one that says nothing stays.
     multiIf(
-        state = '', 'info',
+        state = '' OR substring(state, 1, 1) IN ('{', '['), 'info',
         match(state, '^[0-7]$'), ['emergency', 'alert', 'critical', 'error', 'warn', 'notice', 'info', 'debug'][toUInt8(state) + 1],
         startsWith(state, 'f') OR startsWith(state, 'emerg') OR state = 'panic', 'emergency',
         startsWith(state, 'a'), 'alert',

@@ -16,6 +16,7 @@ from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
+_WEEK_S: Final = 7 * _DAY_S  # how old a line may be that says itself when it was written
 # Parameters of the address that are defaults for every log of a body, and the columns they fill.
 DEFAULTS: Final = {
     "hostname": "default_host",
@@ -70,7 +71,7 @@ class LogsDecoder:
             self._insert(self._json, repaired)
             # Texts that begin with a brace: few bodies have any, and this takes milliseconds.
             if any(b'"{' in body.content for body in (*documents.values(), *repaired.values())):
-                self._connection.execute(self._programs)
+                self._connection.execute(self._programs, oldest=max(self._oldest(), self._now - _WEEK_S))
             texts |= others
         self._insert(self._text, {i: _framed(body) for i, body in texts.items()})
 
@@ -78,7 +79,7 @@ class LogsDecoder:
         """Make logs durable and count them; their retention is their own."""
         if self._findings is None:
             return
-        limits = {"oldest": max(self._now - self._retention_days() * _DAY_S, 0.0), "newest": limits["newest"]}
+        limits = {"oldest": self._oldest(), "newest": limits["newest"]}
         cutting = {"max_message_bytes": MAX_MESSAGE_BYTES}
         self._connection.execute(self._rows, commit=commit, cut_here=CUT_HERE, **cutting, **limits)
         for row in self._connection.read(self._verdicts, **cutting, **limits).to_pylist():
@@ -90,6 +91,10 @@ class LogsDecoder:
                 self._findings.cut_logs[i] = row["cut"]
                 if row["untimed"]:
                     self._findings.untimed.add(i)
+
+    def _oldest(self) -> float:
+        """Return the time in seconds before which a log is refused."""
+        return max(self._now - self._retention_days() * _DAY_S, 0.0)
 
     def clear(self) -> None:
         """Empty the staging table, if it was filled."""

@@ -1,11 +1,11 @@
 -- A line that a program wrote as JSON is text in the message of the Agent that read it, or of OpenTelemetry's exporter. When
--- it was written it says itself, if that may be: the Agent says when it read it, the exporter when it sent it. An Agent
+-- it was written it says itself, if a log may be so old: the Agent says when it read it, the exporter when it sent it. An Agent
 -- calls a line `info`, or `error` where it came by standard error; the program knows better, if it has a word for it: a
 -- number may be anything. What is in a lambda is computed once.
 ALTER TABLE staged_logs UPDATE
     said_ms = coalesce(
         arrayFirstOrNull(
-            ms -> ms BETWEEN came_ms - 7 * 86400000 AND came_ms + 600000,
+            ms -> ms BETWEEN {oldest:Float64} * 1000 AND came_ms + 600000,
             arrayMap(text -> said_ms_of(text), arrayMap(
                 inner -> multiIf(
                     inner.1 != '', inner.1,
@@ -29,9 +29,11 @@ ALTER TABLE staged_logs UPDATE
         ),
         said_ms
     ),
-    sent_state = arrayMap(
-        inner -> multiIf(inner.1 >= 'A', inner.1, inner.2 >= 'A', inner.2, inner.3 >= 'A', inner.3, sent_state),
-        [JSONExtract(message, 'Tuple(level String, severity String, status String)')]
-    )[1],
-    service = if(service != '', service, JSONExtract(message, 'service', 'String'))
+    sent_state = multiIf(
+        match(JSONExtractString(message, 'level'), '^[A-Za-z]'), JSONExtractString(message, 'level'),
+        match(JSONExtractString(message, 'severity'), '^[A-Za-z]'), JSONExtractString(message, 'severity'),
+        match(JSONExtractString(message, 'status'), '^[A-Za-z]'), JSONExtractString(message, 'status'),
+        sent_state
+    ),
+    service = if(service != '', service, JSONExtractString(message, 'service'))
 WHERE startsWith(message, '{')

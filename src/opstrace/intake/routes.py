@@ -37,11 +37,13 @@ _JSON: Final = "application/json"
 _READING: Final = ("GET", "HEAD", "DELETE")  # nothing is sent by these
 _FIRST_REFUSAL: Final = 400
 _PROTOBUF: Final = "application/x-protobuf"
-# How much of a body, inflated, is searched for a key, how many bodies at once, and how many are in memory for that:
-# they may be anybody's. Agents of version 5 write it anywhere in a document, which holds a host's values of 15 s.
+# How much of a body, inflated, is searched for a key, how many bodies at once, and how many large ones are in memory
+# for that: they may be anybody's. Agents of version 5 write it anywhere in a document, which holds a host's values of
+# 15 s.
 MAX_KEYLESS_BYTES: Final = 1024 * 1024
 MAX_KEYLESS_BODIES: Final = 2
 MAX_KEYLESS_READ: Final = 16
+_LARGE_KEYLESS_BYTES: Final = 64 * 1024
 # Found also in documents that no parser takes: their sender should hear that, not that the key is missing.
 _INNER_KEY: Final = re.compile(rb'"apiKey"\s*:\s*"([0-9a-fA-F]{32})"')
 
@@ -185,7 +187,7 @@ class Intake:
         self._telemetry = telemetry
         self._limits = limits
         self._keyless = asyncio.Semaphore(MAX_KEYLESS_BODIES)
-        self._keyless_read = 0  # bodies that are read, or wait to be searched
+        self._keyless_read = 0  # large bodies that are read, or wait to be searched
         self._seen_unknown: set[str] = set()
 
     def routes(self) -> list[Route]:
@@ -257,15 +259,16 @@ class Intake:
         """Return the key in the body of a request that has none elsewhere (datadog-intake.md, section 2.1)."""
         if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
             return ""
-        if self._keyless_read >= MAX_KEYLESS_READ:
+        is_large = int(request.headers.get("content-length", _LARGE_KEYLESS_BYTES + 1)) > _LARGE_KEYLESS_BYTES
+        if is_large and self._keyless_read >= MAX_KEYLESS_READ:
             raise Overloaded("too many requests without a key come at once")
-        self._keyless_read += 1
+        self._keyless_read += is_large
         try:
             raw = await read(request, self._limits)
             async with self._keyless:
                 return await asyncio.to_thread(_key_in, raw, request.headers.get("content-encoding", ""))
         finally:
-            self._keyless_read -= 1
+            self._keyless_read -= is_large
 
     def _refuse(self, error: IntakeError, request: Request, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()

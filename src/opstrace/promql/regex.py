@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,11 +40,50 @@ _COMPLAINT = re.compile(
 _ESCAPED = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?P<what>.)", re.DOTALL)
 
 
+# What `{n,m}` stand for, written out: RE2 takes time by the square of that before it looks at any text, and cannot be
+# interrupted.
+MAX_REPEATED: Final = 10_000
+_PART = re.compile(
+    r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|.", re.DOTALL
+)
+
+
+def _repeated(pattern: str) -> int:
+    """Return how many parts repetitions add to a pattern when they are written out, those in groups included."""
+    if "{" not in pattern:
+        return 0
+    begun: list[int] = []
+    size = added = last = 0
+    for part in _PART.finditer(pattern):
+        match part[0]:
+            case "(":
+                begun.append(size)
+                last = 0
+            case ")":
+                last = size - (begun.pop() if begun else 0)
+            case "*" | "+" | "?" | "|":
+                pass
+            case _ if part["least"] is not None:
+                # RE2 refuses what has more than four digits.
+                times = max(int(part["least"][:5]), int((part["most"] or "0")[:5]), 1)
+                added += last * (times - 1)
+                size += last * (times - 1)
+                last *= times
+            case text:
+                size += len(text)
+                last = len(text) if text.startswith("\\Q") else 1
+        if added > MAX_REPEATED:
+            break
+    return added
+
+
 @lru_cache(maxsize=1024)
 def fault(pattern: str) -> str:
     """Return why a pattern is invalid, as Go says it, or nothing."""
     if not is_text(pattern):
         return f"error parsing regexp: invalid UTF-8: `{sayable(pattern)}`"
+    if _repeated(pattern) > MAX_REPEATED:
+        return f"error parsing regexp: expression too large: its repetitions stand for more than {MAX_REPEATED} parts"
     try:
         for form in (pattern, anchored(pattern)):
             pc.match_substring_regex(pa.array([""]), form)

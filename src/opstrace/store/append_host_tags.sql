@@ -4,8 +4,7 @@ SELECT
     sent.tenant,
     sent.host,
     sent.source,
-    -- Where the clock was ahead and was set back, what is said now holds after what was said then.
-    fromUnixTimestamp64Milli(if(known.since_ms > toUnixTimestamp64Milli(now64(3)), known.since_ms + 1, sent.since_ms), 'UTC'),
+    fromUnixTimestamp64Milli(since_ms, 'UTC'),
     sent.tags,
     {commit:UInt64}
 FROM
@@ -21,9 +20,11 @@ FROM
 ) AS sent
 LEFT JOIN
 (
-    SELECT tenant, host, source, argMax(tags, (since, commit)) AS tags, toUnixTimestamp64Milli(max(since)) AS since_ms
+    SELECT tenant, host, source, argMax(tags, (since, commit)) AS tags, groupUniqArrayIf(toUnixTimestamp64Milli(since), since > now64(3)) AS to_come
     FROM host_tags
     WHERE (tenant, host) IN (SELECT assumeNotNull(tenant), assumeNotNull(host) FROM Python(rows))
     GROUP BY tenant, host, source
 ) AS known ON sent.tenant = known.tenant AND sent.host = known.host AND sent.source = known.source
+-- What the clock said was later, before it was set back, holds no longer.
+ARRAY JOIN arrayConcat([sent.since_ms], known.to_come) AS since_ms
 WHERE known.host = '' OR (sent.may_replace AND sent.tags != known.tags)

@@ -93,7 +93,8 @@ def _whole_histogram(at_ms: int, one: NativeHistogram) -> bytes:
     those with bounds of their own it would lose the bounds.
     """
     counts = (one.count, one.zero_count, *one.negative.values(), *one.positive.values())
-    if one.custom_bounds or not all(0 <= count <= _MOST_WHOLE and count == int(count) for count in counts):
+    whole = all(map(float.is_integer, counts)) and 0 <= min(counts) <= max(counts) <= _MOST_WHOLE
+    if one.custom_bounds or not whole:
         return histogram(at_ms, one)
     return field(
         4,
@@ -189,8 +190,18 @@ def _zigzag(number: int) -> int:
 
 def varint(number: int) -> bytes:
     """Return a number in septets, the lowest first; a negative one as 64 bits."""
+    if 0 <= number < len(_SHORT):
+        return _SHORT[number]
+    return _varint(number)
+
+
+def _varint(number: int) -> bytes:
     number &= (1 << 64) - 1
     septets = [number & 0x7F]
     while number := number >> 7:
         septets.append(number & 0x7F)
     return bytes([septet | 0x80 for septet in septets[:-1]] + septets[-1:])
+
+
+# Most numbers of a histogram are short; they are written by the million.
+_SHORT: Final = tuple(map(_varint, range(1 << 12)))

@@ -8,7 +8,6 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -24,10 +23,11 @@ logger = logging.getLogger(__name__)
 _NAMED_SERIES = 1_000
 # Partitions that still grow: late data older than this only costs a repeated series row a restart.
 _GROWING_DAYS = 3
-# Which commit was the latest when the clock was found behind it.
+# Up to which number commits were given out while the clock was behind them.
 _LATEST = "opstrace-latest-commit"
-# Some wait passes between a commit's number and its end.
-_AHEAD_FROM_S = 60
+# Some time passes between a commit's number and its end.
+_AHEAD_FROM_MS = 60_000
+_RESERVED_COMMITS = 1_000_000
 
 
 class Writer:
@@ -35,7 +35,8 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.writer
-        self._last_commit = self._latest_on_disk(engine.directory / _LATEST)
+        self._memory = engine.directory / _LATEST
+        self._last_commit = self._reserved = self._latest_on_disk()
         self.changes = Changes()
         self._register_series = statement("opstrace.store", "register_series")
         self._register_seen = statement("opstrace.store", "register_seen")
@@ -52,23 +53,27 @@ class Writer:
 
     def next_commit(self) -> int:
         """Return the number of a new commit: the wall clock in milliseconds, made to grow."""
-        self._last_commit = max(self._last_commit + 1, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        self._last_commit = max(self._last_commit + 1, now_ms)
+        if self._last_commit > max(self._reserved, now_ms + _AHEAD_FROM_MS):
+            self._reserve()
         return self._last_commit
 
-    def _latest_on_disk(self, memory: Path) -> int:
-        """Return a number that no commit on disk exceeds, or hardly; the clock may have been ahead, and set back.
+    def _reserve(self) -> None:
+        """Remember numbers ahead of the clock: the next start goes on behind them, whatever merges dated anew."""
+        self._reserved = self._last_commit + _RESERVED_COMMITS
+        atomic_file.write(self._memory, str(self._reserved))
 
-        Then it is remembered, as merges date what they write anew.
-        """
+    def _latest_on_disk(self) -> int:
+        """Return a number that no commit on disk exceeds, or hardly; the clock may have been ahead, and set back."""
         latest = int(self._connection.read(statement("opstrace.store", "last_write"))[0][0].as_py())
-        if memory.exists():
-            latest = max(latest, int(memory.read_text(encoding="ascii")))
+        if self._memory.exists():
+            latest = max(latest, int(self._memory.read_text(encoding="ascii")))
         ahead_s = latest / 1000 - time.time()
-        if ahead_s > _AHEAD_FROM_S:
+        if ahead_s * 1000 > _AHEAD_FROM_MS:
             logger.warning(
                 "the data was last written %d s ahead of the clock; what is written now counts all the same", ahead_s
             )
-            atomic_file.write(memory, str(latest))
         return latest
 
     def reload_seen(self) -> None:

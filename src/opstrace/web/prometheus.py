@@ -26,6 +26,7 @@ from opstrace.errors import (
     BadQuery,
     BudgetExceeded,
     NotFound,
+    Overloaded,
     QueryCanceled,
     QueryError,
     QueryTimeout,
@@ -229,6 +230,8 @@ def _refusal(error: Exception, request: Request) -> Response:
     error = _TOO_LARGE.get(type(error), error)
     if isinstance(error, QueryError):
         return _error_response(*query_verdict(error), str(error))
+    if isinstance(error, Overloaded):
+        return _error_response(503, "unavailable", str(error))
     if isinstance(error, StoreError):
         _log.error("the store could not answer %s: %s", request.url.path, error)
         return _error_response(503, "unavailable", "the store cannot answer now; the server's log says why")

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -72,13 +71,14 @@ class Sessions:
     def log_in(self, request: Request, response: Response) -> Tenant:
         """Begin a session for the tenant of the request's key; raise QueryUnauthorized, TooManyLogins among them."""
         client = request.client.host if request.client else ""
-        if len(self._recent_failures(client)) >= MAX_FAILED_LOGINS:
-            raise TooManyLogins("too many wrong keys came from your address; wait a minute")
         if not same_origin(request):
             raise QueryUnauthorized("a login is taken from this server's own page only")
         try:
             tenant = self._access.tenant(request, QueryUnauthorized)
         except QueryUnauthorized:
+            # Whoever has a key logs in, whatever others at the same address tried.
+            if len(self._recent_failures(client)) >= MAX_FAILED_LOGINS:
+                raise TooManyLogins("too many wrong keys came from your address; wait a minute") from None
             self._remember_failure(client)
             raise
         token, key = secrets.token_urlsafe(32), next(keys(request), "")
@@ -118,7 +118,8 @@ class Sessions:
     def _holds(self, session: _Session) -> bool:
         """Say whether a session has time left, its tenant is there and its key has not been revoked."""
         keyring = self._access.keyring
-        revoked = bool(session.key) and not keyring.holds(session.key)
+        # One that was opened without a key is good while none is needed.
+        revoked = not keyring.holds(session.key) if session.key else not self._access.is_open
         return session.ends_s > self._clock() and keyring.knows(Tenant(session.tenant)) and not revoked
 
     def _set(self, request: Request, response: Response, token: str, max_age_s: int) -> None:
@@ -146,7 +147,7 @@ def same_origin(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return request.method in _READING
-    return urlsplit(origin).netloc == request.headers.get("host", "")
+    return origin.partition("://")[2] == request.headers.get("host", "")
 
 
 def _read(file: Path) -> OrderedDict[str, _Session]:

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from opstrace.errors import Overloaded
 from opstrace.web import encode
 
+MAX_BYTES_UNDER_WAY: Final = 512 << 20  # of the bodies of all requests, as they were sent
+_TO_DISK: Final = "/support/flare"  # goes to disk as it comes
 _STOPPING: Final = Overloaded("the server is stopping; try again")
 
 
@@ -19,6 +21,7 @@ class UnderWay:
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
         self._tasks: set[asyncio.Task[object]] = set()
+        self._bytes = 0  # of bodies, as sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -27,6 +30,19 @@ class UnderWay:
             raise RuntimeError("a request is answered by a task")
         answering = False
 
+        came = 0
+
+        async def counted() -> Message:
+            nonlocal came
+            message = await receive()
+            if message["type"] == "http.request" and not scope["path"].startswith(_TO_DISK):
+                size = len(message.get("body", b""))
+                came += size
+                self._bytes += size
+                if self._bytes > MAX_BYTES_UNDER_WAY:
+                    raise Overloaded("too many bodies come at once; try again")
+            return message
+
         async def watched(message: Message) -> None:
             nonlocal answering
             answering = True
@@ -34,12 +50,13 @@ class UnderWay:
 
         self._tasks.add(task)
         try:
-            await self._application(scope, receive, watched)
+            await self._application(scope, counted, watched)
         except asyncio.CancelledError:
             if not answering:
                 await _refusal(scope["path"])(scope, receive, send)
         finally:
             self._tasks.discard(task)
+            self._bytes -= came
 
     def end(self) -> None:
         """End every request that is under way."""
