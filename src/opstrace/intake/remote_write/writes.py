@@ -89,5 +89,7 @@ def refused(verdict: Verdict) -> Counter[str]:
 
 
 def shown(reasons: Counter[str]) -> str:
-    """Return the most frequent reasons as a text."""
-    return ", ".join(f"{number} {reason}" for reason, number in reasons.most_common(_SHOWN_REASONS))
+    """Return the most frequent reasons as a text, and how many there are of others."""
+    texts = [f"{number} {reason}" for reason, number in reasons.most_common(_SHOWN_REASONS)]
+    left = reasons.total() - sum(number for _, number in reasons.most_common(_SHOWN_REASONS))
+    return ", ".join([*texts, *([f"{left} for other reasons"] if left else [])])
