@@ -301,6 +301,7 @@ class Server:
         self.translator.forget(tenant)
         self.kept.forget(tenant)
         self.host_tags.forget([tenant])
+        self.store.recent.clear()
         self.telemetry.forget(tenant)
         self.acceptance.forget(tenant)
         self.writes.forget(tenant)

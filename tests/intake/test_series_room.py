@@ -15,6 +15,7 @@ from opstrace.intake.translator import Translator
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_writer import HostWriter
+from opstrace.store.hosts import Hosts
 from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
 
@@ -101,6 +102,29 @@ def test_series_beyond_the_limit_are_refused_one_by_one_and_known_ones_go_on(tmp
     with translator(tmp_path, max_series=3) as target:
         (fourth,) = committed(target, payload(["f"], now))
         assert fourth.series == {"too_many_series": 1}
+
+
+def test_series_that_an_old_day_has_are_not_refused_once_it_is_read_anew_what_there_is(tmp_path: Path) -> None:
+    then = time.time() // DAY_S * DAY_S - 6.5 * DAY_S
+    names = [f"m{number}" for number in range(4)]
+    with translator(tmp_path, max_series=5) as target:
+        for turn in range(4):
+            (verdict,) = committed(target, payload(names, then + turn))
+            assert verdict.series == {"stored": 4}
+            target.forget("another")  # as when a tenant is removed
+
+
+def test_a_host_is_heard_of_by_any_of_its_series(tmp_path: Path) -> None:
+    now = time.time()
+    with translator(tmp_path) as target:
+        gone = [f"gone_{number}" for number in range(300)]
+        committed(target, payload(gone, now - 1800, host="busy"), payload(["old"], now - 1800, host="silent"))
+        committed(target, payload(["alive"], now - 30, host="busy"))
+    engine = Engine(tmp_path / "data")
+    hosts = Hosts(engine, HostTagTable(engine)).heard_of("t", round(now - 7200) * 1000, round(now * 1000))
+    engine.close()
+    ago_s = {host.name: round(now - host.seen_ms / 1000) for host in hosts}
+    assert ago_s == {"busy": pytest.approx(30, abs=2), "silent": pytest.approx(1800, abs=2)}
 
 
 def test_what_a_tenant_had_the_day_before_is_not_new(tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ class Room:
             del self._on_day[key]
         self._new.pop(tenant, None)
 
+    def begin_anew(self) -> None:
+        """Count no day any more."""
+        self._on_day.clear()
+
     def take(self, added: Added, now: float) -> None:
         """Count what was added."""
         self._on_day[added.tenant, added.day] += added.added
@@ -82,15 +86,25 @@ class SeriesRoom:
     """Holds the unseen series of each commit against the room; on the writer's thread."""
 
     def __init__(
-        self, connection: Connection, limits_of: LimitsOf, clock: Callable[[], float] = time.monotonic
+        self,
+        connection: Connection,
+        limits_of: LimitsOf,
+        clock: Callable[[], float] = time.monotonic,
+        reloads: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`reloads` says how often it was read anew which series there are; then those of old days are unseen."""
         self._connection = connection
         self._clock = clock
         self._room = Room(limits_of)
         self._count = statement(_PACKAGE, "new_series")
         self._excess = statement(_PACKAGE, "excess")
-        for row in connection.read(statement(_PACKAGE, "series_of_days")).to_pylist():
-            self._room.take(Added(row["tenant"], str(row["day"]), row["added"], 0), clock())
+        self._of_days = statement(_PACKAGE, "series_of_days")
+        self._reloads, self._reloaded = reloads, reloads()
+        self._count_days()
+
+    def _count_days(self) -> None:
+        for row in self._connection.read(self._of_days).to_pylist():
+            self._room.take(Added(row["tenant"], str(row["day"]), row["added"], 0), self._clock())
 
     def forget(self, tenant: str) -> None:
         """Count nothing of a tenant any more."""
@@ -99,6 +113,10 @@ class SeriesRoom:
     def admit(self) -> bool:
         """Take what goes beyond the room out of `unseen` and into `excess`; say whether there was such."""
         now = self._clock()
+        if self._reloads() != self._reloaded:
+            self._reloaded = self._reloads()
+            self._room.begin_anew()
+            self._count_days()
         commit = self._added()
         exceeded = self._room.exceeded(commit, now)
         if exceeded:

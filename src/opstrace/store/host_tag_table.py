@@ -36,6 +36,7 @@ class HostTagTable:
         self._changes: dict[str, int] = {}
         self._spoke: dict[str, set[str]] = {}  # hosts of tenants of which that is durable
         self._lock = Lock()
+        self._loading: dict[str, Lock] = {}  # by tenant
 
     def view(self, tenant: str, start_ms: int, end_ms: int) -> HostView | None:
         """Return what holds in a range; None for a tenant whose hosts have no tags.
@@ -96,8 +97,7 @@ class HostTagTable:
             changes = self._changes.get(tenant, 0)
             cached = self._cached.get(tenant)
         if cached is None or cached.changes != changes:
-            # Counted before it is read: what changes meanwhile is read the next time.
-            cached = self._load(tenant, changes)
+            cached = self._loaded(tenant)
         with self._lock:
             self._cached[tenant] = cached
             self._cached.move_to_end(tenant)
@@ -107,6 +107,19 @@ class HostTagTable:
             ):
                 self._cached.popitem(last=False)
         return cached
+
+    def _loaded(self, tenant: str) -> "_Known":
+        """Read it, unless somebody did meanwhile: many panels ask at once, and one reads faster than all of them."""
+        with self._loading.setdefault(tenant, Lock()):
+            with self._lock:
+                # Counted before it is read: what changes meanwhile is read the next time.
+                changes = self._changes.get(tenant, 0)
+                cached = self._cached.get(tenant)
+            if cached is None or cached.changes != changes:
+                cached = self._load(tenant, changes)
+                with self._lock:
+                    self._cached[tenant] = cached
+            return cached
 
     def _load(self, tenant: str, changes: int) -> "_Known":
         rows = self._read(tenant)

@@ -15,6 +15,9 @@ from opstrace.store.host_versions import TagSet
 
 # Of hosts that sent nothing for this long the samples that others sent are looked at.
 _SILENT_MS: Final = 60_000
+# Of hosts whose chosen series are silent for so long all others are looked at, as far back as this.
+_LOST_MS: Final = 600_000
+_LATELY_MS: Final = 3_600_000
 # Subjects of which a list of hosts tells.
 _SUBJECTS: Final = (
     *(
@@ -75,6 +78,7 @@ class Hosts:
         self._host_tags = host_tags
         self._select = statement("opstrace.store", "select_hosts")
         self._latest = statement("opstrace.store", "select_latest_samples")
+        self._closer = statement("opstrace.store", "select_latest_of_hosts")
         self._documents = statement("opstrace.store", "select_host_documents")
 
     def heard_of(self, tenant: str, since_ms: int, now_ms: int, *, documents: bool = True) -> list[Host]:
@@ -131,7 +135,19 @@ class Hosts:
         seen = dict(zip(latest["series"].to_pylist(), latest["seen_ms"].to_pylist(), strict=True))
         for row in silent:
             row["seen_ms"] = max(row["seen_ms"], *(seen.get(one["series"], 0) for one in row["chosen"]))
+        self._look_closer(tenant, [row for row in silent if row["seen_ms"] < now_ms - _LOST_MS], since_ms, now_ms)
         return rows
+
+    def _look_closer(self, tenant: str, rows: Sequence[dict[str, Any]], since_ms: int, now_ms: int) -> None:
+        """Look at all series of hosts whose chosen ones are silent: where series come and go, others are not."""
+        if not rows:
+            return
+        hosts, recently_ms = [row["host"] for row in rows], max(since_ms, now_ms - _LATELY_MS)
+        with self._engine.reader() as connection:
+            found = connection.read(self._closer, tenant=tenant, hosts=hosts, since_ms=recently_ms)
+        seen = dict(zip(found["host"].to_pylist(), found["seen_ms"].to_pylist(), strict=True))
+        for row in rows:
+            row["seen_ms"] = max(row["seen_ms"], seen.get(row["host"], 0))
 
 
 def _series_of(rows: Iterable[Mapping[str, Any]]) -> pa.Table:

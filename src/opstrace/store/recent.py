@@ -149,6 +149,12 @@ class RecentReads:
         self._keep(key, _Known.under(key, _Stretch(found, start_ms, end_ms, end_ms - start_ms), position))
         return found
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._known.clear()
+            self.nbytes = 0
+
     def _get(self, key: Hashable) -> _Known | None:
         with self._lock:
             known = self._known.get(key)

@@ -38,6 +38,7 @@ class Writer:
         self._memory = engine.directory / _LATEST
         self._last_commit = self._reserved = self._latest_on_disk()
         self.changes = Changes()
+        self.reloads = 0  # how often it was read anew which series there are
         self._register_series = statement("opstrace.store", "register_series")
         self._register_seen = statement("opstrace.store", "register_seen")
         self._registered = statement("opstrace.store", "registered_names")
@@ -81,6 +82,7 @@ class Writer:
 
         It also bounds the memory that this takes.
         """
+        self.reloads += 1
         self._connection.execute("TRUNCATE TABLE seen")
         self._connection.execute(self._seen_load, days=_GROWING_DAYS)
         self.changes.removed()
