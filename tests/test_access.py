@@ -91,6 +91,9 @@ def test_without_authentication_the_host_name_decides_and_a_key_still_counts() -
     assert access.tenant(request(host="dd.two.demo.localhost.:8443"), Forbidden).name == "two"
     assert access.tenant(request(DD_API_KEY=TWO), Forbidden).name == "two"
     assert access.tenant(request(Sec_Fetch_Site="same-origin"), Forbidden).name == "one"
+    assert access.tenant(request(host="demo.localhost:1", origin="http://demo.localhost:1"), Forbidden).name == "one"
+    with pytest.raises(Forbidden, match="another site"):
+        access.tenant(request(host="demo.localhost:1", origin="http://evil.example"), Forbidden)
     for site in ("cross-site", "same-site"):
         with pytest.raises(Forbidden, match="another site"):
             access.tenant(request(Sec_Fetch_Site=site), Forbidden)

@@ -59,7 +59,7 @@ class Access:
         if not key:
             if self._open and label and named is None:
                 raise refusal("the host name is of no tenant")
-            if self._open and request.headers.get("sec-fetch-site") in _OTHER_SITES:
+            if self._open and _is_of_another_site(request):
                 raise refusal("a page of another site needs a key")
             if self._open:
                 return named or self._keyring.tenants[0]
@@ -77,6 +77,14 @@ class Access:
         if not name.endswith(f".{self._host}"):
             return ""
         return name.removesuffix(f".{self._host}").rpartition(".")[2]
+
+
+def _is_of_another_site(request: HTTPConnection) -> bool:
+    """Say whether a browser tells that a page of another site sends a request; nobody else says anything."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site in _OTHER_SITES
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
 
 
 def keys(request: HTTPConnection) -> Iterator[str]:

@@ -63,7 +63,7 @@ async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[l
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=most_connections,
+                limit_concurrency=most_connections + 1,  # the connection too many is closed before it asks
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=DRAIN_S + _LAST_RESORT_S,
                 ssl_certfile=instance.certificate_file if secure else None,

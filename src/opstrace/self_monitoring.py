@@ -44,7 +44,7 @@ class SelfMonitoring:
         self._commit = commit
         self._bookkeeper = bookkeeper
         self._segments = segments
-        self._known: set[tuple[str, ...]] = set()  # counters that were written since the start
+        self._known: set[tuple[str, ...]] = set()  # series that were written since the start
         self._looked_ms = time.time_ns() // 1_000_000
 
     async def observe(self) -> None:
@@ -60,10 +60,14 @@ class SelfMonitoring:
         self._telemetry.store_merged_rows.set(await asyncio.to_thread(self._engine.merged_rows))
         await self._bookkeeper.write()
         await self._observe_kept()
+        block = self._own_block()
         try:
-            await self._commit.append(SYSTEM_TENANT, self._own_block())
+            await self._commit.append(SYSTEM_TENANT, block)
         except IntakeError as error:
             self._telemetry.refused_bodies.labels("self-monitoring", SYSTEM_TENANT, error.reason).inc()
+        else:
+            self._known.update(map(_key, block.labels))
+            self._looked_ms = int(block.times_ms[0])
 
     async def _observe_kept(self) -> None:
         segments = await self._segments()
@@ -79,7 +83,6 @@ class SelfMonitoring:
         now_ms, before_ms = time.time_ns() // 1_000_000, self._looked_ms
         # A counter is there with its first event. That it was zero before is said by when its counting began.
         starts = [before_ms if self._is_new_counter(one) else 0 for one in labels]
-        self._looked_ms = now_ms
         return Block(
             labels=labels,
             offsets=np.arange(len(samples) + 1, dtype=np.int64),
@@ -89,8 +92,8 @@ class SelfMonitoring:
         )
 
     def _is_new_counter(self, labels: Labels) -> bool:
-        key = tuple(labels.values())
-        if key in self._known or not labels["__name__"].endswith(_OF_COUNTERS):
-            return False
-        self._known.add(key)
-        return True
+        return labels["__name__"].endswith(_OF_COUNTERS) and _key(labels) not in self._known
+
+
+def _key(labels: Labels) -> tuple[str, ...]:
+    return tuple(labels.values())

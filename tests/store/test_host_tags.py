@@ -554,7 +554,7 @@ def test_what_a_clock_that_was_ahead_said_holds_no_longer(engine: Engine) -> Non
     tagged = Tagged(engine, {key: {now_ms: 1.0}}, [TagSet("web-1", USERS, now_ms - 60_000, ("env:first",))])
     for ahead_ms in (86_400_000, 2 * 86_400_000):
         tagged.record(TagSet("web-1", USERS, now_ms + ahead_ms, ("env:ahead",)))
-    for env in ("back", "later"):
+    for env in ("back", "later", "ahead", "back"):
         tagged.record(TagSet("web-1", USERS, now_ms, (f"env:{env}",)))
         querier = tagged.store.querier(TENANT, Budget())
         assert querier.label_values("env", [[matcher("__name__=m")]], now_ms, now_ms + 1) == [env]

@@ -113,10 +113,10 @@ class SeriesRoom:
     def admit(self) -> bool:
         """Take what goes beyond the room out of `unseen` and into `excess`; say whether there was such."""
         now = self._clock()
-        if self._reloads() != self._reloaded:
-            self._reloaded = self._reloads()
+        if (reloads := self._reloads()) != self._reloaded:
             self._room.begin_anew()
             self._count_days()
+            self._reloaded = reloads
         commit = self._added()
         exceeded = self._room.exceeded(commit, now)
         if exceeded:

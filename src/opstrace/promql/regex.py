@@ -43,38 +43,69 @@ _ESCAPED = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?P<what>.)", re.DOTALL)
 # What `{n,m}` stand for, written out: RE2 takes time by the square of that before it looks at any text, and cannot be
 # interrupted.
 MAX_REPEATED: Final = 10_000
-_PART = re.compile(
-    r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|.", re.DOTALL
-)
+_COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+# What begins a group: its name or its flags are no parts of it.
+_GROUP_HEAD = re.compile(r"\((?:\?P?<\w*>|\?[A-Za-z-]*:?)?")
+# An escape is one part, whatever it is made of.
+_ESCAPE = re.compile(r"\\(?:[xpP]\{[^{}]*\}|.?)", re.DOTALL)
 
 
 def _repeated(pattern: str) -> int:
-    """Return how many parts repetitions add to a pattern when they are written out, those in groups included."""
+    """Return how many parts repetitions add to a pattern when they are written out, those in groups included.
+
+    It looks at each character once. Of a pattern that is none it says anything.
+    """
     if "{" not in pattern:
         return 0
     begun: list[int] = []
-    size = added = last = 0
-    for part in _PART.finditer(pattern):
-        match part[0]:
-            case "(":
-                begun.append(size)
-                last = 0
-            case ")":
-                last = size - (begun.pop() if begun else 0)
-            case "*" | "+" | "?" | "|":
-                pass
-            case _ if part["least"] is not None:
-                # RE2 refuses what has more than four digits.
-                times = max(int(part["least"][:5]), int((part["most"] or "0")[:5]), 1)
-                added += last * (times - 1)
-                size += last * (times - 1)
-                last *= times
-            case text:
-                size += len(text)
-                last = len(text) if text.startswith("\\Q") else 1
-        if added > MAX_REPEATED:
-            break
+    place = size = added = last = 0
+    while place < len(pattern) and added <= MAX_REPEATED:
+        character = pattern[place]
+        counts = _COUNTS.match(pattern, place) if character == "{" else None
+        if counts:
+            # RE2 refuses what has more than four digits.
+            times = max(int(counts[1][:5]), int((counts[2] or "0")[:5]), 1)
+            added += last * (times - 1)
+            size += last * (times - 1)
+            last *= times
+            place = counts.end()
+        elif character == "(":
+            begun.append(size)
+            last = 0
+            place = _end(_GROUP_HEAD, pattern, place)
+        elif character == ")":
+            last = size - (begun.pop() if begun else 0)
+            place += 1
+        elif character in "*+?|":
+            place += 1
+        elif pattern.startswith("\\Q", place):
+            end = pattern.find("\\E", place)
+            end = len(pattern) if end < 0 else end
+            size += end - place - 2
+            last, place = 1, end + 2
+        else:
+            size += 1
+            last = 1
+            place = _class_end(pattern, place) if character == "[" else _end(_ESCAPE, pattern, place)
     return added
+
+
+def _end(form: "re.Pattern[str]", pattern: str, place: int) -> int:
+    """Return where what has a form here ends; what has not is one character."""
+    found = form.match(pattern, place)
+    return found.end() if found else place + 1
+
+
+def _class_end(pattern: str, place: int) -> int:
+    """Return where a class of characters ends that begins here; the end of the pattern where it does not."""
+    place += 2 if pattern.startswith("[^", place) else 1
+    place += pattern.startswith("]", place)
+    while place < len(pattern) and pattern[place] != "]":
+        if pattern.startswith("[:", place) and (end := pattern.find(":]", place, place + 20)) > 0:
+            place = end + 2
+        else:
+            place += 2 if pattern[place] == "\\" else 1
+    return place + 1
 
 
 @lru_cache(maxsize=1024)

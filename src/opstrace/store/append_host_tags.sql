@@ -20,11 +20,17 @@ FROM
 ) AS sent
 LEFT JOIN
 (
-    SELECT tenant, host, source, argMax(tags, (since, commit)) AS tags, groupUniqArrayIf(toUnixTimestamp64Milli(since), since > now64(3)) AS to_come
+    SELECT
+        tenant,
+        host,
+        source,
+        argMax(host_tags.tags, (since, commit)) AS tags,
+        argMaxIf(host_tags.tags, (since, commit), since <= now64(3)) AS tags_now,
+        groupUniqArrayIf(toUnixTimestamp64Milli(since), since > now64(3)) AS to_come
     FROM host_tags
     WHERE (tenant, host) IN (SELECT assumeNotNull(tenant), assumeNotNull(host) FROM Python(rows))
     GROUP BY tenant, host, source
 ) AS known ON sent.tenant = known.tenant AND sent.host = known.host AND sent.source = known.source
 -- What the clock said was later, before it was set back, holds no longer.
 ARRAY JOIN arrayConcat([sent.since_ms], known.to_come) AS since_ms
-WHERE known.host = '' OR (sent.may_replace AND sent.tags != known.tags)
+WHERE known.host = '' OR (sent.may_replace AND (sent.tags != known.tags OR sent.tags != known.tags_now))

@@ -27,7 +27,7 @@ _GROWING_DAYS = 3
 _LATEST = "opstrace-latest-commit"
 # Some time passes between a commit's number and its end.
 _AHEAD_FROM_MS = 60_000
-_RESERVED_COMMITS = 1_000_000
+_RESERVED_COMMITS = 10_000
 
 
 class Writer:
@@ -62,8 +62,9 @@ class Writer:
 
     def _reserve(self) -> None:
         """Remember numbers ahead of the clock: the next start goes on behind them, whatever merges dated anew."""
-        self._reserved = self._last_commit + _RESERVED_COMMITS
-        atomic_file.write(self._memory, str(self._reserved))
+        reserved = self._last_commit + _RESERVED_COMMITS
+        atomic_file.write(self._memory, str(reserved))
+        self._reserved = reserved
 
     def _latest_on_disk(self) -> int:
         """Return a number that no commit on disk exceeds, or hardly; the clock may have been ahead, and set back."""

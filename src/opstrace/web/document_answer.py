@@ -29,7 +29,11 @@ def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         except QueryError as error:
             return errors_answer(str(error), query_verdict(error)[0])
         except IntakeError as error:
-            return errors_answer(str(error), 503 if isinstance(error, Overloaded) else 400)
+            if not isinstance(error, Overloaded):
+                return errors_answer(str(error), 400)
+            refusal = errors_answer(str(error), 503)
+            refusal.headers.update({"retry-after": str(error.retry_after_s), "connection": "close"})
+            return refusal
         except ClientDisconnect:
             return Response(status_code=499)
         except OpstraceError as error:

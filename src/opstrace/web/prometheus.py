@@ -231,7 +231,9 @@ def _refusal(error: Exception, request: Request) -> Response:
     if isinstance(error, QueryError):
         return _error_response(*query_verdict(error), str(error))
     if isinstance(error, Overloaded):
-        return _error_response(503, "unavailable", str(error))
+        refusal = _error_response(503, "unavailable", str(error))
+        refusal.headers.update({"retry-after": str(error.retry_after_s), "connection": "close"})
+        return refusal
     if isinstance(error, StoreError):
         _log.error("the store could not answer %s: %s", request.url.path, error)
         return _error_response(503, "unavailable", "the store cannot answer now; the server's log says why")

@@ -31,16 +31,16 @@ class UnderWay:
         answering = False
 
         came = 0
+        to_disk = _collapsed(scope["path"]).startswith(_TO_DISK)
 
         async def counted() -> Message:
             nonlocal came
             message = await receive()
-            if message["type"] == "http.request" and not scope["path"].startswith(_TO_DISK):
-                size = len(message.get("body", b""))
-                came += size
-                self._bytes += size
-                if self._bytes > MAX_BYTES_UNDER_WAY:
-                    raise Overloaded("too many bodies come at once; try again")
+            size = 0 if to_disk else len(message.get("body", b""))
+            if size and self._bytes + size > MAX_BYTES_UNDER_WAY:
+                raise Overloaded("too many bodies come at once; try again")
+            came += size
+            self._bytes += size
             return message
 
         async def watched(message: Message) -> None:
@@ -62,6 +62,10 @@ class UnderWay:
         """End every request that is under way."""
         for task in self._tasks:
             task.cancel()
+
+
+def _collapsed(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part)
 
 
 def _refusal(path: str) -> Response:
