@@ -1,5 +1,6 @@
 """What a start makes of the document it is given."""
 
+import logging
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,12 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == startup.__name__]
+
+
 def test_a_document_given_before_takes_nothing_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "opstrace.startup")
     ports = free_ports()
     document = Config(tenants=("one",), metric_retention_days=30, **ports)
     startup.prepare("demo", document, tmp_path, rewrite_tokens=False)
@@ -25,11 +31,14 @@ def test_a_document_given_before_takes_nothing_back(tmp_path: Path, caplog: pyte
     roster.add("demo", "two", tmp_path)
     again = startup.prepare("demo", document, tmp_path, rewrite_tokens=False)
     assert (again.config.tenants, again.config.metric_retention_days) == (("one", "two"), 400)
-    assert caplog.messages == []
+    assert said(caplog) == [
+        "this config was given before; what was changed since by commands, or on the web UI, stays"
+    ]
+    caplog.clear()
     other = msgspec.structs.replace(document, log_retention_days=3)
     replaced = startup.prepare("demo", other, tmp_path, rewrite_tokens=False)
     assert (replaced.config.tenants, replaced.config.metric_retention_days) == (("one",), 30)
-    assert [text.split(" is ")[0] for text in caplog.messages] == [
+    assert [text.split(" is ")[0] for text in said(caplog)] == [
         "tenant two",
         "metric_retention_days",
         "log_retention_days",

@@ -233,7 +233,8 @@ def test_a_removal_that_was_cut_short_is_completed_at_the_next_start(instance: I
     assert listed["leaving"] == ["other"]
     assert "its data is still there" in instance.run("tenants", "list", "demo").stdout
     assert "still being removed" in refused(instance, "tenants", "add", "demo", "other")
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    # The document of the creation would be given again by systemd, and brings nothing back; this is another one.
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**document, "log_retention_days": 6}))
     assert "still being removed" in refused(instance, "start", "demo", "-c", str(tmp_path / "config.yaml"))
     instance.run("start", "demo")
     wait_until(

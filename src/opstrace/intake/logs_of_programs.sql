@@ -30,10 +30,10 @@ ALTER TABLE staged_logs UPDATE
         said_ms
     ),
     sent_state = multiIf(
-        match(JSONExtractString(message, 'level'), '^[A-Za-z]'), JSONExtractString(message, 'level'),
-        match(JSONExtractString(message, 'severity'), '^[A-Za-z]'), JSONExtractString(message, 'severity'),
-        match(JSONExtractString(message, 'status'), '^[A-Za-z]'), JSONExtractString(message, 'status'),
+        is_word_in(message, 'level'), JSONExtractString(message, 'level'),
+        is_word_in(message, 'severity'), JSONExtractString(message, 'severity'),
+        is_word_in(message, 'status'), JSONExtractString(message, 'status'),
         sent_state
     ),
-    service = if(service != '', service, JSONExtractString(message, 'service'))
+    service = if(service = '' AND JSONType(message, 'service') = 'String', JSONExtractString(message, 'service'), service)
 WHERE startsWith(message, '{')

@@ -41,6 +41,10 @@ CREATE OR REPLACE FUNCTION said_ms_of AS text -> if(
     if(ms_of_date(text) IS NOT NULL, ms_of_date(text), ms_of_date(usual_date(text)))
 );
 
+-- Whether a field of a JSON text is a text that begins like a word.
+CREATE OR REPLACE FUNCTION is_word_in AS (text, name) ->
+    JSONType(text, name) = 'String' AND match(JSONExtractString(text, name), '^[A-Za-z]');
+
 -- Whether a field of a log is none of Datadog's own. It is asked for each field, so it is given nothing large.
 CREATE OR REPLACE FUNCTION is_attribute AS (key, is_timed, is_named, is_sourced) ->
     key NOT IN ('message', 'status', 'hostname', 'service', 'ddsource', 'ddtags')
