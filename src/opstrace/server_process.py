@@ -103,7 +103,7 @@ def spawned(instance: Instance) -> Iterator["subprocess.Popen[bytes]"]:
     try:
         with _lock_file(instance) as lock, _log_file(instance) as log:
             _take_patiently(lock, instance)
-            with explained(f"cannot start the server of {instance.name}"):
+            with _uninterrupted(), explained(f"cannot start the server of {instance.name}"):
                 process = subprocess.Popen(  # noqa: S603  (ourselves, and a name that was checked)
                     [sys.executable, "-P", "-m", "opstrace", "serve", instance.name, str(lock)],
                     stdin=subprocess.DEVNULL,
@@ -120,6 +120,19 @@ def spawned(instance: Instance) -> Iterator["subprocess.Popen[bytes]"]:
             process.terminate()
             process.wait()
         raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put an interruption off until the end: a process that is being born has no name yet to end it by."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and before is not signal.SIG_IGN:
+        raise KeyboardInterrupt
 
 
 def stop(instance: Place, timeout_s: float = STOP_TIMEOUT_S) -> bool:
