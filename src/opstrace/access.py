@@ -5,6 +5,7 @@ Senders put the key in several places (datadog-intake.md, section 2.1); the firs
 
 import base64
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -17,8 +18,15 @@ KEY_REQUIRED = "API key required"
 Refusal = Callable[[str], Exception]
 
 
-# What a browser says of requests that a page sends to a site other than its own.
-_OTHER_SITES: Final = ("cross-site", "same-site")
+class Page(Enum):
+    """Whose page sends a request."""
+
+    NONE = "none"  # somebody typed the address, or it is no browser
+    OWN = "own"
+    OTHERS = "others"
+
+
+_SITES: Final = {"same-origin": Page.OWN, "none": Page.NONE}
 
 
 class Access:
@@ -57,13 +65,13 @@ class Access:
         named = self._tenants.get(label)
         key = next(keys(request), last_resort)
         if not key:
-            if self._open and label and named is None:
+            if not self._open:
+                raise refusal(KEY_REQUIRED)
+            if label and named is None:
                 raise refusal("the host name is of no tenant")
-            if self._open and _is_of_another_site(request):
+            if page_of(request) is Page.OTHERS:
                 raise refusal("a page of another site needs a key")
-            if self._open:
-                return named or self._keyring.tenants[0]
-            raise refusal(KEY_REQUIRED)
+            return named or self._keyring.tenants[0]
         tenant = self._keyring.tenant_for(key, probe=probe)
         if tenant is None:
             raise refusal("the API key is not one of this server's")
@@ -79,12 +87,14 @@ class Access:
         return name.removesuffix(f".{self._host}").rpartition(".")[2]
 
 
-def _is_of_another_site(request: HTTPConnection) -> bool:
-    """Say whether a browser tells that a page of another site sends a request; nobody else says anything."""
+def page_of(request: HTTPConnection) -> Page:
+    """Return whose page sends a request, as far as a browser says so."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
-        return site in _OTHER_SITES
-    return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+        return _SITES.get(site, Page.OTHERS)
+    if origin is None:
+        return Page.NONE
+    return Page.OWN if origin.partition("://")[2] == request.headers.get("host", "") else Page.OTHERS
 
 
 def keys(request: HTTPConnection) -> Iterator[str]:

@@ -82,6 +82,11 @@ class Overloaded(IntakeError):
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What an answer says beside its body: when to send again, and that the rest of this body is not read."""
+        return {"retry-after": str(self.retry_after_s), "connection": "close"}
+
 
 class RateExceeded(Overloaded):
     """Not now: the tenant sends faster than it may."""

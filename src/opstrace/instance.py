@@ -243,10 +243,8 @@ def make(name: str, config: Config) -> Instance:
     return load(name)
 
 
-def was_given(instance: Instance, config: Config | None) -> bool:
+def was_given(instance: Instance, config: Config) -> bool:
     """Say whether a config is the one that was given the last time, whatever was changed since."""
-    if config is None:
-        return False
     with explained(f"cannot read the instance {instance.name}"):
         given = instance.home / "given.yaml"
         return given.exists() and given.read_text(encoding="utf-8") == config_document.render(config)

@@ -44,7 +44,7 @@ class SelfMonitoring:
         self._commit = commit
         self._bookkeeper = bookkeeper
         self._segments = segments
-        self._known: set[tuple[str, ...]] = set()  # series that were written since the start
+        self._known: set[tuple[str, ...]] = set()  # series that were written the last time
         self._looked_ms = time.time_ns() // 1_000_000
 
     async def observe(self) -> None:
@@ -66,7 +66,7 @@ class SelfMonitoring:
         except IntakeError as error:
             self._telemetry.refused_bodies.labels("self-monitoring", SYSTEM_TENANT, error.reason).inc()
         else:
-            self._known.update(map(_key, block.labels))
+            self._known = {*map(_key, block.labels)}
             self._looked_ms = int(block.times_ms[0])
 
     async def _observe_kept(self) -> None:

@@ -31,11 +31,12 @@ def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens
     if instances.exists(name) and (pid := server_process.pid_of(instances.find(name))) is not None:
         raise InstanceError(f"the server of {name} is already running" + (f" (pid {pid})" if pid else ""))
     begun = instances.load(name, config) if instances.exists(name) else None
-    given = config if begun is None or not begun.stored_is_usable or not instances.was_given(begun, config) else None
+    is_known = begun and config and begun.stored_is_usable and instances.was_given(begun, config)
+    given = None if is_known else config
     if begun and given:
         roster.check_leaving(begun, given)
         _tell_what_goes(begun.config, given)
-    elif begun and config and config != begun.config:
+    elif begun and is_known and config != begun.config:
         log.info("this config was given before; what was changed since by commands, or on the web UI, stays")
     config = given or (begun or instances.load(name)).config
     ports.check_free(config)

@@ -10,8 +10,8 @@ from opstrace.intake.body import held_back
 def with_retry_after(response: Response, error: IntakeError, request: Request) -> Response:
     """Say on an answer when to send again, and whether the connection can be used again."""
     if isinstance(error, Overloaded):
-        response.headers["retry-after"] = str(error.retry_after_s)
-    if isinstance(error, Overloaded) or held_back(request):
+        response.headers.update(error.headers)
+    elif held_back(request):
         # The rest of the body does not come. That of one that is too large is thrown away as it comes: most clients
         # read no answer before they have sent all.
         response.headers["connection"] = "close"

@@ -26,7 +26,7 @@ from opstrace.intake.flares import Flares
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import with_retry_after
-from opstrace.routing import ANYTHING
+from opstrace.routing import ANYTHING, collapsed
 from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
 
@@ -164,7 +164,7 @@ def families_of(path: str) -> tuple[Family, ...]:
 
 def endpoint_path(path: str) -> str:
     """Return the path as the table has it: slashes collapsed, none at the end, no tail where one may be."""
-    path = "/" + "/".join(part for part in path.split("/") if part)
+    path = collapsed(path)
     return next((prefix for prefix in _WITH_TAIL if path.startswith(f"{prefix}/")), path)
 
 

@@ -89,8 +89,8 @@ class SeriesRoom:
         self,
         connection: Connection,
         limits_of: LimitsOf,
+        reloads: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
-        reloads: Callable[[], int] = lambda: 0,
     ) -> None:
         """`reloads` says how often it was read anew which series there are; then those of old days are unseen."""
         self._connection = connection
@@ -99,12 +99,17 @@ class SeriesRoom:
         self._count = statement(_PACKAGE, "new_series")
         self._excess = statement(_PACKAGE, "excess")
         self._of_days = statement(_PACKAGE, "series_of_days")
-        self._reloads, self._reloaded = reloads, reloads()
+        self._reloads, self._counted_at = reloads, -1
         self._count_days()
 
     def _count_days(self) -> None:
+        """Count what there is, unless that was done since it was read anew."""
+        if (reloads := self._reloads()) == self._counted_at:
+            return
+        self._room.begin_anew()
         for row in self._connection.read(self._of_days).to_pylist():
             self._room.take(Added(row["tenant"], str(row["day"]), row["added"], 0), self._clock())
+        self._counted_at = reloads
 
     def forget(self, tenant: str) -> None:
         """Count nothing of a tenant any more."""
@@ -113,10 +118,7 @@ class SeriesRoom:
     def admit(self) -> bool:
         """Take what goes beyond the room out of `unseen` and into `excess`; say whether there was such."""
         now = self._clock()
-        if (reloads := self._reloads()) != self._reloaded:
-            self._room.begin_anew()
-            self._count_days()
-            self._reloaded = reloads
+        self._count_days()
         commit = self._added()
         exceeded = self._room.exceeded(commit, now)
         if exceeded:

@@ -107,7 +107,7 @@ class Translator:
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
-        self._room = SeriesRoom(engine.writer, limits_of, reloads=lambda: writer.reloads)
+        self._room = SeriesRoom(engine.writer, limits_of, lambda: writer.reloads)
         self._staged_series = StagedSeries(engine.writer)
         self._series_decoders = series_decoders(engine.writer)
         self._decoders = [

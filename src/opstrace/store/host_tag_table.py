@@ -93,33 +93,33 @@ class HostTagTable:
                 self._spoke.pop(tenant, None)
 
     def _of_tenant(self, tenant: str) -> "_Known":
+        known = self._known(tenant)[1] or self._loaded(tenant)
         with self._lock:
-            changes = self._changes.get(tenant, 0)
-            cached = self._cached.get(tenant)
-        if cached is None or cached.changes != changes:
-            cached = self._loaded(tenant)
-        with self._lock:
-            self._cached[tenant] = cached
+            self._cached[tenant] = known
             self._cached.move_to_end(tenant)
             while (
                 len(self._cached) > 1
                 and sum(known.labels.size for known in self._cached.values()) > MAX_CACHED_VERSIONS
             ):
                 self._cached.popitem(last=False)
-        return cached
+        return known
+
+    def _known(self, tenant: str) -> "tuple[int, _Known | None]":
+        """Return how often it changed, and what is known, unless that was before the last change."""
+        with self._lock:
+            changes, cached = self._changes.get(tenant, 0), self._cached.get(tenant)
+        return changes, cached if cached is not None and cached.changes == changes else None
 
     def _loaded(self, tenant: str) -> "_Known":
         """Read it, unless somebody did meanwhile: many panels ask at once, and one reads faster than all of them."""
         with self._loading.setdefault(tenant, Lock()):
-            with self._lock:
-                # Counted before it is read: what changes meanwhile is read the next time.
-                changes = self._changes.get(tenant, 0)
-                cached = self._cached.get(tenant)
-            if cached is None or cached.changes != changes:
-                cached = self._load(tenant, changes)
+            # Counted before it is read: what changes meanwhile is read the next time.
+            changes, known = self._known(tenant)
+            if known is None:
+                known = self._load(tenant, changes)
                 with self._lock:
-                    self._cached[tenant] = cached
-            return cached
+                    self._cached[tenant] = known
+            return known
 
     def _load(self, tenant: str, changes: int) -> "_Known":
         rows = self._read(tenant)

@@ -20,18 +20,8 @@ _LOST_MS: Final = 600_000
 _LATELY_MS: Final = 3_600_000
 # Subjects of which a list of hosts tells.
 _SUBJECTS: Final = (
-    *(
-        "agentVersion",
-        "otel_version",
-        "agent-flavor",
-        "os",
-        "python",
-        "systemStats",
-        "meta",
-        "gohai",
-        "install-method",
-    ),
-    *("agent_checks", "host_metadata", "agent_metadata", "check_metadata", "mute"),
+    *("agentVersion", "otel_version", "agent-flavor", "os", "python", "systemStats", "meta", "gohai"),
+    *("install-method", "agent_checks", "host_metadata", "agent_metadata", "check_metadata", "mute"),
 )
 
 

@@ -28,12 +28,12 @@ def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
             return await asyncio.to_thread(document_answer, await endpoint(request))
         except QueryError as error:
             return errors_answer(str(error), query_verdict(error)[0])
-        except IntakeError as error:
-            if not isinstance(error, Overloaded):
-                return errors_answer(str(error), 400)
+        except Overloaded as error:
             refusal = errors_answer(str(error), 503)
-            refusal.headers.update({"retry-after": str(error.retry_after_s), "connection": "close"})
+            refusal.headers.update(error.headers)
             return refusal
+        except IntakeError as error:
+            return errors_answer(str(error), 400)
         except ClientDisconnect:
             return Response(status_code=499)
         except OpstraceError as error:

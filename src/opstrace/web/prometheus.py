@@ -232,7 +232,7 @@ def _refusal(error: Exception, request: Request) -> Response:
         return _error_response(*query_verdict(error), str(error))
     if isinstance(error, Overloaded):
         refusal = _error_response(503, "unavailable", str(error))
-        refusal.headers.update({"retry-after": str(error.retry_after_s), "connection": "close"})
+        refusal.headers.update(error.headers)
         return refusal
     if isinstance(error, StoreError):
         _log.error("the store could not answer %s: %s", request.url.path, error)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from opstrace import atomic_file
-from opstrace.access import Access, Refusal, keys
+from opstrace.access import Access, Page, Refusal, keys, page_of
 from opstrace.errors import QueryUnauthorized
 from opstrace.tenants import Tenant, key_digest
 
@@ -141,13 +141,8 @@ class Sessions:
 
 def same_origin(request: Request) -> bool:
     """Say whether a request comes from a page of the server it is sent to, or from no page at all."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin" or (site == "none" and request.method in _READING)
-    origin = request.headers.get("origin")
-    if origin is None:
-        return request.method in _READING
-    return origin.partition("://")[2] == request.headers.get("host", "")
+    page = page_of(request)
+    return page is Page.OWN or (page is Page.NONE and request.method in _READING)
 
 
 def _read(file: Path) -> OrderedDict[str, _Session]:

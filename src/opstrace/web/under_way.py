@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opstrace.errors import Overloaded
+from opstrace.routing import collapsed
 from opstrace.web import encode
 
 MAX_BYTES_UNDER_WAY: Final = 512 << 20  # of the bodies of all requests, as they were sent
@@ -28,10 +29,8 @@ class UnderWay:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request is answered by a task")
-        answering = False
-
-        came = 0
-        to_disk = _collapsed(scope["path"]).startswith(_TO_DISK)
+        answering, came = False, 0
+        to_disk = collapsed(scope["path"]).startswith(_TO_DISK)
 
         async def counted() -> Message:
             nonlocal came
@@ -64,13 +63,8 @@ class UnderWay:
             task.cancel()
 
 
-def _collapsed(path: str) -> str:
-    return "/" + "/".join(part for part in path.split("/") if part)
-
-
 def _refusal(path: str) -> Response:
     """Return the answer to a request that was ended, in the form of its route."""
     document = json.dumps({"errors": [str(_STOPPING)]}).encode()
     content = encode.error("unavailable", str(_STOPPING)) if path.startswith("/prometheus/") else document
-    headers = {"retry-after": str(_STOPPING.retry_after_s), "connection": "close"}
-    return Response(content, 503, headers, "application/json")
+    return Response(content, 503, _STOPPING.headers, "application/json")

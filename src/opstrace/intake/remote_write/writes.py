@@ -90,6 +90,8 @@ def refused(verdict: Verdict) -> Counter[str]:
 
 def shown(reasons: Counter[str]) -> str:
     """Return the most frequent reasons as a text, and how many there are of others."""
-    texts = [f"{number} {reason}" for reason, number in reasons.most_common(_SHOWN_REASONS)]
-    left = reasons.total() - sum(number for _, number in reasons.most_common(_SHOWN_REASONS))
-    return ", ".join([*texts, *([f"{left} for other reasons"] if left else [])])
+    most = reasons.most_common(_SHOWN_REASONS)
+    texts = [f"{number} {reason}" for reason, number in most]
+    if left := reasons.total() - sum(number for _, number in most):
+        texts.append(f"{left} for other reasons")
+    return ", ".join(texts)
