@@ -91,3 +91,22 @@ def test_large_bodies_and_many_requests_are_no_head(port: int) -> None:
 def test_a_connection_that_never_finishes_a_request_is_closed(port: int, sent: bytes) -> None:
     answers = answer(port, *(sent[at : at + 1] for at in range(len(sent))))
     assert answers.count(b"HTTP/1.1") == (b"\r\n\r\n" in sent)
+
+
+def test_a_connection_too_many_is_closed_and_the_others_are_answered() -> None:
+    app = Starlette(routes=[Route("/", length, methods=["GET"])])
+    # As `listeners.py` has it: one more than there may be.
+    with serving_app(app, http=Connection, log_level="error", limit_concurrency=4, timeout_keep_alive=20) as port:
+        for _ in range(2):
+            held = [socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) for _ in range(3)]
+            for connection in held:
+                connection.sendall(GET + b"\r\n")
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            assert answer(port, GET + b"\r\n") == b""
+            held[0].sendall(GET + b"\r\n")
+            assert held[0].recv(65536).startswith(b"HTTP/1.1 200 ")
+            for connection in held:
+                connection.sendall(GET + b"Connection: close\r\n\r\n")
+                while connection.recv(65536):
+                    pass
+                connection.close()
