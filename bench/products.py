@@ -1,5 +1,6 @@
 """The products compared: how each is found, started, given data and asked."""
 
+import fcntl
 import shutil
 import socket
 import subprocess
@@ -29,14 +30,18 @@ def free_port() -> int:
 
 def program(package: str, name: str) -> str:
     """Return the path of a program of a Debian package: the installed one, or one unpacked below `results`."""
+    if found := shutil.which(name):
+        return found
     unpacked = PEERS / "usr" / "bin" / name
-    if not shutil.which(name) and not unpacked.exists():
-        _unpack(package)
-    return shutil.which(name) or str(unpacked)
+    PEERS.mkdir(parents=True, exist_ok=True)
+    with open(PEERS / "lock", "w") as lock:  # tests ask for it in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not unpacked.exists():
+            _unpack(package)
+    return str(unpacked)
 
 
 def _unpack(package: str) -> None:
-    PEERS.mkdir(parents=True, exist_ok=True)
     steps = f"apt-get download {package} >/dev/null 2>&1 && dpkg-deb -x {package}_*.deb ."
     if subprocess.run(["sh", "-c", steps], cwd=PEERS, check=False).returncode:
         raise SystemExit(f"bench: cannot fetch Debian's package {package}; run `apt-get update`, or install it")
