@@ -34,7 +34,7 @@ def program(package: str, name: str) -> str:
         return found
     unpacked = PEERS / "usr" / "bin" / name
     PEERS.mkdir(parents=True, exist_ok=True)
-    with open(PEERS / "lock", "w") as lock:  # tests ask for it in several processes
+    with (PEERS / "lock").open("w") as lock:  # tests ask for it in several processes
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not unpacked.exists():
             _unpack(package)

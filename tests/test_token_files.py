@@ -2,6 +2,7 @@ import errno
 import logging
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -144,19 +145,20 @@ def test_a_token_that_others_could_have_written_is_not_accepted(made: Instance, 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away and become somebody else")
-def test_a_token_of_another_user_is_not_accepted(made: Instance, here: Path) -> None:
-    path = here / "tenant-api-token-beta"
-    path.write_text(new_key())
-    path.chmod(0o644)
-    os.chown(path, 12345, -1)
-    for directory in (here, *here.parents[:3]):
-        directory.chmod(0o755)
-    os.seteuid(54321)
-    try:
-        with pytest.raises(InstanceError, match="tenant-api-token-beta is there and others may have written it"):
-            token_files.ensure(made, here, rewrite=True)
-    finally:
-        os.seteuid(0)
+def test_a_token_of_another_user_is_not_accepted(made: Instance) -> None:
+    # Nobody else may enter the directories that pytest makes.
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "tenant-api-token-beta"
+        path.write_text(new_key())
+        path.chmod(0o644)
+        os.chown(path, 12345, -1)
+        path.parent.chmod(0o755)
+        os.seteuid(54321)
+        try:
+            with pytest.raises(InstanceError, match="tenant-api-token-beta is there and others may have written it"):
+                token_files.ensure(made, path.parent, rewrite=True)
+        finally:
+            os.seteuid(0)
 
 
 def test_a_directory_where_a_token_should_be_is_told(made: Instance, here: Path) -> None:
