@@ -20,7 +20,7 @@ from opstrace.store.engine import Engine
 from opstrace.store.host_names import ALIASES, HostNames, tenures
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import BEGINNING, END, USERS, TagSet, labels_of, taggings, versions
-from opstrace.store.select import MAX_MATCHERS
+from opstrace.store.selectors import MAX_MATCHERS
 from opstrace.store.traits import STALE, STALE_BITS
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore, matches

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from opstrace.store.backend import Block, Matcher, MatchOp
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.reading import Wanted
 from opstrace.store.samples import Samples
 from opstrace.store.select import StoreQuerier
-from opstrace.store.shared_reads import MAX_METRICS, SharedReads
+from opstrace.store.shared_reads import MAX_METRICS, ReadingRoom, SharedReads
 from opstrace.store.writer import Writer
 
 METRIC = ("t", b"m")
@@ -78,11 +78,11 @@ def whole_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int
     found: list[tuple[int, int]] = []
     before = StoreQuerier._samples
 
-    def noted(self: StoreQuerier, resolved: Any, listed: bool, start_ms: int, end_ms: int, room: Any) -> Samples:
-        if not listed:
-            found.append((start_ms, end_ms))
+    def noted(self: StoreQuerier, wanted: Wanted, room: Budget | ReadingRoom) -> Samples:
+        if not wanted.listed:
+            found.append((wanted.start_ms, wanted.end_ms))
             time.sleep(0.1)  # whoever could read beside this one does
-        return before(self, resolved, listed, start_ms, end_ms, room)
+        return before(self, wanted, room)
 
     monkeypatch.setattr(StoreQuerier, "_samples", noted)
     return found

@@ -24,7 +24,8 @@ from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
 from opstrace.store.histogram import CUSTOM_BOUNDS, NativeHistogram, ResetHint
 from opstrace.store.pieces import Piece
-from opstrace.store.select import Resolved, StoreQuerier
+from opstrace.store.resolved import Resolved
+from opstrace.store.select import StoreQuerier
 from opstrace.store.traits import STALE
 from opstrace.store.writer import Writer
 from promql.memory_store import MemoryStore
