@@ -9,6 +9,7 @@ import numpy as np
 
 from opstrace.errors import BadQuery
 from opstrace.promql.annotations import Annotations
+from opstrace.promql.context import Context
 from opstrace.promql.evaluation import Evaluation, named
 from opstrace.promql.labelsets import in_order, nameless, sort_key
 from opstrace.promql.parser import parse, type_of
@@ -101,7 +102,7 @@ class Engine:
                 f'invalid expression type "{kind.value}" for range query, must be Scalar or instant Vector'
             )
         annotations = Annotations(query)
-        evaluation = Evaluation(
+        context = Context(
             querier,
             budget,
             bounds,
@@ -112,7 +113,7 @@ class Engine:
         )
         # Infinities, divisions by zero and the signalling NaN of stale markers are data here, no accidents.
         with np.errstate(all="ignore"):
-            value = evaluation.value(resolve(tree, bounds), grid)
+            value = Evaluation(context).value(resolve(tree, bounds), grid)
         notes = annotations.warnings, annotations.infos
         match value:
             case Vector():
