@@ -107,11 +107,15 @@ class ExecutionError(QueryError):
 
 
 class BudgetExceeded(QueryError):
-    """More samples, series, steps or memory than the query may touch; `budget` is what it is counted under."""
+    """More samples, series, steps or memory than the query may touch; `budget` is what it is counted under.
+
+    `is_final` says that it was tried in smaller parts, too.
+    """
 
     def __init__(self, message: str, budget: str = "memory") -> None:
         super().__init__(message)
         self.budget = budget
+        self.is_final = False
 
 
 class QueryTimeout(QueryError):

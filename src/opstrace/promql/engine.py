@@ -113,7 +113,7 @@ class Engine:
         )
         # Infinities, divisions by zero and the signalling NaN of stale markers are data here, no accidents.
         with np.errstate(all="ignore"):
-            value = Evaluation(context).value(resolve(tree, bounds), grid)
+            value = Evaluation(context).in_parts(resolve(tree, bounds), grid)
         notes = annotations.warnings, annotations.infos
         match value:
             case Vector():

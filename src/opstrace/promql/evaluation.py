@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -14,7 +15,8 @@ from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
 from opstrace.promql.labelsets import all_nameless, nameless
 from opstrace.promql.leaves import ends_of, latest, selected, start_times_of, windowed
 from opstrace.promql.over_windows import rolled, rolled_up
-from opstrace.promql.plan import invariant
+from opstrace.promql.parts import in_parts
+from opstrace.promql.plan import invariant, reach_ms
 from opstrace.promql.rollup import ROLLUPS
 from opstrace.promql.subquery import at_most, block_of, multiples
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
@@ -72,6 +74,11 @@ class Evaluation:
             case _:
                 raise AssertionError(f"no such node: {node}")
 
+    def in_parts(self, node: Node, grid: Grid) -> Value:
+        """Return what a node yields on a grid that may be long."""
+        reach = reach_ms(node, self.context.lookback_ms)
+        return in_parts(partial(self.value, node), grid, reach, self.context.budget)
+
     def under(self, node: Node) -> "Evaluation":
         """Return what evaluates the operands of a node: it reads no buckets that nobody will look at.
 
@@ -119,7 +126,8 @@ class Evaluation:
         if not len(times):
             return Matrix(block_of(empty_vector(0), times), np.empty(0, dtype=bool), starts, ends, grid.times)
         one_moment = len(times) == 1 and int(times[0]) == int(ends[-1])
-        vector = self.at_one_moment(one_moment).vector(node.expr, Grid(times))
+        vector = self.at_one_moment(one_moment).in_parts(node.expr, Grid(times))
+        assert isinstance(vector, Vector)
         return Matrix(block_of(vector, times), vector.unnamed, starts, ends, grid.times)
 
     # -- calls

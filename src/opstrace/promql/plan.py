@@ -91,6 +91,29 @@ def _positive(duration: Duration, node: Node, bounds: Bounds) -> int:
     return milliseconds
 
 
+def reach_ms(node: Node, lookback_ms: int) -> float:
+    """Return how far before a step a node looks; infinity where it looks at the same range at every step."""
+    match node:
+        case Selector():
+            return lookback_ms
+        case Range(selector=selector, range=int(length)):
+            around = 2 * lookback_ms if selector.extension else 0
+            return math.inf if selector.at is not None else length + around
+        case Subquery(expr=expr, at=at, range=int(length)):
+            return math.inf if at is not None else length + reach_ms(expr, lookback_ms)
+        case Paren(expr=expr) | Unary(expr=expr):
+            below: tuple[Node, ...] = (expr,)
+        case Call(args=args):
+            below = args
+        case Aggregate(expr=expr, param=param):
+            below = (expr,) if param is None else (expr, param)
+        case Binary(left=left, right=right):
+            below = (left, right)
+        case _:
+            below = ()
+    return max((reach_ms(one, lookback_ms) for one in below), default=0)
+
+
 def invariant(node: Node) -> bool:
     """Whether a node has the same value at every step, because all it reads is pinned with `@`."""
     match node:

@@ -100,7 +100,9 @@ class Budget:
     max_series: int = 500_000
     deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
     canceled: bool = False
-    samples: int = 0
+    samples: int = 0  # that are held
+    peak_samples: int = 0
+    given_back: int = 0  # samples that are held no more
     max_memory_bytes: int = 2 << 30  # of reading from the store, and of what is computed with
     held_bytes: int = 0  # by what is no sample: texts, labels, buckets
     share: Share | None = None
@@ -118,6 +120,19 @@ class Budget:
         """How many samples the query may still read or compute."""
         return max(self.max_samples - self.samples, 0)
 
+    def mark(self) -> tuple[int, int]:
+        """Return what is held now."""
+        return self.samples, self.held_bytes
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Give back what is held beyond a mark."""
+        samples, self.held_bytes = mark
+        surplus = self.samples - samples
+        if self.share is not None:
+            self.share.take(-surplus)
+        self.given_back += surplus
+        self.samples = samples
+
     def check(self) -> None:
         """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
         if self.canceled:
@@ -127,14 +142,15 @@ class Budget:
 
     def spend(self, samples: int) -> None:
         """Account for samples read or computed; raise BudgetExceeded beyond the limit."""
-        self.samples += samples
-        if self.share is not None:
-            self.share.take(samples)
-            self.share.check()
-        if self.samples > self.max_samples:
+        if self.samples + samples > self.max_samples:
             raise BudgetExceeded(
                 f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
             )
+        self.samples += samples
+        self.peak_samples = max(self.peak_samples, self.samples)
+        if self.share is not None:
+            self.share.take(samples)
+            self.share.check()
         self.hold(0)
         if self.lanes is not None and self.lane is not None and self.lane is not self.lanes.of(self.samples):
             self._leave()

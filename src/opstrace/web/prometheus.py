@@ -373,15 +373,13 @@ def _first_raw(block: Block, limit: int) -> Block:
 
 
 def _stats(question: Question) -> bytes:
-    """Return the statistics a client asked for by `stats`: those we measure of those Prometheus has.
-
-    All samples of a query are in memory at once.
-    """
+    """Return the statistics a client asked for by `stats`: those we measure of those Prometheus has."""
     if not question.parameters.text("stats"):
         return b""
     elapsed = time.monotonic() - question.started
     timings = {"evalTotalTime": elapsed, "execTotalTime": elapsed}
-    samples = dict.fromkeys(("totalQueryableSamples", "peakSamples"), question.budget.samples)
+    budget = question.budget
+    samples = {"totalQueryableSamples": budget.samples + budget.given_back, "peakSamples": budget.peak_samples}
     return encode.json_bytes({"timings": timings, "samples": samples})
 
 

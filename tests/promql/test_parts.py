@@ -1,0 +1,140 @@
+"""Queries that are evaluated some steps at a time answer as they would as a whole, within what they may hold."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opstrace.errors import BudgetExceeded
+from opstrace.promql import parts
+from opstrace.promql.engine import Engine, Result
+from opstrace.promql.testscript import run_script
+from opstrace.store.backend import Block, Matcher
+from opstrace.store.budget import Budget, Share
+from opstrace.store.embedded import Store, temporary_store
+from promql.memory_store import MemoryQuerier, MemoryStore
+
+SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.test"))
+STEP_MS, STEPS, LIFE = 60_000, 600, 20
+SERIES = STEPS // LIFE * 4  # four at a time
+RANGE = 0, (STEPS - 1) * STEP_MS, STEP_MS
+
+QUERIES = (
+    "m",
+    "sum(m)",
+    "sum by (slot) (rate(m[3m]))",
+    "m / on (pod) group_left () m",
+    "max_over_time(sum(m)[10m:1m])",
+    "topk(1, m)",
+    "scalar(sum(m)) + vector(time())",
+    'label_replace(increase(m[5m]), "again", "$1", "pod", "(.*)")',
+    "absent(m)",
+    "rate(m[3m]) or m",
+    "m @ 600",
+)
+
+
+def churn() -> Block:
+    """Return series of short lives, four at any time."""
+    labels = [{"__name__": "m", "pod": f"p{n}", "slot": str(n % 4)} for n in range(SERIES)]
+    times = np.concatenate([(np.arange(LIFE) + n // 4 * LIFE) * STEP_MS for n in range(SERIES)])
+    return Block(labels, np.arange(SERIES + 1) * LIFE, times, np.arange(1.0, len(times) + 1))
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with temporary_store() as made:
+        made.appender("t").append(churn())
+        yield made
+
+
+def ask(store: Store | MemoryStore, query: str, budget: Budget, times: Sequence[int] = RANGE) -> Result:
+    return Engine().range(store.querier("t", budget), query, *times, budget)
+
+
+def cells(result: Result) -> dict[frozenset[tuple[str, str]], tuple[list[bool], list[float]]]:
+    """Return the series with what is present in them."""
+    return {
+        frozenset(result.labels[row].items()): (
+            result.present[row].tolist(),
+            result.values[row][result.present[row]].tolist(),
+        )
+        for row in result.rows.tolist()
+        if result.present[row].any()
+    }
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_pass_in_as_many_parts_as_there_are(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "CUTS", parts.CUTS[::-1])
+    monkeypatch.setattr(parts, "MAX_READ_AGAIN", math.inf)
+    report = run_script(script.read_text(), MemoryStore, Engine(), script.name)
+    assert [f"{one.line}: {one.query}: {one.reason}" for one in report.failures] == []
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_parts_are_the_whole(store: Store, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ask(store, query, Budget())
+    monkeypatch.setattr(parts, "CUTS", parts.CUTS[:0:-1])
+    cut = ask(store, query, Budget())
+    assert cells(cut) == cells(whole)
+    assert [cut.labels[row] for row in cut.rows] == [whole.labels[row] for row in whole.rows]
+
+
+def test_series_of_which_few_live_at_a_time_are_many(store: Store) -> None:
+    """All cells of the whole would be 72,000, of which one in thirty has a sample."""
+    budget = Budget(max_samples=20_000)
+    assert ask(store, "sum(rate(m[3m]))", budget).values.size == STEPS
+    assert budget.peak_samples <= budget.max_samples < SERIES * STEPS
+
+
+def test_more_samples_are_looked_at_than_fit(store: Store) -> None:
+    budget = Budget(max_samples=SERIES * LIFE // 2)
+    assert ask(store, "sum(m)", budget).present.all()
+    assert budget.samples + budget.given_back > budget.max_samples
+
+
+def test_what_parts_hold_is_given_back_to_the_tenant(store: Store) -> None:
+    share = Share(30_000)
+    for _ in range(3):
+        budget = Budget(max_samples=20_000, share=share)
+        ask(store, "sum(rate(m[3m]))", budget)
+        budget.release()
+    share.take(30_000)
+    share.check()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"sum_over_time(m[{STEPS}m])",  # each part would read nearly all
+        f"m / on () group_left () sum(sum_over_time(m[{STEPS}m] @ end()))",
+        "m",  # the answer itself is too large
+    ],
+)
+def test_where_no_cut_helps_that_is_said(store: Store, query: str) -> None:
+    with pytest.raises(BudgetExceeded, match="more than 1500"):
+        ask(store, query, Budget(max_samples=1500))
+
+
+def test_a_query_that_is_too_large_in_every_part_is_not_tried_for_every_part_of_every_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = MemoryStore()
+    kept.appender("t").append(churn())
+    reads = []
+    select = MemoryQuerier.select
+
+    def noted(self: MemoryQuerier, matchers: Sequence[Matcher], *times: int, loosely: bool = False) -> Block:
+        reads.append(times)
+        return select(self, matchers, *times, loosely=loosely)
+
+    monkeypatch.setattr(MemoryQuerier, "select", noted)
+    query = "m"
+    for _ in range(6):
+        query = f"max_over_time({query}[5m:1m])"
+    with pytest.raises(BudgetExceeded):
+        ask(kept, query, Budget(max_samples=3))
+    assert len(reads) <= len(parts.CUTS)
