@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from opstrace.promql import regex
-from opstrace.store.backend import Block, Labels, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.backend import WHOLE, Block, Labels, Matcher, MatchOp, MetricMetadata, Portion, Statistics
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram
 
@@ -47,15 +47,25 @@ class MemoryQuerier:
     data: dict[Key, dict[int, Sample]]
     budget: Budget
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
+    def select(
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        loosely: bool = False,
+        portion: Portion = WHOLE,
+    ) -> Block:
         labels: list[Labels] = []
         offsets, timestamps, found = [0], [], []
-        for key, samples in sorted(self.data.items()):
+        for number, (key, samples) in enumerate(sorted(self.data.items())):
             inside: list[int] = []
             for moment in samples:
                 if start_ms <= moment <= end_ms:
                     insort(inside, moment)
-            if inside and all(matches(matcher, dict(key)) for matcher in matchers):
+            if not inside or not all(matches(matcher, dict(key)) for matcher in matchers):
+                continue
+            if number % portion.of == portion.number:
                 labels.append(dict(key))
                 timestamps += inside
                 found += [samples[moment] for moment in inside]

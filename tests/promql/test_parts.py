@@ -11,7 +11,7 @@ from opstrace.errors import BudgetExceeded
 from opstrace.promql import parts
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.testscript import run_script
-from opstrace.store.backend import Block, Matcher
+from opstrace.store.backend import Block, Matcher, MatchOp, Portion
 from opstrace.store.budget import Budget, Share
 from opstrace.store.embedded import Store, temporary_store
 from promql.memory_store import MemoryQuerier, MemoryStore
@@ -107,16 +107,16 @@ def test_what_parts_hold_is_given_back_to_the_tenant(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "max_samples"),
     [
-        f"sum_over_time(m[{STEPS}m])",  # each part would read nearly all
-        f"m / on () group_left () sum(sum_over_time(m[{STEPS}m] @ end()))",
-        "m",  # the answer itself is too large
+        ("m", 1500),  # the answer itself is too large
+        (f"sum(sum_over_time(m[{STEPS}m]))", LIFE - 1),  # so is each series
+        (f"max_over_time(sum(m)[{STEPS}m:1s])", STEPS * 60 - 1),  # so is the number of moments
     ],
 )
-def test_where_no_cut_helps_that_is_said(store: Store, query: str) -> None:
-    with pytest.raises(BudgetExceeded, match="more than 1500"):
-        ask(store, query, Budget(max_samples=1500))
+def test_where_no_cut_helps_that_is_said(store: Store, query: str, max_samples: int) -> None:
+    with pytest.raises(BudgetExceeded, match=f"more than {max_samples}"):
+        ask(store, query, Budget(max_samples=max_samples))
 
 
 def test_a_query_that_is_too_large_in_every_part_is_not_tried_for_every_part_of_every_part(
@@ -138,3 +138,33 @@ def test_a_query_that_is_too_large_in_every_part_is_not_tried_for_every_part_of_
     with pytest.raises(BudgetExceeded):
         ask(kept, query, Budget(max_samples=3))
     assert len(reads) <= len(parts.CUTS)
+
+
+WINDOWS = (
+    f"sum(increase(m[{STEPS}m]))",
+    f"quantile_over_time(0.9, m[{STEPS}m])",
+    f"max by (slot) (max_over_time(m[{STEPS}m])) / 2",
+    f"last_over_time(m[{STEPS}m])",
+    f"sum by (slot) (sum_over_time({{slot=~'.+'}}[{STEPS}m])) + scalar(count(m offset 1m))",
+)
+
+
+@pytest.mark.parametrize("query", WINDOWS)
+@pytest.mark.parametrize("times", [(RANGE[1], RANGE[1], 1), (RANGE[1] - 2 * STEP_MS, RANGE[1], STEP_MS)])
+def test_windows_that_do_not_fit_are_looked_at_some_series_at_a_time(
+    store: Store, query: str, times: tuple[int, int, int]
+) -> None:
+    budget = Budget(max_samples=SERIES * LIFE // 3)
+    assert cells(ask(store, query, budget, times)) == cells(ask(store, query, Budget(), times))
+    assert budget.samples + budget.given_back > SERIES * LIFE >= budget.peak_samples * 3
+
+
+def test_portions_of_series_are_all_of_them_and_each_once(store: Store) -> None:
+    querier = store.querier("t", Budget())
+    matchers = [Matcher("__name__", MatchOp.EQUAL, "m")]
+    pods = [
+        labels["pod"]
+        for number in range(7)
+        for labels in querier.select(matchers, 0, RANGE[1], portion=Portion(number, 7)).labels
+    ]
+    assert sorted(pods) == sorted(f"p{n}" for n in range(SERIES))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from opstrace.errors import BadQuery
 from opstrace.store import host_tags
-from opstrace.store.backend import Labels, Matcher, MatchOp
+from opstrace.store.backend import WHOLE, Labels, Matcher, MatchOp, Portion
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
@@ -124,8 +124,10 @@ class Tagged:
             connection, [(tenant, one) for one in sets], commit, [(tenant, one) for one in heard]
         )
 
-    def select(self, *matchers: Matcher, between: tuple[int, int] = RANGE) -> object:
-        return content(self.store.querier(TENANT, Budget()).select(matchers, *between))
+    def select(
+        self, *matchers: Matcher, between: tuple[int, int] = RANGE, portion: Portion = WHOLE
+    ) -> dict[tuple[tuple[str, str], ...], list[tuple[int, object]]]:
+        return content(self.store.querier(TENANT, Budget()).select(matchers, *between, portion=portion))
 
 
 HOSTS = st.sampled_from(["web-1", "web-2"])
@@ -183,6 +185,9 @@ def test_samples_have_the_tags_of_their_time(
     end = start + length
     expected = judged(own, sets, start, end).querier(TENANT, Budget()).select(wanted, start, end)
     assert found == content(expected)
+    portions = [tagged.select(*wanted, between=(start, end), portion=Portion(number, 3)) for number in range(3)]
+    assert sum(map(len, portions)) == len(found)
+    assert {labels: samples for portion in portions for labels, samples in portion.items()} == found
 
 
 @pytest.mark.parametrize(

@@ -1,77 +1,99 @@
-"""What is more than a query may hold at once is evaluated some steps at a time: no step knows of another.
+"""What is more than a query may hold at once is evaluated in parts: some steps at a time, or some series.
 
-So a query may look at more samples than fit in memory, over series of which few live at the same time.
+No step of a query knows of another, and no series does inside of a range function. So a query may look at more
+samples than fit in memory, and at series of which few live at the same time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from opstrace.errors import BudgetExceeded
-from opstrace.promql.values import Grid, Scalar, Value, Vector
-from opstrace.store.backend import Labels
+from opstrace.promql.values import Grid, Objects, Scalar, Value, Vector
+from opstrace.store.backend import Labels, Portion
 from opstrace.store.budget import Budget
 
-# Into how many parts the steps are cut where fewer were too large.
+# Into how many parts an expression is cut where fewer were too large.
 CUTS = (1, 4, 16, 64)
-# What parts read together, as a multiple of what the whole would: windows reach into the parts before.
+# What parts of the steps read together, as a multiple of what the whole would: windows reach into the parts before.
 MAX_READ_AGAIN = 4
 _CUT_HELPS = ("samples", "tenant_samples", "memory")
 
 
-def in_parts(evaluate: Callable[[Grid], Value], grid: Grid, reach_ms: float, budget: Budget) -> Value:
-    """Return the value of an expression that sees `reach_ms` before each step.
+V = TypeVar("V", bound=Value)
 
-    Raises BudgetExceeded where no cut helps.
-    """
-    begun = budget.mark()
-    cuts = [cut for cut in CUTS if cut <= grid.steps and _pays(cut, grid, reach_ms)]
-    for cut in cuts:
-        try:
-            parts = list(_evaluated(evaluate, cut, grid, budget))
-        except BudgetExceeded as error:
-            if cut == cuts[-1] or error.is_final or error.budget not in _CUT_HELPS:
-                error.is_final = True  # whoever is around this has no smaller parts
-                raise
-            budget.back_to(begun)
-        else:
-            break
-    return parts[0] if cut == 1 else _joined(parts, grid, budget)
+
+def cut_helps(grid: Grid, reach_ms: float) -> bool:
+    """Say whether an expression that sees `reach_ms` before each step can be evaluated some steps at a time."""
+    return any(_pays(cut, grid, reach_ms) for cut in CUTS if cut > 1)
+
+
+def in_steps(evaluate: Callable[[Grid], Value], grid: Grid, reach_ms: float, budget: Budget) -> Value:
+    """Return the value of an expression on a grid; raise BudgetExceeded where no cut of the steps helps."""
+
+    def parts_of(cut: int) -> list[Callable[[], Value]]:
+        return [partial(evaluate, Grid(times)) for times in np.array_split(grid.times, cut)]
+
+    parts = _that_fit(parts_of, [cut for cut in CUTS if _pays(cut, grid, reach_ms)], budget)
+    return parts[0] if len(parts) == 1 else _one_after_the_other(parts, grid, budget)
+
+
+def in_portions(evaluate: Callable[[Portion], Vector], budget: Budget) -> Vector:
+    """Return the value of what makes a series of each series; raise BudgetExceeded where no cut of them helps."""
+
+    def parts_of(cut: int) -> list[Callable[[], Vector]]:
+        return [partial(evaluate, Portion(number, cut)) for number in range(cut)]
+
+    parts = _that_fit(parts_of, CUTS, budget)
+    return parts[0] if len(parts) == 1 else _below_each_other(parts)
 
 
 def _pays(cut: int, grid: Grid, reach_ms: float) -> bool:
     span = int(grid.times[-1] - grid.times[0])
-    return cut == 1 or cut * reach_ms + span <= MAX_READ_AGAIN * (reach_ms + span)
+    return cut == 1 or (cut <= grid.steps and cut * reach_ms + span <= MAX_READ_AGAIN * (reach_ms + span))
 
 
-def _evaluated(evaluate: Callable[[Grid], Value], cut: int, grid: Grid, budget: Budget) -> Iterator[Value]:
-    """Yield the values of the parts; of each only these count once it is there."""
-    if cut == 1:
-        yield evaluate(grid)
-        return
-    for times in np.array_split(grid.times, cut):
+def _that_fit(parts_of: Callable[[int], list[Callable[[], V]]], cuts: Sequence[int], budget: Budget) -> list[V]:
+    begun = budget.mark()
+    for cut in cuts:
+        try:
+            return _evaluated(parts_of(cut), budget)
+        except BudgetExceeded as error:
+            if cut == cuts[-1] or error.is_final or error.budget not in _CUT_HELPS:
+                error.is_final = True  # whoever is around this has no smaller parts
+                raise
+        budget.back_to(begun)
+    raise AssertionError("the last cut returns or raises")
+
+
+def _evaluated(parts: list[Callable[[], V]], budget: Budget) -> list[V]:
+    """Return the values of parts; of each only these count once it is there."""
+    if len(parts) == 1:
+        return [parts[0]()]
+    values = []
+    for part in parts:
         begun = budget.mark()
-        value = evaluate(Grid(times))
-        if isinstance(value, Vector):
-            value = value.rows(value.inhabited)
+        value = part()
         budget.back_to(begun)
         budget.spend(value.values.size if isinstance(value, Vector) else 0)
-        yield value
+        values.append(value)
+    return values
 
 
-def _joined(parts: Sequence[Value], grid: Grid, budget: Budget) -> Value:
-    """Put the values of parts one after the other."""
+def _one_after_the_other(parts: Sequence[Value], grid: Grid, budget: Budget) -> Value:
     match parts[0]:
         case Scalar():
             return Scalar(np.concatenate([part.values for part in parts if isinstance(part, Scalar)]))
         case Vector():
-            return _joined_vectors([part for part in parts if isinstance(part, Vector)], grid, budget)
+            return _joined([part for part in parts if isinstance(part, Vector)], grid, budget)
         case _:
             return parts[0]
 
 
-def _joined_vectors(parts: Sequence[Vector], grid: Grid, budget: Budget) -> Vector:
+def _joined(parts: Sequence[Vector], grid: Grid, budget: Budget) -> Vector:
     labels, unnamed, places = _rows(parts)
     shape = (len(labels), grid.steps)
     budget.spend(shape[0] * shape[1])
@@ -100,3 +122,20 @@ def _rows(parts: Sequence[Vector]) -> tuple[list[Labels], list[bool], list[list[
 
 def _key(labels: Labels) -> frozenset[tuple[str, str]]:
     return frozenset(labels.items())
+
+
+def _below_each_other(parts: Sequence[Vector]) -> Vector:
+    histograms = None
+    if any(part.histograms is not None for part in parts):
+        histograms = np.concatenate([_histograms(part) for part in parts])
+    return Vector(
+        [labels for part in parts for labels in part.labels],
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.present for part in parts]),
+        np.concatenate([part.unnamed for part in parts]),
+        histograms,
+    )
+
+
+def _histograms(vector: Vector) -> Objects:
+    return np.full(vector.values.shape, None, dtype=object) if vector.histograms is None else vector.histograms

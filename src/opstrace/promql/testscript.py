@@ -36,6 +36,7 @@ from opstrace.promql.testlanguage import (
     parse_script,
 )
 from opstrace.store.backend import (
+    WHOLE,
     Appender,
     Backend,
     Block,
@@ -43,6 +44,7 @@ from opstrace.store.backend import (
     Matcher,
     MatchOp,
     MetricMetadata,
+    Portion,
     Querier,
     Statistics,
 )
@@ -298,13 +300,21 @@ class _WatchedQuerier:
     withheld: Sequence[Withheld]
     missed: list[Withheld] = field(default_factory=list)
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
+    def select(
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        loosely: bool = False,
+        portion: Portion = WHOLE,
+    ) -> Block:
         self.missed.extend(
             one
             for one in self.withheld
             if one.first_ms <= end_ms and one.last_ms >= start_ms and _matches(matchers, one.labels)
         )
-        return self.querier.select(matchers, start_ms, end_ms, loosely=loosely)
+        return self.querier.select(matchers, start_ms, end_ms, loosely=loosely, portion=portion)
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         return self.querier.series(selectors, start_ms, end_ms)

@@ -147,13 +147,43 @@ class Statistics:
     series_by_pair: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """One of about equal portions of the series that a selector matches; together they are all of them, each once."""
+
+    number: int  # from 0 on
+    of: int
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is the only one."""
+        return self.of == 1
+
+    def has(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which places, such as numbers of series, are of this portion."""
+        own: NDArray[np.bool_] = places % self.of == self.number
+        return own
+
+
+WHOLE = Portion(0, 1)
+
+
 class Querier(Protocol):
     """Reads the series of one tenant within one query's budget."""
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
+    def select(
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        loosely: bool = False,
+        portion: Portion = WHOLE,
+    ) -> Block:
         """Return the series that match all matchers and have samples in the range, with these samples.
 
-        Loosely, there may be more samples around the range, and series that have none inside.
+        Loosely, there may be more samples around the range, and series that have none inside. A portion is of some
+        of the series.
         """
         ...
 

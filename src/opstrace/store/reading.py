@@ -19,12 +19,16 @@ _MAX_LISTED_SERIES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whose rows are read: those of the series, or unless these are listed of all of their metrics."""
+    """Whose rows are read: those of the series, or unless these are listed of all of their metrics.
+
+    What is read alone is for one query.
+    """
 
     resolved: Resolved
     listed: bool
     start_ms: int
     end_ms: int
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from opstrace.store.backend import Labels, LabelSets, Matcher
+from opstrace.store.backend import Labels, LabelSets, Matcher, Portion
 from opstrace.store.host_tags import HostView, Join, told_apart
 from opstrace.store.pieces import Aspect
 
@@ -80,6 +81,16 @@ class Resolved:
             aspects=self.aspects[kept],
             labels=LabelSets(labels for labels, keep in zip(self.labels, wanted.tolist(), strict=True) if keep),
         )
+
+    def portion(self, portion: Portion, by: str | None = None) -> "Resolved":
+        """Return some of the series; all with the same value of a label, if one is named, are in one portion."""
+        if portion.is_all:
+            return self
+        if by is None:
+            places = np.arange(len(self.labels))
+        else:
+            places = np.array([crc32(labels.get(by, "").encode()) for labels in self.labels], dtype=np.int64)
+        return self.under(portion.has(places))
 
     def own(self, table: pa.Table) -> pa.Table:
         """Return the rows of these series: of all of a metric, some may be new since these were found."""

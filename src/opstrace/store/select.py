@@ -5,13 +5,12 @@ a day, so series, label names and label values answer for whole days (UTC).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
 
 from opstrace.errors import BudgetExceeded
-from opstrace.store.backend import Block, Labels, Matcher, MatchOp, MetricMetadata, Statistics
+from opstrace.store.backend import WHOLE, Block, Labels, Matcher, MatchOp, MetricMetadata, Portion, Statistics
 from opstrace.store.budget import Budget
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
@@ -57,14 +56,25 @@ class StoreQuerier:
         self._budget = budget
         self._host_tags = host_tags
 
-    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, *, loosely: bool = False) -> Block:
-        """Return the matching series that have samples in the range, with these samples; loosely with more."""
+    def select(
+        self,
+        matchers: Sequence[Matcher],
+        start_ms: int,
+        end_ms: int,
+        *,
+        loosely: bool = False,
+        portion: Portion = WHOLE,
+    ) -> Block:
+        """Return the matching series that have samples in the range, with these samples; loosely with more.
+
+        What is read of a portion is not remembered.
+        """
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
-        listed = any(m.name != "__name__" for m in matchers)
+        listed = any(m.name != "__name__" for m in matchers) or not portion.is_all
         view = self._view(start_ms, end_ms)
         resolved = self._resolve(matchers, start_ms, end_ms, view)
-        wanted = Wanted(resolved, listed, start_ms, end_ms)
         if view is None:
+            wanted = Wanted(resolved.portion(portion), listed, start_ms, end_ms, alone=not portion.is_all)
             return self._own_block(wanted, loosely=loosely)
         standing = view.standing
         if standing is None:
@@ -74,7 +84,10 @@ class StoreQuerier:
             key = (id(resolved), tuple(matchers), standing)
             owners = (resolved, view.tags)
             found = self._recent.derived(key, owners, lambda: joined_with_hosts(resolved, matchers, view))
-        return found.join.apply(self._own_block(replace(wanted, resolved=found.left), loosely=loosely))
+        # Series of one host may become one.
+        left = found.left.portion(portion, by="instance")
+        wanted = Wanted(left, listed, start_ms, end_ms, alone=not portion.is_all)
+        return found.join.apply(self._own_block(wanted, loosely=loosely))
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -128,6 +141,8 @@ class StoreQuerier:
         if len(resolved.labels) < len(resolved.series):
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
             return joined([final_samples(self._reading, wanted)], resolved.labels)
+        if wanted.alone:
+            return _block(self._samples(wanted, self._budget).of(resolved.series), resolved)
         # Others may be new since these were found, or were there in what was remembered around the range.
         return _block(self._ordered_samples(wanted, loosely=loosely).of(resolved.series), resolved)
 
