@@ -69,6 +69,7 @@ from opstrace.web import admin, datadog_api, datadog_events, datadog_hosts, prom
 from opstrace.web.dashboards import Dashboards
 from opstrace.web.lookups import MAX_LOOKUPS, Lookups
 from opstrace.web.query_pool import QueryLimits, QueryPool
+from opstrace.web.question import About
 from opstrace.web.sessions import Sessions
 from opstrace.web.tenancy import Tenancy
 from opstrace.web.under_way import UnderWay
@@ -219,13 +220,13 @@ class Server:
         with contextlib.suppress(StoreError):
             await self.bookkeeper.write()
 
-    def _about(self) -> prometheus.About:
+    def _about(self) -> About:
         config = self.instance.config
         retention = {name: getattr(config, name) for name in ("metric_retention_days", "log_retention_days")}
         settings = retention | {
             f"limits.{name}": value for name, value in msgspec.structs.asdict(config.limits).items()
         }
-        return prometheus.About(
+        return About(
             {name: str(value) for name, value in settings.items()}, f"{config.metric_retention_days}d", self.started_s
         )
 

@@ -25,7 +25,7 @@ from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 from opstrace.token_files import lack_of
 from opstrace.web import dashboards
-from opstrace.web.prometheus import PROMETHEUS_VERSION
+from opstrace.web.status_endpoints import PROMETHEUS_VERSION
 
 DATA_SOURCE: Final = "metrics"
 _LONGEST_UID: Final = 40  # that Grafana takes

@@ -20,8 +20,9 @@ from opstrace.promql.testscript import block_of
 from opstrace.store.backend import Backend
 from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
-from opstrace.web.prometheus import About, routes
+from opstrace.web.prometheus import routes
 from opstrace.web.query_pool import QueryLimits, QueryPool
+from opstrace.web.question import About
 
 # What the server takes for now.
 NOW_S = 600.0

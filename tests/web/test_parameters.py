@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from opstrace.errors import BadQuery
 from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, MAX_FIELDS, Parameters
-from opstrace.web.prometheus import unescape_name
+from opstrace.web.series_endpoints import unescape_name
 
 
 @pytest.mark.parametrize(
