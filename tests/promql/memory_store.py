@@ -55,6 +55,7 @@ class MemoryQuerier:
         *,
         loosely: bool = False,
         portion: Portion = WHOLE,
+        remembered: bool = True,
     ) -> Block:
         labels: list[Labels] = []
         offsets, timestamps, found = [0], [], []

@@ -168,3 +168,11 @@ def test_portions_of_series_are_all_of_them_and_each_once(store: Store) -> None:
         for labels in querier.select(matchers, 0, RANGE[1], portion=Portion(number, 7)).labels
     ]
     assert sorted(pods) == sorted(f"p{n}" for n in range(SERIES))
+
+
+def test_steps_and_series_are_cut_where_neither_is_enough(store: Store) -> None:
+    """Five steps whose windows overlap by a half, each with more samples than fit."""
+    times = RANGE[1] - 4 * STEPS // 8 * STEP_MS, RANGE[1], STEPS // 8 * STEP_MS
+    query = f"topk(2, max_over_time(m[{STEPS // 2}m]))"
+    budget = Budget(max_samples=SERIES * LIFE // 4)
+    assert cells(ask(store, query, budget, times)) == cells(ask(store, query, Budget(), times))

@@ -180,6 +180,7 @@ class SlowQuerier:
         *,
         loosely: bool = False,
         portion: Portion = WHOLE,
+        remembered: bool = True,
     ) -> Block:
         raise StoreError("secret detail: /var/lib")
 

@@ -1,12 +1,13 @@
-"""What all nodes of one query share while it is evaluated."""
+"""What all nodes of one query part while it is evaluated."""
 
 from dataclasses import dataclass
 
 from opstrace.promql import mixed
 from opstrace.promql.annotations import Annotations
+from opstrace.promql.parts import EVERYTHING, Part
 from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Node
-from opstrace.store.backend import WHOLE, Labels, Portion, Querier
+from opstrace.store.backend import Labels, Querier
 from opstrace.store.budget import Budget
 
 
@@ -22,8 +23,7 @@ class Context:
     annotations: Annotations
     totals: bool | None = None  # whether histograms are read without their buckets; False: nothing below may
     one_moment: bool = False  # whether it begins and ends at one: a subquery's last step may be before its end
-    cuts_steps: bool = False  # whether it is evaluated some steps at a time where all are too many
-    portion: Portion = WHOLE  # of the series of each selector
+    part: Part = EVERYTHING
 
     def telling(self, node: Node, labels: Labels | None = None) -> mixed.Telling:
         """Return whom to tell about histograms that a node cannot work with, those of a series for example."""

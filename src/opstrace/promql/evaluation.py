@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -15,13 +14,13 @@ from opstrace.promql.histogram import HISTOGRAM_FUNCTIONS
 from opstrace.promql.labelsets import all_nameless, nameless
 from opstrace.promql.leaves import ends_of, latest, selected, start_times_of, windowed
 from opstrace.promql.over_windows import rolled, rolled_up
-from opstrace.promql.parts import cut_helps, in_portions, in_steps
+from opstrace.promql.parts import Part, in_portions, in_steps
 from opstrace.promql.plan import invariant, reach_ms
 from opstrace.promql.rollup import ROLLUPS
 from opstrace.promql.subquery import at_most, block_of, multiples
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
 from opstrace.promql.values import Floats, Grid, Ints, Matrix, Scalar, String, Value, Vector, empty_vector
-from opstrace.store.backend import WHOLE, Block, Labels, Portion
+from opstrace.store.backend import Block, Labels
 
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
 # Those that need more than their arguments' values.
@@ -77,8 +76,11 @@ class Evaluation:
     def in_parts(self, node: Node, grid: Grid) -> Value:
         """Return what a node yields on a grid that may be long."""
         reach = reach_ms(node, self.context.lookback_ms)
-        within = Evaluation(replace(self.context, cuts_steps=cut_helps(grid, reach)))
-        return in_steps(partial(within.value, node), grid, reach, self.context.budget)
+
+        def of_part(steps: Grid, part: Part) -> Value:
+            return Evaluation(replace(self.context, part=part)).value(node, steps)
+
+        return in_steps(of_part, grid, reach, self.context.budget)
 
     def under(self, node: Node) -> "Evaluation":
         """Return what evaluates the operands of a node: it reads no buckets that nobody will look at.
@@ -167,13 +169,13 @@ class Evaluation:
         scalars = [self.value(arg, grid) for arg in node.args if not isinstance(bare(arg), Range | Subquery)]
         (windows,) = [bare(arg) for arg in node.args if isinstance(bare(arg), Range | Subquery)]
 
-        def of_portion(portion: Portion) -> Vector:
-            within = Evaluation(replace(self.context, portion=portion))
+        def of_part(part: Part) -> Vector:
+            within = Evaluation(replace(self.context, part=part))
             return rolled_up(self.context, node, [*scalars, within.value(windows, grid)])
 
-        if isinstance(windows, Subquery) or self.context.cuts_steps:
-            return of_portion(WHOLE)
-        return in_portions(of_portion, self.context.budget)
+        if isinstance(windows, Subquery):
+            return of_part(self.context.part)
+        return in_portions(of_part, self.context.part, self.context.budget)
 
     def moments(self, node: Call, grid: Grid, moments_of: Callable[[Block], Ints], otherwise: Ints) -> Vector:
         """Return, in seconds, a moment that each of a selector's samples tells; of anything else one a step."""

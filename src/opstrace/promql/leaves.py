@@ -88,8 +88,14 @@ def windowed(context: Context, node: Range, grid: Grid) -> Matrix:
 def _read(context: Context, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Block:
     """Read the samples in [start, end]; for a range query there may be more around."""
     # An instant query may hand out what it reads.
+    part = context.part
     block = context.querier.select(
-        matchers, start_ms, end_ms, loosely=not context.bounds.instant, portion=context.portion
+        matchers,
+        start_ms,
+        end_ms,
+        loosely=not context.bounds.instant,
+        portion=part.portion,
+        remembered=part.is_all,
     )
     return _without_buckets(block, context.budget) if context.totals else block
 

@@ -5,7 +5,7 @@ samples than fit in memory, and at series of which few live at the same time.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from opstrace.errors import BudgetExceeded
 from opstrace.promql.values import Grid, Objects, Scalar, Value, Vector
-from opstrace.store.backend import Labels, Portion
+from opstrace.store.backend import WHOLE, Labels, Portion
 from opstrace.store.budget import Budget
 
 # Into how many parts an expression is cut where fewer were too large.
@@ -26,27 +26,49 @@ _CUT_HELPS = ("samples", "tenant_samples", "memory")
 V = TypeVar("V", bound=Value)
 
 
-def cut_helps(grid: Grid, reach_ms: float) -> bool:
-    """Say whether an expression that sees `reach_ms` before each step can be evaluated some steps at a time."""
-    return any(_pays(cut, grid, reach_ms) for cut in CUTS if cut > 1)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of an expression is evaluated at once."""
+
+    of_steps: int = 1  # into how many parts its steps are cut
+    is_smallest: bool = False  # whether no smaller ones will be tried
+    portion: Portion = WHOLE  # of the series of a selector
+
+    @property
+    def is_all(self) -> bool:
+        """Whether that is everything."""
+        return self.of_steps == 1 and self.portion.is_all
 
 
-def in_steps(evaluate: Callable[[Grid], Value], grid: Grid, reach_ms: float, budget: Budget) -> Value:
-    """Return the value of an expression on a grid; raise BudgetExceeded where no cut of the steps helps."""
+EVERYTHING = Part()
+
+
+def in_steps(evaluate: Callable[[Grid, Part], Value], grid: Grid, reach_ms: float, budget: Budget) -> Value:
+    """Return the value of an expression that sees `reach_ms` before each step of a grid.
+
+    Raises BudgetExceeded where no cut of the steps helps.
+    """
+    cuts = [cut for cut in CUTS if _pays(cut, grid, reach_ms)]
 
     def parts_of(cut: int) -> list[Callable[[], Value]]:
-        return [partial(evaluate, Grid(times)) for times in np.array_split(grid.times, cut)]
+        part = Part(cut, is_smallest=cut == cuts[-1])
+        return [partial(evaluate, Grid(times), part) for times in np.array_split(grid.times, cut)]
 
-    parts = _that_fit(parts_of, [cut for cut in CUTS if _pays(cut, grid, reach_ms)], budget)
+    parts = _that_fit(parts_of, cuts, budget)
     return parts[0] if len(parts) == 1 else _one_after_the_other(parts, grid, budget)
 
 
-def in_portions(evaluate: Callable[[Portion], Vector], budget: Budget) -> Vector:
-    """Return the value of what makes a series of each series; raise BudgetExceeded where no cut of them helps."""
+def in_portions(evaluate: Callable[[Part], Vector], part: Part, budget: Budget) -> Vector:
+    """Return the value of what makes a series of each series; the steps are those of a part.
+
+    Raises BudgetExceeded where no cut of the series helps, or a smaller one of the steps is still to be tried.
+    """
 
     def parts_of(cut: int) -> list[Callable[[], Vector]]:
-        return [partial(evaluate, Portion(number, cut)) for number in range(cut)]
+        return [partial(evaluate, replace(part, portion=Portion(number, cut))) for number in range(cut)]
 
+    if not part.is_smallest:
+        return evaluate(part)
     parts = _that_fit(parts_of, CUTS, budget)
     return parts[0] if len(parts) == 1 else _below_each_other(parts)
 

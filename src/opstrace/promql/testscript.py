@@ -308,13 +308,16 @@ class _WatchedQuerier:
         *,
         loosely: bool = False,
         portion: Portion = WHOLE,
+        remembered: bool = True,
     ) -> Block:
         self.missed.extend(
             one
             for one in self.withheld
             if one.first_ms <= end_ms and one.last_ms >= start_ms and _matches(matchers, one.labels)
         )
-        return self.querier.select(matchers, start_ms, end_ms, loosely=loosely, portion=portion)
+        return self.querier.select(
+            matchers, start_ms, end_ms, loosely=loosely, portion=portion, remembered=remembered
+        )
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         return self.querier.series(selectors, start_ms, end_ms)

@@ -179,11 +179,12 @@ class Querier(Protocol):
         *,
         loosely: bool = False,
         portion: Portion = WHOLE,
+        remembered: bool = True,
     ) -> Block:
         """Return the series that match all matchers and have samples in the range, with these samples.
 
         Loosely, there may be more samples around the range, and series that have none inside. A portion is of some
-        of the series.
+        of the series. What is `remembered` other queries may want soon; what would not fit in memory is not.
         """
         ...
 

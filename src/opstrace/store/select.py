@@ -64,17 +64,15 @@ class StoreQuerier:
         *,
         loosely: bool = False,
         portion: Portion = WHOLE,
+        remembered: bool = True,
     ) -> Block:
-        """Return the matching series that have samples in the range, with these samples; loosely with more.
-
-        What is read of a portion is not remembered.
-        """
+        """Return the matching series that have samples in the range, with these samples; loosely with more."""
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
         listed = any(m.name != "__name__" for m in matchers) or not portion.is_all
         view = self._view(start_ms, end_ms)
         resolved = self._resolve(matchers, start_ms, end_ms, view)
         if view is None:
-            wanted = Wanted(resolved.portion(portion), listed, start_ms, end_ms, alone=not portion.is_all)
+            wanted = Wanted(resolved.portion(portion), listed, start_ms, end_ms, alone=not remembered)
             return self._own_block(wanted, loosely=loosely)
         standing = view.standing
         if standing is None:
@@ -86,7 +84,7 @@ class StoreQuerier:
             found = self._recent.derived(key, owners, lambda: joined_with_hosts(resolved, matchers, view))
         # Series of one host may become one.
         left = found.left.portion(portion, by="instance")
-        wanted = Wanted(left, listed, start_ms, end_ms, alone=not portion.is_all)
+        wanted = Wanted(left, listed, start_ms, end_ms, alone=not remembered)
         return found.join.apply(self._own_block(wanted, loosely=loosely))
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
