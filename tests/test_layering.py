@@ -26,7 +26,7 @@ ROWS = (
     ("store",),
     ("listeners",),
     ("access", "instance", "ports", "tls"),
-    ("config", "connections", "recurring", "telemetry", "tenants"),
+    ("config", "connections", "protobuf_wire", "recurring", "telemetry", "tenants"),
     ("allocator", "atomic_file", "errors", "log_lines", "nesting", "opstrace", "routing", "transport", "unneeded"),
 )
 ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}

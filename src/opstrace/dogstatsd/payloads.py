@@ -20,6 +20,7 @@ from opstrace.dogstatsd.contexts import Context
 from opstrace.dogstatsd.histogram import BUCKET_S, Samples, aggregates
 from opstrace.dogstatsd.names import Names
 from opstrace.dogstatsd.parse import Event, Kind, ServiceCheck
+from opstrace.protobuf_wire import field, varint, zigzag
 from opstrace.store.sketch import Sketches, sketches_of
 
 # What one body holds at most: an Agent cuts its payloads, too, and a commit that is short delays no one.
@@ -192,12 +193,12 @@ def _sketches_body(distributions: Sequence[tuple[int, Context, Any]]) -> bytes:
     offsets = np.append(0, np.cumsum([len(gathered[0]) for *_, gathered in distributions])).astype(np.int64)
     made = sketches_of(values, offsets, weights)
     encoded = (_sketch(made, i, start_s, context) for i, (start_s, context, _) in enumerate(distributions))
-    return b"".join(_field(1, one) for one in encoded)
+    return b"".join(field(1, one) for one in encoded)
 
 
 def _sketch(made: Sketches, i: int, start_s: int, context: Context) -> bytes:
     texts = ((1, context.name), (2, context.host), *((4, tag) for tag in context.tags))
-    return b"".join(_field(number, text.encode()) for number, text in texts) + _field(7, _dogsketch(made, i, start_s))
+    return b"".join(field(number, text.encode()) for number, text in texts) + field(7, _dogsketch(made, i, start_s))
 
 
 def _dogsketch(made: Sketches, i: int, start_s: int) -> bytes:
@@ -205,10 +206,10 @@ def _dogsketch(made: Sketches, i: int, start_s: int) -> bytes:
     exact = (float(made.min[i]), float(made.max[i]), total / cnt if cnt else 0.0, total)
     bins = slice(int(made.offsets[i]), int(made.offsets[i + 1]))
     keys, counts = _divided(made.keys[bins].tolist(), made.counts[bins].tolist())
-    parts = [b"\x08", _varint(start_s), b"\x10", _varint(cnt)]
+    parts = [b"\x08", varint(start_s), b"\x10", varint(cnt)]
     parts += [struct.pack("<Bd", number << 3 | 1, value) for number, value in enumerate(exact, 3)]
-    parts.append(_field(7, b"".join([_varint(key << 1 if key >= 0 else (-key << 1) - 1) for key in keys])))
-    parts.append(_field(8, b"".join([_varint(count) for count in counts])))
+    parts.append(field(7, b"".join([varint(zigzag(key)) for key in keys])))
+    parts.append(field(8, b"".join([varint(count) for count in counts])))
     return b"".join(parts)
 
 
@@ -222,18 +223,3 @@ def _divided(keys: list[int], counts: list[int]) -> tuple[list[int], list[int]]:
         for start in range(0, count, _LARGEST_COUNT)
     ]
     return [key for key, _ in divided], [count for _, count in divided]
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return _SMALL[number]
-    if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
-    return bytes((number & 0x7F | 0x80,)) + _varint(number >> 7)
-
-
-_SMALL: Final = [bytes((number,)) for number in range(0x80)]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.errors import Undecodable
+from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, LONGEST_VARINT, VARINT, number_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,9 +26,6 @@ MAX_COLUMN_VALUES: Final = 4_000_000
 MAX_TABLE_STRINGS: Final = 1_000_000
 # A message of ours has 27 fields; fields that are not known are skipped one by one.
 MAX_MESSAGE_FIELDS: Final = 100_000
-
-_LONGEST_VARINT: Final = 10
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -49,32 +47,22 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def _content(message: memoryview, wire_type: int, place: int) -> tuple[int, int]:
     """Return where the content of a field begins and ends."""
-    if wire_type == _VARINT:
+    if wire_type == VARINT:
         return place, varint(message, place)[1]
-    if wire_type == _BYTES:
+    if wire_type == BYTES:
         length, place = varint(message, place)
         return place, place + length
-    if wire_type in (_FIXED32, _FIXED64):
-        return place, place + (8 if wire_type == _FIXED64 else 4)
+    if wire_type in (FIXED32, FIXED64):
+        return place, place + (8 if wire_type == FIXED64 else 4)
     raise Undecodable(f"byte {place} of a message begins no field: wire type {wire_type}")
 
 
 def varint(message: bytes | memoryview, place: int) -> tuple[int, int]:
     """Return the number at a place and where it ends; raise Undecodable where it does not."""
-    start = place
     try:
-        if (byte := message[place]) < 0x80:
-            return byte, place + 1
-        number = byte & 0x7F
-        for shift in range(7, 7 * _LONGEST_VARINT, 7):
-            place += 1
-            byte = message[place]
-            number |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return number, place + 1
-    except IndexError:
-        pass
-    raise Undecodable(f"the number at byte {start} of a message does not end")
+        return number_at(message, place)
+    except ValueError as error:
+        raise Undecodable(str(error)) from None
 
 
 def varints(column: "Bytes") -> "Narrow":
@@ -123,7 +111,7 @@ def _numbers(column: "Bytes", ends: "Ints") -> "Narrow":
         return short
     starts = np.append(0, ends[:-1] + 1)
     lengths = ends - starts + 1
-    if lengths.max() > _LONGEST_VARINT:
+    if lengths.max() > LONGEST_VARINT:
         raise Undecodable("a number of a column is longer than ten bytes")
     return _assembled(column, starts, lengths)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from opstrace.intake.payload import Numbered
+from opstrace.protobuf_wire import varint
 
 
 def rows_of(bodies: Numbered) -> pa.Table:
@@ -27,15 +28,8 @@ def file_of(contents: Iterable[bytes]) -> Iterator[str]:
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:
             for content in contents:
-                file.write(_varint(len(content)))
+                file.write(varint(len(content)))
                 file.write(content)
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
-
-
-def _varint(number: int) -> bytes:
-    septets = [number & 0x7F]
-    while number := number >> 7:
-        septets.append(number & 0x7F)
-    return bytes([septet | 0x80 for septet in septets[:-1]] + septets[-1:])

@@ -13,6 +13,8 @@ from typing import Final
 
 import zstandard
 
+from opstrace.protobuf_wire import number_at
+
 # Partition, first and last block, level 0: a part as an INSERT leaves it.
 _INSERTED: Final = re.compile(r".+_(\d+)_\1_0")
 _LIST: Final = "checksums.txt"
@@ -62,15 +64,15 @@ def listed_sizes(content: bytes) -> dict[str, int]:
     if not content.startswith(_HEADING):
         raise ValueError("not a list of checksums")
     text, sizes = _inflated(content[len(_HEADING) :]), {}
-    count, at = _varint(text, 0)
+    count, at = number_at(text, 0)
     for _ in range(count):
-        length, at = _varint(text, at)
+        length, at = number_at(text, at)
         name, at = text[at : at + length].decode(), at + length
-        sizes[name], at = _varint(text, at)
+        sizes[name], at = number_at(text, at)
         at += _HASH_BYTES
         is_compressed, at = text[at], at + 1
         if is_compressed:
-            at = _varint(text, at)[1] + _HASH_BYTES
+            at = number_at(text, at)[1] + _HASH_BYTES
     if at != len(text):
         raise ValueError("the list of checksums is cut short")
     return sizes
@@ -91,12 +93,3 @@ def _inflated(blocks: bytes) -> bytes:
         parts.append(content)
         at += _CHECKSUM_BYTES + size
     return b"".join(parts)
-
-
-def _varint(text: bytes, at: int) -> tuple[int, int]:
-    """Return a number of septets, the lowest first, and where it ends."""
-    number = shift = 0
-    while text[at] >= 0x80:
-        number |= (text[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return number | text[at] << shift, at + 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from opstrace.protobuf_wire import FIXED64, field, varint, zigzag
 from opstrace.store.backend import Block, Labels
 from opstrace.store.histogram import NativeHistogram, ResetHint
 from opstrace.store.traits import STALE, stale
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
 
-_VARINT, _FIXED64, _BYTES = 0, 1, 2
 _MOST_WHOLE: Final = 1 << 53  # of counts that a double holds to the last one
 _HINTS: Final = (ResetHint.UNKNOWN, ResetHint.RESET, ResetHint.NOT_RESET, ResetHint.GAUGE)
 # Times from 1971 to 2109 in ms take six bytes, and a sample then eighteen.
@@ -102,7 +102,7 @@ def _whole_histogram(at_ms: int, one: NativeHistogram) -> bytes:
             (
                 b"\x08" + varint(int(one.count)),
                 _double(3, one.sum),
-                b"\x20" + varint(_zigzag(one.schema)),
+                b"\x20" + varint(zigzag(one.schema)),
                 _double(5, one.zero_threshold),
                 b"\x30" + varint(int(one.zero_count)),
                 _spans(8, one.negative) + _deltas(9, one.negative),
@@ -133,7 +133,7 @@ def _histogram(at_ms: int, one: NativeHistogram) -> bytes:
         (
             _double(2, one.count),
             _double(3, one.sum),
-            b"\x20" + varint(_zigzag(one.schema)),
+            b"\x20" + varint(zigzag(one.schema)),
             _double(5, one.zero_threshold),
             _double(7, one.zero_count),
             _spans(8, one.negative) + _doubles(10, _counts(one.negative)),
@@ -152,7 +152,7 @@ def _counts(buckets: Mapping[int, float]) -> list[float]:
 def _deltas(number: int, buckets: Mapping[int, float]) -> bytes:
     """Write whole counts, each as what it is more than the one before."""
     pairs = pairwise([0, *map(int, _counts(buckets))])
-    packed = b"".join(varint(_zigzag(after - before)) for before, after in pairs)
+    packed = b"".join(varint(zigzag(after - before)) for before, after in pairs)
     return field(number, packed) if packed else b""
 
 
@@ -166,42 +166,14 @@ def _spans(number: int, buckets: Mapping[int, float]) -> bytes:
         else:
             found.append([index - end, 1])
         end = index + 1
-    parts = (field(number, b"\x08" + varint(_zigzag(offset)) + b"\x10" + varint(length)) for offset, length in found)
+    parts = (field(number, b"\x08" + varint(zigzag(offset)) + b"\x10" + varint(length)) for offset, length in found)
     return b"".join(parts)
 
 
-def field(number: int, content: bytes) -> bytes:
-    """Return a field of bytes, text or a message."""
-    return varint(number << 3 | _BYTES) + varint(len(content)) + content
-
-
 def _double(number: int, value: float) -> bytes:
-    return varint(number << 3 | _FIXED64) + struct.pack("<d", value)
+    return varint(number << 3 | FIXED64) + struct.pack("<d", value)
 
 
 def _doubles(number: int, values: Iterable[float]) -> bytes:
     packed = b"".join(struct.pack("<d", value) for value in values)
     return field(number, packed) if packed else b""
-
-
-def _zigzag(number: int) -> int:
-    return number << 1 ^ number >> 63
-
-
-def varint(number: int) -> bytes:
-    """Return a number in septets, the lowest first; a negative one as 64 bits."""
-    if 0 <= number < len(_SHORT):
-        return _SHORT[number]
-    return _varint(number)
-
-
-def _varint(number: int) -> bytes:
-    number &= (1 << 64) - 1
-    septets = [number & 0x7F]
-    while number := number >> 7:
-        septets.append(number & 0x7F)
-    return bytes([septet | 0x80 for septet in septets[:-1]] + septets[-1:])
-
-
-# Most numbers of a histogram are short; they are written by the million.
-_SHORT: Final = tuple(map(_varint, range(1 << 12)))

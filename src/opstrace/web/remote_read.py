@@ -11,8 +11,9 @@ from typing import Final
 from cramjam import DecompressionError, snappy
 
 from opstrace.errors import BadQuery
+from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, VARINT, field, number_at
 from opstrace.store.backend import Matcher, MatchOp, Querier
-from opstrace.store.series_message import field, series_fields
+from opstrace.store.series_message import series_fields
 
 MEDIA_TYPE: Final = "application/x-protobuf"
 # Of a request, once inflated, and of the queries in it.
@@ -21,7 +22,6 @@ MAX_READS: Final = 1000
 
 _OF_NUMBERS: Final = 0  # the type of answers that this is; the other one streams chunks
 _OPS: Final = (MatchOp.EQUAL, MatchOp.NOT_EQUAL, MatchOp.REGEX, MatchOp.NOT_REGEX)
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +95,19 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield number and content of each field; raise ValueError for what is no message."""
     place = 0
     while place < len(message):
-        key, place = _number(message, place)
+        key, place = number_at(message, place)
         number, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, place = _number(message, place)
+        if kind == VARINT:
+            value, place = number_at(message, place)
             yield number, value
             continue
-        size = {_FIXED64: 8, _FIXED32: 4}.get(kind)
-        if kind == _BYTES:
-            size, place = _number(message, place)
+        size = {FIXED64: 8, FIXED32: 4}.get(kind)
+        if kind == BYTES:
+            size, place = number_at(message, place)
         if size is None or place + size > len(message):
             raise ValueError(f"a field is cut short or of no known kind at byte {place}")
         yield number, message[place : place + size]
         place += size
-
-
-def _number(message: bytes, place: int) -> tuple[int, int]:
-    number = 0
-    for shift, byte in enumerate(message[place : place + 10]):
-        number |= (byte & 0x7F) << 7 * shift
-        if byte < 0x80:
-            return number, place + shift + 1
-    raise ValueError(f"a number does not end at byte {place}")
 
 
 def _signed(number: int) -> int:

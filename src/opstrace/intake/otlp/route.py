@@ -34,7 +34,7 @@ from opstrace.intake.payload import Body, Family
 from opstrace.intake.remote_write.door import Door, Unsupported
 from opstrace.intake.remote_write.writes import Writes, refused, shown
 from opstrace.intake.senders import sender_of
-from opstrace.store.series_message import field, varint
+from opstrace.protobuf_wire import field, varint
 from opstrace.telemetry import Telemetry
 
 _PROTOBUF: Final = "application/x-protobuf"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
 
+from opstrace import protobuf_wire
 from opstrace.errors import PayloadTooLarge
 from opstrace.intake.otlp.names import Kind, label_name, metric_name
 from opstrace.promql.numbers import spelled_number
@@ -156,8 +157,8 @@ def _add(result: Translated, labels: Labels, at_ms: int, value: Value, *, stale:
 
 def _metadata(name: str, type_: int, help_: str, unit: str) -> bytes:
     texts = {2: name, 4: help_, 5: unit}
-    fields = b"".join(series_message.field(number, text.encode()) for number, text in texts.items() if text)
-    return series_message.field(3, b"\x08" + series_message.varint(type_) + fields)
+    fields = b"".join(protobuf_wire.field(number, text.encode()) for number, text in texts.items() if text)
+    return protobuf_wire.field(3, b"\x08" + protobuf_wire.varint(type_) + fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------
