@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from opstrace.promql import regex
-from opstrace.store.backend import WHOLE, Block, Labels, Matcher, MatchOp, MetricMetadata, Portion, Statistics
+from opstrace.store.backend import EXACTLY, Block, Labels, Manner, Matcher, MatchOp, MetricMetadata, Statistics
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram
 
@@ -47,16 +47,7 @@ class MemoryQuerier:
     data: dict[Key, dict[int, Sample]]
     budget: Budget
 
-    def select(
-        self,
-        matchers: Sequence[Matcher],
-        start_ms: int,
-        end_ms: int,
-        *,
-        loosely: bool = False,
-        portion: Portion = WHOLE,
-        remembered: bool = True,
-    ) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, manner: Manner = EXACTLY) -> Block:
         labels: list[Labels] = []
         offsets, timestamps, found = [0], [], []
         for number, (key, samples) in enumerate(sorted(self.data.items())):
@@ -66,7 +57,7 @@ class MemoryQuerier:
                     insort(inside, moment)
             if not inside or not all(matches(matcher, dict(key)) for matcher in matchers):
                 continue
-            if number % portion.of == portion.number:
+            if number % manner.portion.of == manner.portion.number:
                 labels.append(dict(key))
                 timestamps += inside
                 found += [samples[moment] for moment in inside]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from opstrace.errors import BudgetExceeded
 from opstrace.promql import parts
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.testscript import run_script
-from opstrace.store.backend import Block, Matcher, MatchOp, Portion
-from opstrace.store.budget import Budget, Share
+from opstrace.store.backend import Block, Manner, Matcher, MatchOp, Portion
+from opstrace.store.budget import Budget, Lane, Lanes, Share
 from opstrace.store.embedded import Store, temporary_store
+from opstrace.store.select import StoreQuerier
 from promql.memory_store import MemoryQuerier, MemoryStore
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.test"))
@@ -127,9 +129,9 @@ def test_a_query_that_is_too_large_in_every_part_is_not_tried_for_every_part_of_
     reads = []
     select = MemoryQuerier.select
 
-    def noted(self: MemoryQuerier, matchers: Sequence[Matcher], *times: int, loosely: bool = False) -> Block:
-        reads.append(times)
-        return select(self, matchers, *times, loosely=loosely)
+    def noted(self: MemoryQuerier, *arguments: Any) -> Block:
+        reads.append(arguments)
+        return select(self, *arguments)
 
     monkeypatch.setattr(MemoryQuerier, "select", noted)
     query = "m"
@@ -165,7 +167,7 @@ def test_portions_of_series_are_all_of_them_and_each_once(store: Store) -> None:
     pods = [
         labels["pod"]
         for number in range(7)
-        for labels in querier.select(matchers, 0, RANGE[1], portion=Portion(number, 7)).labels
+        for labels in querier.select(matchers, 0, RANGE[1], Manner(portion=Portion(number, 7))).labels
     ]
     assert sorted(pods) == sorted(f"p{n}" for n in range(SERIES))
 
@@ -176,3 +178,22 @@ def test_steps_and_series_are_cut_where_neither_is_enough(store: Store) -> None:
     query = f"topk(2, max_over_time(m[{STEPS // 2}m]))"
     budget = Budget(max_samples=SERIES * LIFE // 4)
     assert cells(ask(store, query, budget, times)) == cells(ask(store, query, Budget(), times))
+
+
+def test_parts_are_computed_where_the_whole_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt ends while it waits for the store."""
+    lanes = Lanes(heavy=Lane(1), heavy_from=SERIES * LIFE // 8)
+    budget = Budget(max_samples=SERIES * LIFE // 2, lanes=lanes)
+    select, places = StoreQuerier.select, []
+
+    def noted(self: StoreQuerier, *arguments: Any) -> Block:
+        places.append(budget.has_place)
+        return select(self, *arguments)
+
+    monkeypatch.setattr(StoreQuerier, "select", noted)
+    with budget.computing():
+        assert ask(store, "sum(m)", budget).present.all()
+        assert budget.has_place
+    assert len(places) > 1
+    assert all(places)
+    assert budget.samples == STEPS

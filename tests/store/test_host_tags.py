@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from opstrace.errors import BadQuery
 from opstrace.store import host_tags
-from opstrace.store.backend import WHOLE, Labels, Matcher, MatchOp, Portion
+from opstrace.store.backend import WHOLE, Labels, Manner, Matcher, MatchOp, Portion
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
@@ -45,7 +45,8 @@ def tags_at(sets: Sequence[TagSet], host: str, time_ms: int) -> set[str]:
 
 def tags_from(of_host: Sequence[TagSet], source: str, time_ms: int) -> tuple[str, ...]:
     of_source = sorted((one for one in of_host if one.source == source), key=lambda one: one.since_ms)
-    first_ms = min((one.since_ms for one in of_source if labels_of(one.tags)), default=0)
+    labeled = [one.since_ms for one in of_source if labels_of(one.tags)]
+    first_ms = min(labeled, default=of_source[0].since_ms)
     if source == USERS and of_source[0].since_ms > min(one.since_ms for one in of_host):
         first_ms = 0  # the host was known without them
     return next((one.tags for one in reversed(of_source) if one.since_ms <= max(time_ms, first_ms)), ())
@@ -127,7 +128,7 @@ class Tagged:
     def select(
         self, *matchers: Matcher, between: tuple[int, int] = RANGE, portion: Portion = WHOLE
     ) -> dict[tuple[tuple[str, str], ...], list[tuple[int, object]]]:
-        return content(self.store.querier(TENANT, Budget()).select(matchers, *between, portion=portion))
+        return content(self.store.querier(TENANT, Budget()).select(matchers, *between, Manner(portion=portion)))
 
 
 HOSTS = st.sampled_from(["web-1", "web-2"])

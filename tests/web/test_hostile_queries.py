@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opstrace.errors import StoreError
-from opstrace.store.backend import WHOLE, Block, Labels, Matcher, MetricMetadata, Portion
+from opstrace.store.backend import EXACTLY, Block, Labels, Manner, Matcher, MetricMetadata
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.web.query_pool import QueryLimits
@@ -172,16 +172,7 @@ class SlowQuerier:
             self.store.stopped.release()
         return ["done"]
 
-    def select(
-        self,
-        matchers: Sequence[Matcher],
-        start_ms: int,
-        end_ms: int,
-        *,
-        loosely: bool = False,
-        portion: Portion = WHOLE,
-        remembered: bool = True,
-    ) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, manner: Manner = EXACTLY) -> Block:
         raise StoreError("secret detail: /var/lib")
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:

@@ -13,7 +13,7 @@ from opstrace.promql.over_windows import in_pieces, mixed_windows
 from opstrace.promql.tree import Range, Selector, Subquery
 from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Reach, Vector
 from opstrace.promql.windows import Cut, Windows, never_ends, pieces, unended, upto
-from opstrace.store.backend import Block, Matcher
+from opstrace.store.backend import Block, Manner, Matcher
 from opstrace.store.budget import Budget
 from opstrace.store.histogram import NativeHistogram, ResetHint
 from opstrace.store.traits import stale
@@ -88,15 +88,8 @@ def windowed(context: Context, node: Range, grid: Grid) -> Matrix:
 def _read(context: Context, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Block:
     """Read the samples in [start, end]; for a range query there may be more around."""
     # An instant query may hand out what it reads.
-    part = context.part
-    block = context.querier.select(
-        matchers,
-        start_ms,
-        end_ms,
-        loosely=not context.bounds.instant,
-        portion=part.portion,
-        remembered=part.is_all,
-    )
+    manner = Manner(not context.bounds.instant, context.part.portion, context.part.is_all)
+    block = context.querier.select(matchers, start_ms, end_ms, manner)
     return _without_buckets(block, context.budget) if context.totals else block
 
 

@@ -48,6 +48,7 @@ def in_steps(evaluate: Callable[[Grid, Part], Value], grid: Grid, reach_ms: floa
 
     Raises BudgetExceeded where no cut of the steps helps.
     """
+    begun = budget.mark()
     cuts = [cut for cut in CUTS if _pays(cut, grid, reach_ms)]
 
     def parts_of(cut: int) -> list[Callable[[], Value]]:
@@ -55,7 +56,12 @@ def in_steps(evaluate: Callable[[Grid, Part], Value], grid: Grid, reach_ms: floa
         return [partial(evaluate, Grid(times), part) for times in np.array_split(grid.times, cut)]
 
     parts = _that_fit(parts_of, cuts, budget)
-    return parts[0] if len(parts) == 1 else _one_after_the_other(parts, grid, budget)
+    if len(parts) == 1:
+        return parts[0]
+    whole = _one_after_the_other(parts, grid, budget)
+    budget.back_to(begun)
+    budget.spend(_cells(whole))
+    return whole
 
 
 def in_portions(evaluate: Callable[[Part], Vector], part: Part, budget: Budget) -> Vector:
@@ -100,9 +106,13 @@ def _evaluated(parts: list[Callable[[], V]], budget: Budget) -> list[V]:
         begun = budget.mark()
         value = part()
         budget.back_to(begun)
-        budget.spend(value.values.size if isinstance(value, Vector) else 0)
+        budget.spend(_cells(value))
         values.append(value)
     return values
+
+
+def _cells(value: Value) -> int:
+    return value.values.size if isinstance(value, Vector) else 0
 
 
 def _one_after_the_other(parts: Sequence[Value], grid: Grid, budget: Budget) -> Value:

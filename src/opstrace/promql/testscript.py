@@ -36,15 +36,15 @@ from opstrace.promql.testlanguage import (
     parse_script,
 )
 from opstrace.store.backend import (
-    WHOLE,
+    EXACTLY,
     Appender,
     Backend,
     Block,
     Labels,
+    Manner,
     Matcher,
     MatchOp,
     MetricMetadata,
-    Portion,
     Querier,
     Statistics,
 )
@@ -300,24 +300,13 @@ class _WatchedQuerier:
     withheld: Sequence[Withheld]
     missed: list[Withheld] = field(default_factory=list)
 
-    def select(
-        self,
-        matchers: Sequence[Matcher],
-        start_ms: int,
-        end_ms: int,
-        *,
-        loosely: bool = False,
-        portion: Portion = WHOLE,
-        remembered: bool = True,
-    ) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, manner: Manner = EXACTLY) -> Block:
         self.missed.extend(
             one
             for one in self.withheld
             if one.first_ms <= end_ms and one.last_ms >= start_ms and _matches(matchers, one.labels)
         )
-        return self.querier.select(
-            matchers, start_ms, end_ms, loosely=loosely, portion=portion, remembered=remembered
-        )
+        return self.querier.select(matchers, start_ms, end_ms, manner)
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         return self.querier.series(selectors, start_ms, end_ms)

@@ -168,23 +168,25 @@ class Portion:
 WHOLE = Portion(0, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a querier reads."""
+
+    loosely: bool = False  # with more samples around the range, and series that have none inside
+    portion: Portion = WHOLE  # of the series
+    is_remembered: bool = True  # for others, who may want the same soon; what would not fit in memory is not
+
+
+EXACTLY = Manner()
+
+
 class Querier(Protocol):
     """Reads the series of one tenant within one query's budget."""
 
-    def select(
-        self,
-        matchers: Sequence[Matcher],
-        start_ms: int,
-        end_ms: int,
-        *,
-        loosely: bool = False,
-        portion: Portion = WHOLE,
-        remembered: bool = True,
-    ) -> Block:
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, manner: Manner = EXACTLY) -> Block:
         """Return the series that match all matchers and have samples in the range, with these samples.
 
-        Loosely, there may be more samples around the range, and series that have none inside. A portion is of some
-        of the series. What is `remembered` other queries may want soon; what would not fit in memory is not.
+        In another manner there may be more of them, or fewer.
         """
         ...
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from opstrace.store.backend import EXACTLY, Manner
 from opstrace.store.budget import Budget
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.resolved import Resolved
@@ -19,16 +20,13 @@ _MAX_LISTED_SERIES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whose rows are read: those of the series, or unless these are listed of all of their metrics.
-
-    What is read alone is for one query.
-    """
+    """Whose rows are read: those of the series, or unless these are listed of all of their metrics."""
 
     resolved: Resolved
     listed: bool
     start_ms: int
     end_ms: int
-    alone: bool = False
+    manner: Manner = EXACTLY
 
 
 @dataclass(frozen=True, slots=True)

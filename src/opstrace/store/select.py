@@ -5,12 +5,13 @@ a day, so series, label names and label values answer for whole days (UTC).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
 
 from opstrace.errors import BudgetExceeded
-from opstrace.store.backend import WHOLE, Block, Labels, Matcher, MatchOp, MetricMetadata, Portion, Statistics
+from opstrace.store.backend import EXACTLY, Block, Labels, Manner, Matcher, MatchOp, MetricMetadata, Statistics
 from opstrace.store.budget import Budget
 from opstrace.store.engine import Engine
 from opstrace.store.host_tag_table import HostTagTable
@@ -56,36 +57,25 @@ class StoreQuerier:
         self._budget = budget
         self._host_tags = host_tags
 
-    def select(
-        self,
-        matchers: Sequence[Matcher],
-        start_ms: int,
-        end_ms: int,
-        *,
-        loosely: bool = False,
-        portion: Portion = WHOLE,
-        remembered: bool = True,
-    ) -> Block:
-        """Return the matching series that have samples in the range, with these samples; loosely with more."""
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, manner: Manner = EXACTLY) -> Block:
+        """Return the matching series that have samples in the range, with these samples."""
         # A selector of nothing but names wants every series of its metrics: no list of them is needed.
-        listed = any(m.name != "__name__" for m in matchers) or not portion.is_all
+        listed = any(m.name != "__name__" for m in matchers) or not manner.portion.is_all
         view = self._view(start_ms, end_ms)
         resolved = self._resolve(matchers, start_ms, end_ms, view)
         if view is None:
-            wanted = Wanted(resolved.portion(portion), listed, start_ms, end_ms, alone=not remembered)
-            return self._own_block(wanted, loosely=loosely)
+            return self._own_block(Wanted(resolved.portion(manner.portion), listed, start_ms, end_ms, manner))
         standing = view.standing
         if standing is None:
             # Tags change in the range: each sample is looked at.
-            found, loosely = joined_with_hosts(resolved, matchers, view), False
+            found, manner = joined_with_hosts(resolved, matchers, view), replace(manner, loosely=False)
         else:
             key = (id(resolved), tuple(matchers), standing)
             owners = (resolved, view.tags)
             found = self._recent.derived(key, owners, lambda: joined_with_hosts(resolved, matchers, view))
         # Series of one host may become one.
-        left = found.left.portion(portion, by="instance")
-        wanted = Wanted(left, listed, start_ms, end_ms, alone=not remembered)
-        return found.join.apply(self._own_block(wanted, loosely=loosely))
+        left = found.left.portion(manner.portion, by="instance")
+        return found.join.apply(self._own_block(Wanted(left, listed, start_ms, end_ms, manner)))
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
         """Return the label sets matched by any of the selectors and seen on the days of the range."""
@@ -129,7 +119,7 @@ class StoreQuerier:
             raise BudgetExceeded(f"the selector matches more than {self._budget.max_series} series", "series")
         return found
 
-    def _own_block(self, wanted: Wanted, *, loosely: bool) -> Block:
+    def _own_block(self, wanted: Wanted) -> Block:
         """Return the series with their samples, under their own labels: the same objects."""
         resolved = wanted.resolved
         if not resolved.labels:
@@ -139,12 +129,12 @@ class StoreQuerier:
         if len(resolved.labels) < len(resolved.series):
             # Stored series that are one in PromQL: of samples of one time that of the latest commit counts.
             return joined([final_samples(self._reading, wanted)], resolved.labels)
-        if wanted.alone:
+        if not wanted.manner.is_remembered:
             return _block(self._samples(wanted, self._budget).of(resolved.series), resolved)
         # Others may be new since these were found, or were there in what was remembered around the range.
-        return _block(self._ordered_samples(wanted, loosely=loosely).of(resolved.series), resolved)
+        return _block(self._ordered_samples(wanted).of(resolved.series), resolved)
 
-    def _ordered_samples(self, wanted: Wanted, *, loosely: bool) -> Samples:
+    def _ordered_samples(self, wanted: Wanted) -> Samples:
         """Return the samples of these series, each once."""
         resolved, listed = wanted.resolved, wanted.listed
         metric = (self._tenant, np.unique(resolved.metrics).tobytes())
@@ -173,7 +163,7 @@ class StoreQuerier:
             wanted.start_ms,
             wanted.end_ms,
             of_some if listed else own,
-            loosely=loosely,
+            loosely=wanted.manner.loosely,
         )
         self._budget.spend(max(len(samples.values) - spent, 0))
         return samples
