@@ -107,6 +107,7 @@ class Budget:
     held_bytes: int = 0  # by what is no sample: texts, labels, buckets
     share: Share | None = None
     lanes: Lanes | None = None
+    is_computing: bool = False  # but for when it waits
     lane: Lane | None = None  # in which it computes now
     has_place: bool = False  # in that lane
 
@@ -125,13 +126,15 @@ class Budget:
         return self.samples, self.held_bytes
 
     def back_to(self, mark: tuple[int, int]) -> None:
-        """Give back what is held beyond a mark."""
+        """Give back what is held beyond a mark, and go on computing, if an error interrupted that."""
         samples, self.held_bytes = mark
         surplus = self.samples - samples
         if self.share is not None:
             self.share.take(-surplus)
         self.given_back += surplus
         self.samples = samples
+        if self.is_computing and self.lane is None:
+            self._enter()
 
     def check(self) -> None:
         """Raise QueryTimeout past the deadline and QueryCanceled once the client went away."""
@@ -174,9 +177,11 @@ class Budget:
     def computing(self) -> Iterator[None]:
         """Compute inside, when it is the query's turn."""
         self._enter()
+        self.is_computing = True
         try:
             yield
         finally:
+            self.is_computing = False
             self._leave()
 
     @contextmanager
