@@ -109,12 +109,14 @@ class ExecutionError(QueryError):
 class BudgetExceeded(QueryError):
     """More samples, series, steps or memory than the query may touch; `budget` is what it is counted under.
 
-    `is_final` says that it was tried in smaller parts, too.
+    `excess` is how many times what it may touch the query would have, as far as that is known. `is_final` says that
+    it was tried in smaller parts, too.
     """
 
-    def __init__(self, message: str, budget: str = "memory") -> None:
+    def __init__(self, message: str, budget: str = "memory", excess: float = 1.0) -> None:
         super().__init__(message)
         self.budget = budget
+        self.excess = excess
         self.is_final = False
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,31 @@ def test_parts_are_computed_where_the_whole_was(store: Store, monkeypatch: pytes
     assert len(places) > 1
     assert all(places)
     assert budget.samples == STEPS
+
+
+@pytest.mark.parametrize(
+    ("query", "times", "max_samples", "reads"),
+    [
+        ("sum(m)", RANGE, SERIES * STEPS // 8, 1 + 16),  # as a whole, then in as many parts as are enough
+        (f"sum(sum_over_time(m[{STEPS}m]))", (RANGE[1], RANGE[1], 1), SERIES * LIFE // 8, 1 + 16),
+        (f"sum(sum_over_time(m[{STEPS}m]))", (RANGE[1], RANGE[1], 1), SERIES * LIFE // 80, 1),  # no part is enough
+    ],
+)
+def test_what_is_known_to_be_too_large_is_not_tried(
+    store: Store,
+    query: str,
+    times: tuple[int, int, int],
+    max_samples: int,
+    reads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    select, found = StoreQuerier.select, []
+
+    def noted(self: StoreQuerier, *arguments: Any) -> Block:
+        found.append(arguments)
+        return select(self, *arguments)
+
+    monkeypatch.setattr(StoreQuerier, "select", noted)
+    with pytest.raises(BudgetExceeded) if reads == 1 else nullcontext():
+        ask(store, query, Budget(max_samples=max_samples), times)
+    assert len(found) == reads

@@ -55,7 +55,7 @@ def in_steps(evaluate: Callable[[Grid, Part], Value], grid: Grid, reach_ms: floa
         part = Part(cut, is_smallest=cut == cuts[-1])
         return [partial(evaluate, Grid(times), part) for times in np.array_split(grid.times, cut)]
 
-    parts = _that_fit(parts_of, cuts, budget)
+    parts = _that_fit(parts_of, cuts, budget, alone=False)
     if len(parts) == 1:
         return parts[0]
     whole = _one_after_the_other(parts, grid, budget)
@@ -75,7 +75,7 @@ def in_portions(evaluate: Callable[[Part], Vector], part: Part, budget: Budget) 
 
     if not part.is_smallest:
         return evaluate(part)
-    parts = _that_fit(parts_of, CUTS, budget)
+    parts = _that_fit(parts_of, CUTS, budget, alone=True)
     return parts[0] if len(parts) == 1 else _below_each_other(parts)
 
 
@@ -84,17 +84,24 @@ def _pays(cut: int, grid: Grid, reach_ms: float) -> bool:
     return cut == 1 or (cut <= grid.steps and cut * reach_ms + span <= MAX_READ_AGAIN * (reach_ms + span))
 
 
-def _that_fit(parts_of: Callable[[int], list[Callable[[], V]]], cuts: Sequence[int], budget: Budget) -> list[V]:
+def _that_fit(
+    parts_of: Callable[[int], list[Callable[[], V]]], cuts: Sequence[int], budget: Budget, *, alone: bool
+) -> list[V]:
+    """Evaluate the largest parts that fit; `alone` says that nothing else makes the smallest ones smaller."""
     begun = budget.mark()
-    for cut in cuts:
+    cut = cuts[0]
+    while True:
         try:
             return _evaluated(parts_of(cut), budget)
         except BudgetExceeded as error:
-            if cut == cuts[-1] or error.is_final or error.budget not in _CUT_HELPS:
+            smaller = [one for one in cuts if one > cut]
+            enough = [one for one in smaller if one >= cut * error.excess]
+            helps = enough or (smaller and not alone)
+            if not helps or error.is_final or error.budget not in _CUT_HELPS:
                 error.is_final = True  # whoever is around this has no smaller parts
                 raise
         budget.back_to(begun)
-    raise AssertionError("the last cut returns or raises")
+        cut = enough[0] if enough else smaller[-1]
 
 
 def _evaluated(parts: list[Callable[[], V]], budget: Budget) -> list[V]:

@@ -147,7 +147,9 @@ class Budget:
         """Account for samples read or computed; raise BudgetExceeded beyond the limit."""
         if self.samples + samples > self.max_samples:
             raise BudgetExceeded(
-                f"query processing would load too many samples into memory: more than {self.max_samples}", "samples"
+                f"query processing would load too many samples into memory: more than {self.max_samples}",
+                "samples",
+                (self.samples + samples) / max(self.max_samples, 1),
             )
         self.samples += samples
         self.peak_samples = max(self.peak_samples, self.samples)

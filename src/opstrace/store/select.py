@@ -197,7 +197,13 @@ class StoreQuerier:
 
     def _samples(self, wanted: Wanted, room: Budget | ReadingRoom) -> Samples:
         """Read samples from the store, each once."""
-        runs = self._reading.runs("select_samples", wanted, room)
+        before = self._budget.samples
+        try:
+            runs = self._reading.runs("select_samples", wanted, room)
+        except BudgetExceeded as error:
+            if error.budget == "samples":
+                error.excess = (before + self._count(wanted)) / max(self._budget.max_samples, 1)
+            raise
         samples = runs.samples()
         if samples is None:
             # They are read anew, without those that are there twice.
@@ -205,6 +211,9 @@ class StoreQuerier:
             samples = self._reading.runs("select_samples_final", wanted, room).samples()
             assert samples is not None  # the engine leaves none twice
         return samples
+
+    def _count(self, wanted: Wanted) -> int:
+        return int(self._reading.rows("count_samples", wanted)["samples"][0].as_py())
 
     def _series_of_metric(self, name: str, start_ms: int, end_ms: int) -> int:
         where = condition(self._tenant, [[Matcher("__name__", MatchOp.EQUAL, name)]], start_ms, end_ms)
