@@ -122,7 +122,7 @@ FROM
             assumeNotNull(default_source) AS default_source,
             assumeNotNull(default_tags) AS default_tags,
             toValidUTF8(assumeNotNull(content)) AS text,
-            sipHash64(text, default_host, default_service, default_source, default_tags) AS payload,
+            cityHash64(text, default_host, default_service, default_source, default_tags) AS payload,
             multiIf(
                 startsWith(trimLeft(text), '['), JSONExtractArrayRaw(text),
                 isValidJSON(text), [text],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -31,7 +31,13 @@ GUESSED: Final = "guessed"
 MAX_MESSAGE_BYTES: Final = 1_000_000
 CUT_HERE: Final = "...TRUNCATED..."  # as Agents end what they cut (DataDog/datadog-agent: pkg/logs/message)
 _READ: Final = """
-SELECT body, max(legible) AS found, groupArrayIf(place, NOT legible) AS places FROM staged_logs GROUP BY body
+SELECT
+    body,
+    max(legible) AS found,
+    groupArrayIf(place, NOT legible) AS places,
+    max(startsWith(message, '{')) AS of_program
+FROM staged_logs
+GROUP BY body
 """
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -67,10 +73,11 @@ class LogsDecoder:
         documents = {i: body for i, body in bodies.items() if i not in texts}
         self._insert(self._json, documents)
         if documents:
-            repaired, others = self._repaired(documents, findings)
+            read = {row["body"]: row for row in self._connection.read(_READ).to_pylist()}
+            repaired, others = self._repaired(documents, read, findings)
             self._insert(self._json, repaired)
-            # Texts that begin with a brace: few bodies have any, and this takes milliseconds.
-            if any(b'"{' in body.content for body in (*documents.values(), *repaired.values())):
+            # Messages that begin with a brace: few bodies have any, and this takes milliseconds.
+            if repaired or any(row["of_program"] for row in read.values()):
                 self._connection.execute(self._programs, oldest=max(self._oldest(), self._now - _WEEK_S))
             texts |= others
         self._insert(self._text, {i: _framed(body) for i, body in texts.items()})
@@ -106,13 +113,15 @@ class LogsDecoder:
         if bodies:
             self._connection.execute(sql, rows=_with_facts(rows_of(bodies), bodies, round(self._now * 1000)))
 
-    def _repaired(self, bodies: Numbered, findings: Findings) -> tuple[Numbered, Numbered]:
+    def _repaired(
+        self, bodies: Numbered, read: Mapping[int, Mapping[str, Any]], findings: Findings
+    ) -> tuple[Numbered, Numbered]:
         """Return bodies that the engine could not read as it can, and those that are text after all.
 
         Their rows are removed, as are those of bodies that nobody can read.
         """
         repaired, texts = {}, {}
-        for i, (found, places) in self._illegible(bodies).items():
+        for i, (found, places) in _illegible(bodies, read).items():
             body = bodies[i]
             try:
                 content = repair(body.family, body.content)
@@ -130,23 +139,25 @@ class LogsDecoder:
             self._connection.execute(f"ALTER TABLE staged_logs DELETE WHERE body IN ({numbers})")
         return repaired, texts
 
-    def _illegible(self, bodies: Numbered) -> dict[int, tuple[bool, list[int]]]:
-        """Return the bodies that want to be read again: whether a log was found, and the places where none was.
 
-        What is no log in an array of which others are is refused; a line is read again, and a body without any log.
-        """
-        rows = self._connection.read(_READ).to_pylist()
-        read = {row["body"]: (row["found"], row["places"]) for row in rows}
-        return {
-            i: read.get(i, (False, []))
-            for i, body in bodies.items()
-            if i not in read or not read[i][0] or (read[i][1] and not body.content.lstrip().startswith(b"["))
-        }
+def _illegible(bodies: Numbered, read: Mapping[int, Mapping[str, Any]]) -> dict[int, tuple[bool, list[int]]]:
+    """Return the bodies that want to be read again: whether a log was found, and the places where none was.
+
+    What is no log in an array of which others are is refused; a line is read again, and a body without any log.
+    """
+    found = {i: (row["found"], row["places"]) for i, row in read.items()}
+    return {
+        i: found.get(i, (False, []))
+        for i, body in bodies.items()
+        if i not in found or not found[i][0] or (found[i][1] and not body.content.lstrip().startswith(b"["))
+    }
 
 
 def _swells(body: Body) -> bool:
     """Say whether the defaults of a body, written out for each log, are too much."""
     size = sum(len(body.facts.get(fact, "").encode()) for fact in DEFAULTS)
+    if size * (len(body.content) + 1) <= MAX_DEFAULTS_BYTES:
+        return False  # of most bodies the address says nothing
     # Almost no body has so many commas.
     most = body.content.count(b",") + body.content.count(b"\n") + 1
     return size * most > MAX_DEFAULTS_BYTES and size * _logs_in(body.content) > MAX_DEFAULTS_BYTES

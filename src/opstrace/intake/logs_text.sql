@@ -33,7 +33,7 @@ FROM
         assumeNotNull(default_tags) AS default_tags,
         assumeNotNull(logplex) AS logplex,
         toValidUTF8(assumeNotNull(content)) AS text,
-        sipHash64(text, default_host, default_service, default_source, default_tags) AS payload,
+        cityHash64(text, default_host, default_service, default_source, default_tags) AS payload,
         if(logplex, splitByChar('\0', text), arrayMap(line -> trimRight(line, '\r'), splitByChar('\n', text))) AS lines
     FROM Python(rows)
 )
