@@ -110,14 +110,14 @@ class BudgetExceeded(QueryError):
     """More samples, series, steps or memory than the query may touch; `budget` is what it is counted under.
 
     `excess` is how many times what it may touch the query would have, as far as that is known. `is_final` says that
-    it was tried in smaller parts, too.
+    no part of it is smaller.
     """
 
-    def __init__(self, message: str, budget: str = "memory", excess: float = 1.0) -> None:
+    def __init__(self, message: str, budget: str = "memory", excess: float = 1.0, *, is_final: bool = False) -> None:
         super().__init__(message)
         self.budget = budget
         self.excess = excess
-        self.is_final = False
+        self.is_final = is_final
 
 
 class QueryTimeout(QueryError):

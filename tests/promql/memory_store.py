@@ -57,7 +57,7 @@ class MemoryQuerier:
                     insort(inside, moment)
             if not inside or not all(matches(matcher, dict(key)) for matcher in matchers):
                 continue
-            if number % manner.portion.of == manner.portion.number:
+            if number * manner.portion.of // len(self.data) == manner.portion.number:
                 labels.append(dict(key))
                 timestamps += inside
                 found += [samples[moment] for moment in inside]

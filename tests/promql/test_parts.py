@@ -13,9 +13,10 @@ from opstrace.errors import BudgetExceeded
 from opstrace.promql import parts
 from opstrace.promql.engine import Engine, Result
 from opstrace.promql.testscript import run_script
-from opstrace.store.backend import Block, Manner, Matcher, MatchOp, Portion
+from opstrace.store.backend import Block, LabelSets, Manner, Matcher, MatchOp, Portion
 from opstrace.store.budget import Budget, Lane, Lanes, Share
 from opstrace.store.embedded import Store, temporary_store
+from opstrace.store.resolved import Resolved
 from opstrace.store.select import StoreQuerier
 from promql.memory_store import MemoryQuerier, MemoryStore
 
@@ -36,6 +37,11 @@ QUERIES = (
     "absent(m)",
     "rate(m[3m]) or m",
     "m @ 600",
+    # Series of the same labels, whose values were not of the same moments.
+    "(m or rate(m[3m])) * 2",
+    "-(m or -m)",
+    "timestamp(m or rate(m[3m]))",
+    "max_over_time(((m or rate(m[3m])) * 2)[10m:1m])",
 )
 
 
@@ -80,7 +86,7 @@ def test_scripts_pass_in_as_many_parts_as_there_are(script: Path, monkeypatch: p
 @pytest.mark.parametrize("query", QUERIES)
 def test_parts_are_the_whole(store: Store, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ask(store, query, Budget())
-    monkeypatch.setattr(parts, "CUTS", parts.CUTS[:0:-1])
+    monkeypatch.setattr(parts, "CUTS", (16, 1))
     cut = ask(store, query, Budget())
     assert cells(cut) == cells(whole)
     assert [cut.labels[row] for row in cut.rows] == [whole.labels[row] for row in whole.rows]
@@ -204,7 +210,7 @@ def test_parts_are_computed_where_the_whole_was(store: Store, monkeypatch: pytes
     ("query", "times", "max_samples", "reads"),
     [
         ("sum(m)", RANGE, SERIES * STEPS // 8, 1 + 16),  # as a whole, then in as many parts as are enough
-        (f"sum(sum_over_time(m[{STEPS}m]))", (RANGE[1], RANGE[1], 1), SERIES * LIFE // 8, 1 + 16),
+        (f"sum(sum_over_time(m[{STEPS}m]))", (RANGE[1], RANGE[1], 1), SERIES * LIFE // 6, 1 + 16),
         (f"sum(sum_over_time(m[{STEPS}m]))", (RANGE[1], RANGE[1], 1), SERIES * LIFE // 80, 1),  # no part is enough
     ],
 )
@@ -226,3 +232,79 @@ def test_what_is_known_to_be_too_large_is_not_tried(
     with pytest.raises(BudgetExceeded) if reads == 1 else nullcontext():
         ask(store, query, Budget(max_samples=max_samples), times)
     assert len(found) == reads
+
+
+def constant(series: int, bounds: Sequence[str] = ()) -> MemoryStore:
+    """Return series that live all the time; with bounds, buckets of a histogram whose counts fall."""
+    kept, times = MemoryStore(), np.arange(STEPS) * STEP_MS
+    labels = [{"__name__": "c", "n": str(n)} for n in range(series)]
+    if bounds:
+        labels = [{"__name__": "c", "le": bound} for bound in bounds]
+    values = np.concatenate([np.full(STEPS, float(series - n)) for n in range(series)])
+    kept.appender("t").append(Block(labels, np.arange(series + 1) * STEPS, np.tile(times, series), values))
+    return kept
+
+
+@pytest.mark.parametrize(
+    "query", ["sum(max_over_time(c[5m]))", "sum(max_over_time(c[5m:1m]))", "sum(rate(c[5m:1m]))"]
+)
+@pytest.mark.parametrize("max_samples", [5000, 3000, 2000])
+def test_fewer_steps_help_where_parts_of_a_subquery_are_too_much_together(query: str, max_samples: int) -> None:
+    kept = constant(10)
+    assert cells(ask(kept, query, Budget(max_samples=max_samples))) == cells(ask(kept, query, Budget()))
+
+
+def test_what_is_the_same_at_every_step_is_not_read_for_each_part(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select, found = StoreQuerier.select, []
+
+    def noted(self: StoreQuerier, *arguments: Any) -> Block:
+        found.append(arguments)
+        return select(self, *arguments)
+
+    monkeypatch.setattr(StoreQuerier, "select", noted)
+    query = f"sum(increase(m[{STEPS}m] @ end())) + sum(m)"
+    with pytest.raises(BudgetExceeded):
+        ask(store, query, Budget(max_samples=SERIES * LIFE // 2))
+    assert len(found) <= len(parts.CUTS) + sum(parts.CUTS)
+
+
+def test_made_labels_are_held_while_parts_are_joined() -> None:
+    query = f'label_replace(c, "x", "{"x" * 30_000}$1", "n", "(.*)")'
+    with pytest.raises(BudgetExceeded, match="memory"):
+        ask(constant(50), query, Budget(max_memory_bytes=1_000_000))
+
+
+def test_what_is_told_of_a_query_counts_no_sample_twice() -> None:
+    kept, query = constant(3, ["1", "2", "+Inf"]), "histogram_quantile(0.9, c)"
+    whole, cut = ask(kept, query, Budget()), ask(kept, query, Budget(max_samples=2500))
+    assert whole.infos == cut.infos
+    assert len(whole.infos) == 1
+
+
+def test_a_series_that_is_new_moves_no_other_to_another_portion() -> None:
+    series = np.sort(np.random.default_rng(1).integers(0, 1 << 64, 100, np.uint64))
+    places = np.arange(len(series))
+    labels = LabelSets({"n": str(number)} for number in series.tolist())
+    before = Resolved(series, places, series, np.zeros(100, np.int8), labels)
+    after = before.under(places != 7)
+    for number in range(4):
+        portion = Portion(number, 4)
+        assert {*before.portion(portion).series} - {series[7]} == {*after.portion(portion).series}
+
+
+def test_a_heavy_query_is_heavy_in_every_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = Lanes(heavy=Lane(1), heavy_from=SERIES * LIFE // 2)
+    budget = Budget(max_samples=SERIES * LIFE // 3 * 2, lanes=lanes)
+    select, found = StoreQuerier.select, []
+
+    def noted(self: StoreQuerier, *arguments: Any) -> Block:
+        found.append(budget.lane is lanes.heavy)
+        return select(self, *arguments)
+
+    monkeypatch.setattr(StoreQuerier, "select", noted)
+    with budget.computing():
+        ask(store, "sum(rate(m[3m]))", budget)
+    assert len(found) > 10
+    assert all(found[-5:])

@@ -60,6 +60,14 @@ class Annotations:
     _infos: dict[str, Node] = field(default_factory=dict)
     _lifted: dict[str, tuple[Node, Lifted]] = field(default_factory=dict)
 
+    def mark(self) -> tuple[dict[str, Node], dict[str, Node], dict[str, tuple[Node, Lifted]]]:
+        """Return what is told so far."""
+        return {**self._warnings}, {**self._infos}, {**self._lifted}
+
+    def back_to(self, mark: tuple[dict[str, Node], dict[str, Node], dict[str, tuple[Node, Lifted]]]) -> None:
+        """Forget what was told since."""
+        self._warnings, self._infos, self._lifted = ({**told} for told in mark)  # type: ignore[assignment]
+
     def warn(self, message: str, node: Node) -> None:
         """Add a warning about what stands at this node."""
         self._warnings[message] = node

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from opstrace.promql import mixed
 from opstrace.promql.annotations import Annotations
-from opstrace.promql.parts import EVERYTHING, Part
+from opstrace.promql.parts import EVERYTHING, Attempts, Part
 from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Node
 from opstrace.store.backend import Labels, Querier
@@ -21,6 +21,7 @@ class Context:
     lookback_ms: int
     subquery_step_ms: int
     annotations: Annotations
+    attempts: Attempts
     totals: bool | None = None  # whether histograms are read without their buckets; False: nothing below may
     one_moment: bool = False  # whether it begins and ends at one: a subquery's last step may be before its end
     part: Part = EVERYTHING

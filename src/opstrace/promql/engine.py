@@ -13,6 +13,7 @@ from opstrace.promql.context import Context
 from opstrace.promql.evaluation import Evaluation, named
 from opstrace.promql.labelsets import in_order, nameless, sort_key
 from opstrace.promql.parser import parse, type_of
+from opstrace.promql.parts import Attempts
 from opstrace.promql.plan import Bounds, resolve
 from opstrace.promql.tree import Node, Type
 from opstrace.promql.values import Bools, Floats, Grid, Ints, Matrix, Objects, Scalar, String, Vector
@@ -109,6 +110,7 @@ class Engine:
             lookback_ms or self.lookback_ms,
             _SUBQUERY_STEP_MS,
             annotations,
+            attempts=Attempts(budget, annotations),
             one_moment=bounds.start_ms == bounds.end_ms,
         )
         # Infinities, divisions by zero and the signalling NaN of stale markers are data here, no accidents.

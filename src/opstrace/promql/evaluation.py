@@ -80,7 +80,7 @@ class Evaluation:
         def of_part(steps: Grid, part: Part) -> Value:
             return Evaluation(replace(self.context, part=part)).value(node, steps)
 
-        return in_steps(of_part, grid, reach, self.context.budget)
+        return in_steps(of_part, grid, reach, self.context.part, self.context.attempts)
 
     def under(self, node: Node) -> "Evaluation":
         """Return what evaluates the operands of a node: it reads no buckets that nobody will look at.
@@ -175,7 +175,9 @@ class Evaluation:
 
         if isinstance(windows, Subquery):
             return of_part(self.context.part)
-        return in_portions(of_part, self.context.part, self.context.budget)
+        vector = in_portions(of_part, self.context.part, node.start, self.context.attempts)
+        assert isinstance(vector, Vector)
+        return vector
 
     def moments(self, node: Call, grid: Grid, moments_of: Callable[[Block], Ints], otherwise: Ints) -> Vector:
         """Return, in seconds, a moment that each of a selector's samples tells; of anything else one a step."""

@@ -326,7 +326,8 @@ def _making(budget: Budget, most_characters: int, made: list[str | None]) -> Ite
     if most_characters > MAX_LABEL_CHARACTERS and any(
         text and len(text) > MAX_LABEL_CHARACTERS for text in made[before:]
     ):
-        raise BudgetExceeded(f"the query makes a label of more than {MAX_LABEL_CHARACTERS} characters", "memory")
+        said = f"the query makes a label of more than {MAX_LABEL_CHARACTERS} characters"
+        raise BudgetExceeded(said, "memory", is_final=True)
 
 
 def check_label_name(name: str, role: str, function: str) -> None:

@@ -159,9 +159,10 @@ class Portion:
         """Whether it is the only one."""
         return self.of == 1
 
-    def has(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say which places, such as numbers of series, are of this portion."""
-        own: NDArray[np.bool_] = places % self.of == self.number
+    def has(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say which keys, such as hashes of series, are of this portion: those of a stretch of all 64 bits."""
+        first, end = ((number << 64) // self.of for number in (self.number, self.number + 1))
+        own: NDArray[np.bool_] = (keys >= np.uint64(first)) & (keys <= np.uint64(end - 1))
         return own
 
 

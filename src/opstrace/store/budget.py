@@ -157,7 +157,11 @@ class Budget:
             self.share.take(samples)
             self.share.check()
         self.hold(0)
-        if self.lanes is not None and self.lane is not None and self.lane is not self.lanes.of(self.samples):
+        if (
+            self.lanes is not None
+            and self.lane is not None
+            and self.lane is not self.lanes.of(self.samples + self.given_back)
+        ):
             self._leave()
             self._enter()
 
@@ -197,7 +201,7 @@ class Budget:
 
     def _enter(self) -> None:
         if self.lanes is not None:
-            lane = self.lanes.of(self.samples)
+            lane = self.lanes.of(self.samples + self.given_back)
             self.has_place = lane.enter(self)
             self.lane = lane
 

@@ -1,6 +1,6 @@
 """The series that a selector matches, as rows of `series` have them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -82,15 +82,19 @@ class Resolved:
             labels=LabelSets(labels for labels, keep in zip(self.labels, wanted.tolist(), strict=True) if keep),
         )
 
-    def portion(self, portion: Portion, by: str | None = None) -> "Resolved":
-        """Return some of the series; all with the same value of a label, if one is named, are in one portion."""
+    def portion(self, portion: Portion, hosts: Container[str] = ()) -> "Resolved":
+        """Return some of the series; those of one of the hosts are in one portion.
+
+        A series that is new moves no other to another portion.
+        """
         if portion.is_all:
             return self
-        if by is None:
-            places = np.arange(len(self.labels))
-        else:
-            places = np.array([crc32(labels.get(by, "").encode()) for labels in self.labels], dtype=np.int64)
-        return self.under(portion.has(places))
+        _, firsts = np.unique(self.rows, return_index=True)
+        keys = self.series[firsts]
+        for row, labels in enumerate(self.labels if hosts else ()):
+            if (host := labels.get("instance", "")) in hosts:
+                keys[row] = crc32(host.encode()) << 32
+        return self.under(portion.has(keys))
 
     def own(self, table: pa.Table) -> pa.Table:
         """Return the rows of these series: of all of a metric, some may be new since these were found."""

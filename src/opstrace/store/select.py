@@ -74,7 +74,7 @@ class StoreQuerier:
             owners = (resolved, view.tags)
             found = self._recent.derived(key, owners, lambda: joined_with_hosts(resolved, matchers, view))
         # Series of one host may become one.
-        left = found.left.portion(manner.portion, by="instance")
+        left = found.left.portion(manner.portion, view.tags.hosts)
         return found.join.apply(self._own_block(Wanted(left, listed, start_ms, end_ms, manner)))
 
     def series(self, selectors: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int) -> list[Labels]:
