@@ -254,6 +254,11 @@ def test_fewer_steps_help_where_parts_of_a_subquery_are_too_much_together(query:
     assert cells(ask(kept, query, Budget(max_samples=max_samples))) == cells(ask(kept, query, Budget()))
 
 
+def test_fewer_steps_help_where_the_whole_of_a_subquery_is_too_much(store: Store) -> None:
+    query = "sum(max_over_time(m[5m:1m]))"
+    assert cells(ask(store, query, Budget(max_samples=20_000))) == cells(ask(store, query, Budget()))
+
+
 def test_what_is_the_same_at_every_step_is_not_read_for_each_part(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

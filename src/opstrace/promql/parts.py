@@ -108,7 +108,7 @@ class _Cutting:
         budget, annotations = self.attempts.budget, self.attempts.annotations
         begun, told, cut = budget.mark(), annotations.mark(), self.cuts[0]
         while True:
-            held = 0
+            held, is_whole = 0, False
             collector = self.collector(budget)
             try:
                 for part in self.parts_of(cut):
@@ -119,14 +119,14 @@ class _Cutting:
                     value = part()
                     budget.back_to(mark)
                     collector.add(value)
-                held = budget.samples - begun[0]
+                is_whole = True
                 return collector.whole(), cut
             except BudgetExceeded as error:
                 following = self._following(cut, error)
                 if following is None:
                     # Whoever is around this has no smaller parts, but fewer, where all together are too much.
-                    fits_alone = held and error.excess * budget.max_samples - held <= budget.max_samples
-                    error.is_final = error.is_final or not fits_alone
+                    fits = is_whole or (held and error.excess * budget.max_samples - held <= budget.max_samples)
+                    error.is_final = error.is_final or not fits
                     raise
                 cut = following
             del collector
