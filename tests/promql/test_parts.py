@@ -59,6 +59,19 @@ def store() -> Iterator[Store]:
         yield made
 
 
+@pytest.fixture
+def selections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Everything that is asked of the store."""
+    select, found = StoreQuerier.select, []
+
+    def noted(self: StoreQuerier, *arguments: Any) -> Block:
+        found.append(arguments)
+        return select(self, *arguments)
+
+    monkeypatch.setattr(StoreQuerier, "select", noted)
+    return found
+
+
 def ask(store: Store | MemoryStore, query: str, budget: Budget, times: Sequence[int] = RANGE) -> Result:
     return Engine().range(store.querier("t", budget), query, *times, budget)
 
@@ -102,7 +115,7 @@ def test_series_of_which_few_live_at_a_time_are_many(store: Store) -> None:
 def test_more_samples_are_looked_at_than_fit(store: Store) -> None:
     budget = Budget(max_samples=SERIES * LIFE // 2)
     assert ask(store, "sum(m)", budget).present.all()
-    assert budget.samples + budget.given_back > budget.max_samples
+    assert budget.total_samples > budget.max_samples
 
 
 def test_what_parts_hold_is_given_back_to_the_tenant(store: Store) -> None:
@@ -165,7 +178,7 @@ def test_windows_that_do_not_fit_are_looked_at_some_series_at_a_time(
 ) -> None:
     budget = Budget(max_samples=SERIES * LIFE // 3)
     assert cells(ask(store, query, budget, times)) == cells(ask(store, query, Budget(), times))
-    assert budget.samples + budget.given_back > SERIES * LIFE >= budget.peak_samples * 3
+    assert budget.total_samples > SERIES * LIFE >= budget.peak_samples * 3
 
 
 def test_portions_of_series_are_all_of_them_and_each_once(store: Store) -> None:
@@ -220,18 +233,11 @@ def test_what_is_known_to_be_too_large_is_not_tried(
     times: tuple[int, int, int],
     max_samples: int,
     reads: int,
-    monkeypatch: pytest.MonkeyPatch,
+    selections: list[tuple[Any, ...]],
 ) -> None:
-    select, found = StoreQuerier.select, []
-
-    def noted(self: StoreQuerier, *arguments: Any) -> Block:
-        found.append(arguments)
-        return select(self, *arguments)
-
-    monkeypatch.setattr(StoreQuerier, "select", noted)
     with pytest.raises(BudgetExceeded) if reads == 1 else nullcontext():
         ask(store, query, Budget(max_samples=max_samples), times)
-    assert len(found) == reads
+    assert len(selections) == reads
 
 
 def constant(series: int, bounds: Sequence[str] = ()) -> MemoryStore:
@@ -260,19 +266,12 @@ def test_fewer_steps_help_where_the_whole_of_a_subquery_is_too_much(store: Store
 
 
 def test_what_is_the_same_at_every_step_is_not_read_for_each_part(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, selections: list[tuple[Any, ...]]
 ) -> None:
-    select, found = StoreQuerier.select, []
-
-    def noted(self: StoreQuerier, *arguments: Any) -> Block:
-        found.append(arguments)
-        return select(self, *arguments)
-
-    monkeypatch.setattr(StoreQuerier, "select", noted)
     query = f"sum(increase(m[{STEPS}m] @ end())) + sum(m)"
     with pytest.raises(BudgetExceeded):
         ask(store, query, Budget(max_samples=SERIES * LIFE // 2))
-    assert len(found) <= len(parts.CUTS) + sum(parts.CUTS)
+    assert len(selections) <= len(parts.CUTS) + sum(parts.CUTS)
 
 
 def test_made_labels_are_held_while_parts_are_joined() -> None:

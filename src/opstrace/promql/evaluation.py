@@ -19,7 +19,7 @@ from opstrace.promql.plan import invariant, reach_ms
 from opstrace.promql.rollup import ROLLUPS
 from opstrace.promql.subquery import at_most, block_of, multiples
 from opstrace.promql.tree import Aggregate, Binary, Call, Node, Number, Paren, Range, Selector, Subquery, Text, Unary
-from opstrace.promql.values import Floats, Grid, Ints, Matrix, Scalar, String, Value, Vector, empty_vector
+from opstrace.promql.values import Grid, Ints, Matrix, Scalar, String, Value, Vector, empty_vector
 from opstrace.store.backend import Block, Labels
 
 FUNCTIONS = {**INSTANT_FUNCTIONS, **HISTOGRAM_FUNCTIONS}
@@ -110,13 +110,7 @@ class Evaluation:
         assert isinstance(value, Vector)  # the parser has checked the types
         return value
 
-    def scalar(self, node: Node, grid: Grid) -> Floats:
-        """Return the value of a node that is a scalar; one a step."""
-        value = self.value(node, grid)
-        assert isinstance(value, Scalar)
-        return value.values
-
-    # -- leaves
+    # -- subqueries
 
     def subquery(self, node: Subquery, grid: Grid) -> Matrix:
         """Evaluate the inner expression on absolute multiples of its step and return it as samples."""

@@ -108,23 +108,23 @@ class _Cutting:
         budget, annotations = self.attempts.budget, self.attempts.annotations
         begun, told, cut = budget.mark(), annotations.mark(), self.cuts[0]
         while True:
-            held, is_whole = 0, False
+            kept, is_whole = begun, False
             collector = self.collector(budget)
             try:
                 for part in self.parts_of(cut):
                     if cut == 1:
                         return part(), cut
-                    held = budget.samples - begun[0]
-                    mark = budget.mark()
                     value = part()
-                    budget.back_to(mark)
+                    budget.back_to(kept)
                     collector.add(value)
+                    kept = budget.mark()
                 is_whole = True
                 return collector.whole(), cut
             except BudgetExceeded as error:
                 following = self._following(cut, error)
                 if following is None:
                     # Whoever is around this has no smaller parts, but fewer, where all together are too much.
+                    held = kept[0] - begun[0]
                     fits = is_whole or (held and error.excess * budget.max_samples - held <= budget.max_samples)
                     error.is_final = error.is_final or not fits
                     raise

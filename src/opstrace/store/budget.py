@@ -121,6 +121,11 @@ class Budget:
         """How many samples the query may still read or compute."""
         return max(self.max_samples - self.samples, 0)
 
+    @property
+    def total_samples(self) -> int:
+        """How many samples were read or computed, whatever became of them."""
+        return self.samples + self.given_back
+
     def mark(self) -> tuple[int, int]:
         """Return what is held now."""
         return self.samples, self.held_bytes
@@ -157,11 +162,7 @@ class Budget:
             self.share.take(samples)
             self.share.check()
         self.hold(0)
-        if (
-            self.lanes is not None
-            and self.lane is not None
-            and self.lane is not self.lanes.of(self.samples + self.given_back)
-        ):
+        if self.lanes is not None and self.lane is not None and self.lane is not self.lanes.of(self.total_samples):
             self._leave()
             self._enter()
 
@@ -201,7 +202,7 @@ class Budget:
 
     def _enter(self) -> None:
         if self.lanes is not None:
-            lane = self.lanes.of(self.samples + self.given_back)
+            lane = self.lanes.of(self.total_samples)
             self.has_place = lane.enter(self)
             self.lane = lane
 

@@ -137,7 +137,7 @@ def _stats(question: Question) -> bytes:
     elapsed = time.monotonic() - question.started
     timings = {"evalTotalTime": elapsed, "execTotalTime": elapsed}
     budget = question.budget
-    samples = {"totalQueryableSamples": budget.samples + budget.given_back, "peakSamples": budget.peak_samples}
+    samples = {"totalQueryableSamples": budget.total_samples, "peakSamples": budget.peak_samples}
     return encode.json_bytes({"timings": timings, "samples": samples})
 
 
