@@ -37,10 +37,7 @@ SELECT
     ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
     multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.syslog.severity),
-    arrayConcat(
-        if(startsWith(s.ddtags, '['), JSONExtract(s.ddtags, 'Array(String)'), splitByChar(',', s.ddtags)),
-        splitByChar(',', default_tags)
-    ),
+    log_tags_of(s.ddtags, default_tags),
     multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, o.msg != '', o.msg, o.log),
     if(
         empty(others),

@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 
 from opstrace.errors import Undecodable
+from opstrace.intake.agent_logs import AgentLogs
 from opstrace.intake.logplex import separated
 from opstrace.intake.payload import STORED, Body, Family, Findings, Numbered
 from opstrace.intake.repair import MAX_REPAIR_BYTES, repair, repair_lines
@@ -54,6 +55,7 @@ class LogsDecoder:
     def __init__(self, connection: Connection, *, retention_days: Callable[[], int]) -> None:
         self._connection = connection
         self._retention_days = retention_days
+        self._agents = AgentLogs(connection)
         self._json = statement(_PACKAGE, "logs")
         self._programs = statement(_PACKAGE, "logs_of_programs")
         self._text = statement(_PACKAGE, "logs_text")
@@ -70,17 +72,25 @@ class LogsDecoder:
             findings.faults[i] = f"what the address says of each log is more than {MAX_DEFAULTS_BYTES} bytes in all"
         bodies = {i: body for i, body in bodies.items() if i not in swollen}
         texts = {i: body for i, body in bodies.items() if body.family is Family.LOGS_TEXT}
-        documents = {i: body for i, body in bodies.items() if i not in texts}
-        self._insert(self._json, documents)
-        if documents:
-            read = {row["body"]: row for row in self._connection.read(_READ).to_pylist()}
-            repaired, others = self._repaired(documents, read, findings)
-            self._insert(self._json, repaired)
-            # Messages that begin with a brace: few bodies have any, and this takes milliseconds.
-            if repaired or any(row["of_program"] for row in read.values()):
-                self._connection.execute(self._programs, oldest=max(self._oldest(), self._now - _WEEK_S))
-            texts |= others
+        texts |= self._stage_documents({i: body for i, body in bodies.items() if i not in texts}, findings)
         self._insert(self._text, {i: _framed(body) for i, body in texts.items()})
+
+    def _stage_documents(self, bodies: Numbered, findings: Findings) -> Numbered:
+        """Decode bodies of JSON; return those that are text after all."""
+        plain = {i: body for i, body in bodies.items() if not body.facts.keys() & DEFAULTS.keys()}
+        staged, of_program = self._agents.stage(plain, round(self._now * 1000))
+        documents = {i: body for i, body in bodies.items() if i not in staged}
+        texts: Numbered = {}
+        if documents:
+            self._insert(self._json, documents)
+            read = {row["body"]: row for row in self._connection.read(_READ).to_pylist()}
+            repaired, texts = self._repaired(documents, read, findings)
+            self._insert(self._json, repaired)
+            of_program = of_program or bool(repaired) or any(row["of_program"] for row in read.values())
+        # Messages that begin with a brace: few bodies have any, and this takes milliseconds.
+        if of_program:
+            self._connection.execute(self._programs, oldest=max(self._oldest(), self._now - _WEEK_S))
+        return texts
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Make logs durable and count them; their retention is their own."""

@@ -41,6 +41,12 @@ CREATE OR REPLACE FUNCTION said_ms_of AS text -> if(
     if(ms_of_date(text) IS NOT NULL, ms_of_date(text), ms_of_date(usual_date(text)))
 );
 
+-- Tags of a log, parted by commas or a list in JSON, and those that the address says of all.
+CREATE OR REPLACE FUNCTION log_tags_of AS (ddtags, default_tags) -> arrayConcat(
+    if(startsWith(ddtags, '['), JSONExtract(ddtags, 'Array(String)'), splitByChar(',', ddtags)),
+    splitByChar(',', default_tags)
+);
+
 -- Whether a field of a JSON text is a text that begins like a word.
 CREATE OR REPLACE FUNCTION is_word_in AS (text, name) ->
     JSONType(text, name) = 'String' AND match(JSONExtractString(text, name), '^[A-Za-z]');
