@@ -162,10 +162,11 @@ def strings(table: bytes) -> pa.BinaryArray:
     """
     view, size, place = memoryview(table), len(table), 0
     heads: list[int] = []
-    for _ in range(MAX_TABLE_STRINGS):
+    found = heads.append
+    for _ in range(min(MAX_TABLE_STRINGS, size)):
         if place >= size:
             break
-        heads.append(place)
+        found(place)
         length = table[place]
         if length < 0x80:
             place += 1 + length
@@ -176,24 +177,21 @@ def strings(table: bytes) -> pa.BinaryArray:
         raise Undecodable("the last string of a dictionary is cut short")
     if place < size:
         raise Undecodable(f"a dictionary has more than {MAX_TABLE_STRINGS} strings")
-    return _without_lengths(table, np.array([*heads, size], dtype=np.int64))
+    return _without_lengths(np.frombuffer(table, dtype=np.uint8), np.array([*heads, size], dtype=np.int64))
 
 
-def _without_lengths(table: bytes, bounds: "Ints") -> pa.BinaryArray:
+def _without_lengths(table: "Bytes", bounds: "Ints") -> pa.BinaryArray:
     """Return the strings between bounds, without the lengths they begin with, after an empty one."""
-    content = np.frombuffer(table, dtype=np.uint8)
-    heads = bounds[:-1]
-    starts, more = heads + 1, np.flatnonzero(content[heads] >= 0x80)
+    is_text = np.ones(len(table), dtype=bool)
+    lengths, more = np.zeros(len(bounds), dtype=np.int64), bounds[:-1]
+    which = np.arange(len(more))
     while len(more):
-        starts[more] += 1
-        more = more[content[starts[more] - 1] >= 0x80]
-    # Lengths and strings take turns; every other one is copied.
-    turns = np.append(np.stack([heads, starts], axis=1).ravel(), bounds[-1]).astype(np.int32)
-    both = pa.Array.from_buffers(pa.binary(), len(turns) - 1, [None, pa.py_buffer(turns), pa.py_buffer(content)])
-    entries = both.take(pa.array(np.arange(1, len(turns), 2)))
-    _, ends, texts = entries.buffers()
-    offsets = np.append(0, np.frombuffer(ends, np.int32, len(entries) + 1)).astype(np.int32)
-    return pa.Array.from_buffers(pa.binary(), len(heads) + 1, [None, pa.py_buffer(offsets), texts])
+        is_text[more] = False
+        lengths[which + 1] += 1
+        which, more = which[table[more] >= 0x80], more[table[more] >= 0x80] + 1
+    offsets = np.append(0, bounds - np.cumsum(lengths)).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(table[is_text])]
+    return pa.Array.from_buffers(pa.binary(), len(bounds), buffers)
 
 
 def legible(entries: pa.BinaryArray) -> pa.StringArray:
