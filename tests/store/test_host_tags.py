@@ -438,6 +438,51 @@ def test_a_change_is_seen_by_the_next_query(engine: Engine) -> None:
     assert tags_of(tagged.select(matcher("env=prod"))) == [({"env": "prod"}, [START_MS])]
 
 
+NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+SAID = st.one_of(
+    st.tuples(NAMES, st.just(ALIASES), st.lists(NAMES, max_size=2, unique=True).map(tuple)),
+    st.tuples(NAMES, st.sampled_from(["system", "users"]), TAGS),
+)
+
+
+@given(
+    said=st.lists(
+        st.tuples(st.lists(SAID, min_size=1, max_size=2), st.sampled_from([1, HOUR_MS]), st.booleans()), max_size=8
+    ),
+    at_once=st.sampled_from([1, 3, 1000]),
+)
+@SEARCH
+def test_what_is_read_again_after_changes_is_all_that_there_is(
+    engine: Engine, said: list[tuple[list[tuple[str, str, tuple[str, ...]]], int, bool]], at_once: int
+) -> None:
+    """As a table finds it that was told of no change."""
+    tagged, at_ms = Tagged(engine, {}), START_MS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opstrace.store.host_tag_table.MAX_NAMES_READ_AGAIN", at_once)
+        for sets, later_ms, looks in said:
+            at_ms += later_ms
+            named = {(host, source): TagSet(host, source, at_ms, tags) for host, source, tags in sets}
+            tagged.record(*named.values(), heard=[host for host, source in named if source == ALIASES])
+            if looks:
+                tagged.table.tagged(TENANT)
+        assert told(tagged.table) == told(HostTagTable(engine))
+
+
+def told(table: HostTagTable) -> tuple[dict[str, object], dict[str, object]]:
+    view = table.view(TENANT, *RANGE)
+    return dict(view.tags.hosts) if view else {}, dict(table.tagged(TENANT).hosts)
+
+
+def test_a_removed_tenant_is_not_known_any_more(engine: Engine) -> None:
+    tagged = Tagged(engine, {}, [TagSet("web-1", "system", START_MS, ("env:prod",))])
+    assert tagged.table.view(TENANT, *RANGE) is not None
+    engine.writer.execute("TRUNCATE TABLE host_tags")
+    tagged.table.forget([TENANT])
+    assert tagged.table.view(TENANT, *RANGE) is None
+    tagged.record(TagSet("web-2", "system", START_MS, ("env:dev",)))
+    assert set(told(tagged.table)[0]) == {"web-2"}
+
+
 def test_what_is_known_already_is_not_written_again(engine: Engine) -> None:
     tagged = Tagged(engine, {})
     first, again = (TagSet("h", "system", at, ("b", "a", "b", "")) for at in (START_MS, START_MS + 1))

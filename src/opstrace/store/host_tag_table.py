@@ -1,27 +1,29 @@
 """The table of what hosts were tagged with, and since when; what it says of a tenant's hosts stays in memory.
 
-Rows are few: one for each change of the tags of a host's source. A tenant is read again after a change, or when
-others needed the room.
+Rows are few: one for each change of the tags of a host's source. After a change what is known of the host and its
+relatives is read again; all of a tenant when much changed, or when others needed the room.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
 import pyarrow as pa
 
 from opstrace.store.engine import Connection, Engine, statement
-from opstrace.store.host_names import ALIASES, tenures, without_names
-from opstrace.store.host_tags import Host, HostView, TenantTags
-from opstrace.store.host_versions import Tagging, TagSet, Tenure, spliced, taggings, versions
+from opstrace.store.host_names import ALIASES, without_names
+from opstrace.store.host_tags import HostView
+from opstrace.store.host_versions import TagSet
+from opstrace.store.known_hosts import KnownHosts, Row, claims_of, relatives
 from opstrace.store.tagged_hosts import TaggedHosts
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
 MAX_CACHED_VERSIONS: Final = 200_000
+# Names that are read again by themselves; of more, and their relatives, all of the tenant is.
+MAX_NAMES_READ_AGAIN: Final = 1_000
 
 
 class HostTagTable:
@@ -33,7 +35,7 @@ class HostTagTable:
         self._append = statement("opstrace.store", "append_host_tags")
         self._select = statement("opstrace.store", "select_host_tags")
         self._cached: OrderedDict[str, _Known] = OrderedDict()
-        self._changes: dict[str, int] = {}
+        self._changes: dict[str, _Changes] = {}
         self._spoke: dict[str, set[str]] = {}  # hosts of tenants of which that is durable
         self._lock = Lock()
         self._loading: dict[str, Lock] = {}  # by tenant
@@ -43,7 +45,7 @@ class HostTagTable:
 
         Raises StoreError when the engine cannot read them.
         """
-        tags = self._of_tenant(tenant).labels
+        tags = self._of_tenant(tenant).hosts.labels
         return HostView(tags, start_ms, end_ms) if tags.size else None
 
     def tagged(self, tenant: str) -> TaggedHosts:
@@ -51,7 +53,7 @@ class HostTagTable:
 
         Raises StoreError when the engine cannot read them.
         """
-        return self._of_tenant(tenant).tags
+        return self._of_tenant(tenant).hosts.tags
 
     def record(
         self,
@@ -71,7 +73,7 @@ class HostTagTable:
         rows = _table(sets, unheard, time.time_ns() // 1_000_000)
         changed = connection.execute(self._append, rows=rows, commit=commit)
         if changed:
-            self.forget({tenant for tenant, _ in (*sets, *unheard)})
+            self._note([*((tenant, one.host) for tenant, one in sets), *unheard])
         for tenant, host in unheard:
             self._spoke.setdefault(tenant, set()).add(host)
         return changed
@@ -86,106 +88,115 @@ class HostTagTable:
         return list({(one.host, one.source): one for one in without_names(row.tag_set for row in rows)}.values())
 
     def forget(self, tenants: Iterable[str]) -> None:
-        """Have what is known of tenants read again."""
+        """Have all that is known of tenants read again."""
         with self._lock:
             for tenant in tenants:
-                self._changes[tenant] = self._changes.get(tenant, 0) + 1
+                self._changes_of(tenant).of_all()
                 self._spoke.pop(tenant, None)
 
+    def _note(self, names: Iterable[tuple[str, str]]) -> None:
+        """Have what is known of some names of tenants read again."""
+        with self._lock:
+            for tenant, name in names:
+                self._changes_of(tenant).of_name(name)
+
+    def _changes_of(self, tenant: str) -> "_Changes":
+        return self._changes.setdefault(tenant, _Changes())
+
     def _of_tenant(self, tenant: str) -> "_Known":
-        known = self._known(tenant)[1] or self._loaded(tenant)
+        known = self._known(tenant) or self._loaded(tenant)
         with self._lock:
             self._cached[tenant] = known
             self._cached.move_to_end(tenant)
-            while (
-                len(self._cached) > 1
-                and sum(known.labels.size for known in self._cached.values()) > MAX_CACHED_VERSIONS
-            ):
+            while len(self._cached) > 1 and sum(one.size for one in self._cached.values()) > MAX_CACHED_VERSIONS:
                 self._cached.popitem(last=False)
         return known
 
-    def _known(self, tenant: str) -> "tuple[int, _Known | None]":
-        """Return how often it changed, and what is known, unless that was before the last change."""
+    def _known(self, tenant: str) -> "_Known | None":
+        """Return what is known, unless that was before the last change."""
         with self._lock:
-            changes, cached = self._changes.get(tenant, 0), self._cached.get(tenant)
-        return changes, cached if cached is not None and cached.changes == changes else None
+            cached = self._cached.get(tenant)
+            return cached if cached is not None and cached.changes == self._changes_of(tenant).total else None
 
     def _loaded(self, tenant: str) -> "_Known":
         """Read it, unless somebody did meanwhile: many panels ask at once, and one reads faster than all of them."""
         with self._loading.setdefault(tenant, Lock()):
+            if (known := self._known(tenant)) is not None:
+                return known
             # Counted before it is read: what changes meanwhile is read the next time.
-            changes, known = self._known(tenant)
-            if known is None:
-                known = self._load(tenant, changes)
-                with self._lock:
-                    self._cached[tenant] = known
+            with self._lock:
+                changes, before = self._changes_of(tenant), self._cached.get(tenant)
+                total, names = changes.total, changes.since(before.changes) if before else None
+            hosts = self._changed(tenant, before.hosts, names) if before and names is not None else None
+            known = _Known(total, hosts or KnownHosts.of(self._read(tenant), self._prefix))
+            with self._lock:
+                self._cached[tenant] = known
+                changes.forget_until(total)  # they are in what is known
             return known
 
-    def _load(self, tenant: str, changes: int) -> "_Known":
-        rows = self._read(tenant)
-        codes = {name: code for row in rows for name, code in row.codes()}
-        held = tenures(row.tag_set for row in rows)
-        of_hosts = _taggings([*without_names(row.tag_set for row in rows)], held)
-        hosts: dict[str, Host] = {}
-        tagged: dict[str, list[Tagging]] = {}
-        labels = cache(lambda host: tuple(versions(of_hosts[host], self._prefix)))
-        for name in {**of_hosts, **held}:
-            owners = {one.host for one in held[name]} if name in held else {name}
-            if len(owners) > 1:
-                tagged[name] = spliced(held[name], of_hosts)
-                hosts[name] = Host(codes[name], tuple(versions(tagged[name], self._prefix)))
-            elif (owner := owners.pop()) in of_hosts:
-                tagged[name] = of_hosts[owner]
-                hosts[name] = Host(codes[name], labels(owner))
-        return _Known(changes, TenantTags(hosts), TaggedHosts(tagged))
+    def _changed(self, tenant: str, before: KnownHosts, names: Collection[str]) -> KnownHosts | None:
+        """Return what is known with some names, and their relatives, read again; nothing where these are too many."""
+        claims, wanted = before.claims, relatives(before.claims, names)
+        while len(wanted) <= MAX_NAMES_READ_AGAIN:
+            rows = self._read(tenant, wanted)
+            claims = {**{host: of_host for host, of_host in claims.items() if host not in wanted}, **claims_of(rows)}
+            if (more := relatives(claims, wanted)) == wanted:
+                return before.with_rows(rows, wanted, self._prefix)
+            wanted |= more
+        return None
 
-    def _read(self, tenant: str) -> "list[_Row]":
+    def _read(self, tenant: str, names: Collection[str] = ()) -> list[Row]:
+        """Read the rows of some names of a tenant, or of all."""
         with self._engine.reader() as connection:
-            return _rows(connection.read(self._select, tenant=tenant, names=[]))
+            return _rows(connection.read(self._select, tenant=tenant, names=list(names)))
+
+
+@dataclass(slots=True)
+class _Changes:
+    """The changes of a tenant's hosts, numbered."""
+
+    total: int = 0
+    _names: dict[str, int] = field(default_factory=dict)  # the last change of each name
+    _until: int = 0  # of the changes until this one it is not known any more of which names they were
+
+    def of_all(self) -> None:
+        """Note a change of whatever is there."""
+        self.total += 1
+        self.forget_until(self.total)
+
+    def of_name(self, name: str) -> None:
+        """Note a change of what is known of a name."""
+        self.total += 1
+        self._names[name] = self.total
+        if len(self._names) > MAX_NAMES_READ_AGAIN:
+            self.forget_until(self.total)
+
+    def since(self, number: int) -> list[str] | None:
+        """Return the names that changed after a change; nothing where that may be all of them."""
+        return None if number < self._until else [name for name, last in self._names.items() if last > number]
+
+    def forget_until(self, number: int) -> None:
+        """Forget of which names the changes until this one were."""
+        self._until = max(self._until, number)
+        self._names = {name: last for name, last in self._names.items() if last > number}
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the table says of a tenant's hosts after some changes: the labels their tags are, and the tags."""
+    """What the table says of a tenant's hosts after some changes."""
 
     changes: int
-    labels: TenantTags
-    tags: TaggedHosts
+    hosts: KnownHosts
+
+    @property
+    def size(self) -> int:
+        """How many versions that are."""
+        return self.hosts.labels.size
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row of the table, with the numbers that statements know the host and its other names by."""
-
-    code: int
-    tag_set: TagSet
-    others: Sequence[int]
-
-    def codes(self) -> Iterator[tuple[str, int]]:
-        """Yield the names that the row speaks of, each with its number."""
-        yield self.tag_set.host, self.code
-        if self.others:
-            yield from zip(self.tag_set.tags, self.others, strict=True)
-
-
-def _taggings(sets: Iterable[TagSet], held: Mapping[str, Sequence[Tenure]]) -> dict[str, list[Tagging]]:
-    """Return the taggings of each host, of all sets under the names that were its own at a time."""
-    of_hosts: dict[str, list[TagSet]] = {}
-    for one in sets:
-        for host in {tenure.host for tenure in held.get(one.host, ())} or {one.host}:
-            of_hosts.setdefault(host, []).append(one)
-    return {host: taggings(some, _own(host, some, held)) for host, some in of_hosts.items()}
-
-
-def _own(host: str, sets: Iterable[TagSet], held: Mapping[str, Sequence[Tenure]]) -> dict[str, list[Tenure]]:
-    """Return when names that were not always a host's were: those its sets are under."""
-    names = {one.host for one in sets} & held.keys()
-    return {name: [tenure for tenure in held[name] if tenure.host == host] for name in names}
-
-
-def _rows(table: pa.Table) -> list[_Row]:
+def _rows(table: pa.Table) -> list[Row]:
     return [
-        _Row(row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"])), row["codes"])
+        Row(row["code"], TagSet(row["host"], row["source"], row["since_ms"], tuple(row["tags"])), row["codes"])
         for row in table.to_pylist()
     ]
 

@@ -74,6 +74,12 @@ class Host:
 
     code: int
     versions: tuple[Version, ...]
+    keys: frozenset[str]  # labels that some version has
+
+    @classmethod
+    def of(cls, code: int, versions: tuple[Version, ...]) -> "Host":
+        """Return a host of these versions."""
+        return cls(code, versions, frozenset(key for version in versions for key in version.labels))
 
 
 class TenantTags:
@@ -81,12 +87,14 @@ class TenantTags:
 
     def __init__(self, hosts: Mapping[str, Host]) -> None:
         self.hosts = hosts
-        self.keys = frozenset(key for host in hosts.values() for version in host.versions for key in version.labels)
-        self.size = sum(len(host.versions) for host in hosts.values())
-        self._codes = np.array([host.code for host in hosts.values() for _ in host.versions], dtype=np.uint64)
-        self._from_ms = np.array([v.from_ms for host in hosts.values() for v in host.versions], dtype=np.int64)
-        self._until_ms = np.array([v.until_ms for host in hosts.values() for v in host.versions], dtype=np.int64)
-        self._by_key = _by_key(version for host in hosts.values() for version in host.versions)
+        self.keys = frozenset[str]().union(*(host.keys for host in hosts.values()))
+        self._versions = [version for host in hosts.values() for version in host.versions]
+        self.size = len(self._versions)
+        codes = np.array([host.code for host in hosts.values()], dtype=np.uint64)
+        self._codes = np.repeat(codes, np.array([len(host.versions) for host in hosts.values()], dtype=np.int64))
+        self._from_ms = np.array([version.from_ms for version in self._versions], dtype=np.int64)
+        self._until_ms = np.array([version.until_ms for version in self._versions], dtype=np.int64)
+        self._by_key: dict[str, dict[str, list[int]]] = {}  # of labels that were asked for
 
     def valid(self, start_ms: int, end_ms: int) -> "NDArray[np.bool_]":
         """Say which versions hold at some moment of a range."""
@@ -102,21 +110,22 @@ class TenantTags:
 
     def matching(self, matcher: Matcher) -> "tuple[NDArray[np.bool_], NDArray[np.bool_]]":
         """Say which versions have the matcher's label, and which with a value that it matches."""
-        values = self._by_key[matcher.name]
+        values = self._by_value(matcher.name)
         having, matching = np.zeros(self.size, dtype=bool), np.zeros(self.size, dtype=bool)
         for places, hit in zip(values.values(), matched(matcher, list(values)), strict=True):
             having[places] = True
             matching[places] = hit
         return having, matching
 
-
-def _by_key(versions: Iterable[Version]) -> dict[str, dict[str, list[int]]]:
-    """Return the places of the versions that have a label, by its name and its value."""
-    keys: dict[str, dict[str, list[int]]] = {}
-    for place, version in enumerate(versions):
-        for key, value in version.labels.items():
-            keys.setdefault(key, {}).setdefault(value, []).append(place)
-    return keys
+    def _by_value(self, key: str) -> dict[str, list[int]]:
+        """Return the places of the versions that have a label, by its value."""
+        if key not in self._by_key:
+            found: dict[str, list[int]] = {}
+            for place, version in enumerate(self._versions):
+                if (value := version.labels.get(key)) is not None:
+                    found.setdefault(value, []).append(place)
+            self._by_key[key] = found
+        return self._by_key[key]
 
 
 @dataclass(slots=True)

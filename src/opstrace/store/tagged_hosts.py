@@ -14,11 +14,11 @@ class TaggedHosts:
     """All taggings of all hosts, those of a host in the order of time."""
 
     def __init__(self, hosts: Mapping[str, Sequence[Tagging]]) -> None:
-        self._hosts = hosts
+        self.hosts = hosts
 
     def tags_at(self, host: str, time_ms: int) -> tuple[str, ...]:
         """Return the tags that a host had at a time."""
-        taggings = self._hosts.get(host, ())
+        taggings = self.hosts.get(host, ())
         place = bisect_right(taggings, time_ms, key=lambda one: one.from_ms)
         return taggings[place - 1].tags if place else ()
 
@@ -40,7 +40,7 @@ class TaggedHosts:
                 places.setdefault(tag, set()).add(place)
         rows = [
             (host, one.from_ms, sorted({place for tag in one.tags for place in places.get(tag, ())}))
-            for host, taggings in self._hosts.items()
+            for host, taggings in self.hosts.items()
             if any(not places.keys().isdisjoint(one.tags) for one in taggings)
             for one in taggings
         ]
@@ -55,6 +55,6 @@ class TaggedHosts:
     @cached_property
     def _by_lower(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
-        for tag in {tag for taggings in self._hosts.values() for one in taggings for tag in one.tags}:
+        for tag in {tag for taggings in self.hosts.values() for one in taggings for tag in one.tags}:
             found.setdefault(tag.lower(), set()).add(tag)
         return found
