@@ -1,6 +1,6 @@
 -- POST /api/v2/logs: arrays of logs with Datadog's own fields and no others, found by agent_logs.py; a row each.
 INSERT INTO staged_logs (
-    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, sent_tags, message, attributes
+    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, tags, message, attributes
 )
 SELECT
     assumeNotNull(body),
@@ -14,7 +14,7 @@ SELECT
     assumeNotNull(service),
     assumeNotNull(ddsource),
     assumeNotNull(status),
-    log_tags_of(assumeNotNull(ddtags), ''),
+    CAST(tags, 'Array(String)'),
     assumeNotNull(message),
     ''
 FROM Python(rows)

@@ -26,7 +26,7 @@ SELECT
         startsWith(state, 'o') OR startsWith(state, 's'), 'ok',
         state
     ),
-    arraySort(arrayDistinct(arrayFilter(tag -> tag != '', arrayMap(tag -> trim(BOTH ' ' FROM tag), sent_tags)))),
+    tags,
     if(is_long, concat(toValidUTF8(substring(message, 1, {max_message_bytes:UInt64})), {cut_here:String}), message),
     attributes,
     {commit:UInt64}

@@ -1,7 +1,7 @@
 -- POST /api/v2/logs, /v1/input with JSON: an array of logs, one log, or a log a line. Names of fields other than
 -- Datadog's are those of other shippers (datadog-intake.md, section 14); whatever else a log says is an attribute.
 INSERT INTO staged_logs (
-    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, sent_tags, message, attributes
+    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, tags, message, attributes
 )
 SELECT
     body,

@@ -3,7 +3,7 @@
 -- `83 <40>1 2012-11-30T06:45:29+00:00 host app web.3 - the message` (Heroku's log drains; RFC 5424 without data). All of
 -- Heroku's records are of `host` and `app`: who named others in the address means these.
 INSERT INTO staged_logs (
-    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, sent_tags, message, attributes
+    body, tenant, place, payload, legible, came_ms, said_ms, host, service, source, sent_state, tags, message, attributes
 )
 WITH extractGroups(line, '^\\d+ <(\\d{1,3})>\\d+ (\\S+) (\\S+) (\\S+) (\\S+) \\S+ ?((?s:.*))$') AS record, logplex AND notEmpty(record) AS syslog
 SELECT
@@ -18,7 +18,7 @@ SELECT
     if(syslog AND default_service = '' AND record[4] != '-', record[4], default_service),
     default_source,
     if(syslog, toString(toUInt16OrZero(record[1]) % 8), ''),
-    splitByChar(',', default_tags),
+    log_tags_of('', default_tags),
     if(syslog, record[6], line),
     if(syslog AND record[5] != '-', concat('{"procid":', toJSONString(record[5]), '}'), '')
 FROM

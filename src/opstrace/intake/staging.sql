@@ -41,11 +41,17 @@ CREATE OR REPLACE FUNCTION said_ms_of AS text -> if(
     if(ms_of_date(text) IS NOT NULL, ms_of_date(text), ms_of_date(usual_date(text)))
 );
 
--- Tags of a log, parted by commas or a list in JSON, and those that the address says of all.
-CREATE OR REPLACE FUNCTION log_tags_of AS (ddtags, default_tags) -> arrayConcat(
-    if(startsWith(ddtags, '['), JSONExtract(ddtags, 'Array(String)'), splitByChar(',', ddtags)),
-    splitByChar(',', default_tags)
-);
+-- The tags of a log, sorted and unique: its own, parted by commas or a list in JSON, and those that the address says of all.
+CREATE OR REPLACE FUNCTION log_tags_of AS (ddtags, default_tags) -> arraySort(arrayDistinct(arrayFilter(
+    tag -> tag != '',
+    arrayMap(
+        tag -> trim(BOTH ' ' FROM tag),
+        arrayConcat(
+            if(startsWith(ddtags, '['), JSONExtract(ddtags, 'Array(String)'), splitByChar(',', ddtags)),
+            splitByChar(',', default_tags)
+        )
+    )
+)));
 
 -- Whether a field of a JSON text is a text that begins like a word.
 CREATE OR REPLACE FUNCTION is_word_in AS (text, name) ->
@@ -119,7 +125,7 @@ CREATE TABLE staged_logs
     service    String,
     source     String,
     sent_state String,
-    sent_tags  Array(String),
+    tags       Array(String),                                      -- sorted, unique
     message    String,
     attributes String
 )
