@@ -4,6 +4,8 @@ ALTER TABLE {table} MODIFY SETTING
     min_rows_to_fsync_after_merge = 1,
     -- Each row is written half as often as with 5.
     merge_selector_base = 10,
+    -- Tables of so many columns beside their key, as that of logs, are merged column by column, in half the time.
+    vertical_merge_algorithm_min_columns_to_activate = 7,
     -- Merged parts go every second, and not some hundred at once, for which commits would wait.
     cleanup_delay_period = 1,
     cleanup_delay_period_random_add = 0,
