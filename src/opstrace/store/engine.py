@@ -244,10 +244,10 @@ class Engine:
     def _settled_tables(self) -> dict[str, Path]:
         """Give the settings that all tables on disk have to those that lack one; return where the tables lie."""
         sql = statement("opstrace.store", "table_settings")
-        wanted = re.findall(r"(\w+ = \d+)", sql)
+        wanted = re.findall(r"\w+ = (?:\d+|'[^']*')", sql)
         tables = self.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist()
         for row in tables:
-            if not all(re.search(rf"\b{setting}\b", row["settings"]) for setting in wanted):
+            if not all(re.search(rf"\b{re.escape(setting)}(?!\w)", row["settings"]) for setting in wanted):
                 self.writer.execute(sql.replace("{table}", row["name"]))
         directories = {row["name"]: Path(row["directory"]) for row in tables}
         for name, directory in directories.items():

@@ -6,6 +6,8 @@ ALTER TABLE {table} MODIFY SETTING
     merge_selector_base = 10,
     -- Tables of so many columns beside their key, as that of logs, are merged column by column, in half the time.
     vertical_merge_algorithm_min_columns_to_activate = 7,
+    -- No query asks for them, and to keep them is a quarter of what merges of samples cost.
+    auto_statistics_types = '',
     -- Merged parts go every second, and not some hundred at once, for which commits would wait.
     cleanup_delay_period = 1,
     cleanup_delay_period_random_add = 0,
