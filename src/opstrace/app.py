@@ -122,6 +122,7 @@ class Server:
         self.retention = Retention(
             self.engine,
             writer,
+            self.host_tags,
             days=lambda: self.instance.config.metric_retention_days,
             log_days=lambda: self.instance.config.log_retention_days,
         )

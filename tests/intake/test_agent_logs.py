@@ -134,6 +134,14 @@ def test_what_is_broken_is_left_to_the_engine(connection: Connection, content: b
     assert_left(connection, content)
 
 
+def test_what_is_larger_than_agents_send_is_left_to_the_engine(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_left(connection, json.dumps([{**LOG, "ddtags": ",".join(map(str, range(5_000)))}]).encode())
+    monkeypatch.setattr("opstrace.intake.agent_logs.MAX_READ_AT_ONCE_BYTES", 1_000)
+    assert_left(connection, json.dumps([{**LOG, "message": "m" * 1_000}]).encode())
+
+
 def assert_left(connection: Connection, content: bytes) -> None:
     plain = body_of([[("message", "beside"), ("timestamp", NOW_MS)]], is_ascii=True, space="")
     staged, _ = AgentLogs(connection).stage({0: plain, 1: Body(Family.LOGS, "t", content)}, NOW_MS)

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opstrace.errors import BadQuery
+from opstrace.errors import BadQuery, StoreError
 from opstrace.store import host_tags
 from opstrace.store.backend import WHOLE, Labels, Manner, Matcher, MatchOp, Portion
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
-from opstrace.store.engine import Engine
+from opstrace.store.engine import Connection, Engine
 from opstrace.store.host_names import ALIASES, HostNames, tenures
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import BEGINNING, END, USERS, TagSet, labels_of, taggings, versions
@@ -471,6 +472,25 @@ def test_what_is_read_again_after_changes_is_all_that_there_is(
 def told(table: HostTagTable) -> tuple[dict[str, object], dict[str, object]]:
     view = table.view(TENANT, *RANGE)
     return dict(view.tags.hosts) if view else {}, dict(table.tagged(TENANT).hosts)
+
+
+def test_what_was_written_by_a_statement_that_failed_is_known(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagged = Tagged(engine, {}, [TagSet("web-1", "system", START_MS, ("env:prod",))])
+    assert told(tagged.table) == told(HostTagTable(engine))
+    execute = Connection.execute
+
+    def failing(*arguments: Any, **named: Any) -> int:
+        execute(*arguments, **named)
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "execute", failing)
+        with pytest.raises(StoreError):
+            tagged.record(TagSet("web-1", "system", START_MS + 1, ("env:dev",)))
+    assert tagged.record(TagSet("web-1", "system", START_MS + 2, ("env:dev",))) == 0
+    assert told(tagged.table) == told(HostTagTable(engine))
 
 
 def test_a_removed_tenant_is_not_known_any_more(engine: Engine) -> None:

@@ -7,6 +7,7 @@ import pytest
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
+from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.retention import Retention
 from opstrace.store.writer import Writer
 from store.test_store import block, matcher
@@ -23,7 +24,7 @@ def test_days_before_the_retention_go_and_the_others_stay(engine: Engine) -> Non
     }
     for made in days.values():
         store.appender("t").append(made)
-    Retention(engine, writer, days=lambda: 7, log_days=lambda: 7).enforce()
+    Retention(engine, writer, HostTagTable(engine), days=lambda: 7, log_days=lambda: 7).enforce()
     querier = store.querier("t", Budget())
     everything = (0, now_ms + DAY_MS)
     assert querier.select([matcher("__name__=m")], *everything).values.tolist() == [1.0, 1.0]
@@ -39,7 +40,7 @@ def test_a_series_whose_day_was_dropped_is_written_again(engine: Engine) -> None
     now_ms = time.time_ns() // 1_000_000
     old = block([({"__name__": "m"}, [(now_ms - 20 * DAY_MS, 1.0)])])
     store.appender("t").append(old)
-    Retention(engine, writer, days=lambda: 7, log_days=lambda: 7).enforce()
+    Retention(engine, writer, HostTagTable(engine), days=lambda: 7, log_days=lambda: 7).enforce()
     store.appender("t").append(old)
     found = store.querier("t", Budget()).select([matcher("__name__=m")], 0, now_ms)
     assert found.values.tolist() == [1.0]
@@ -71,10 +72,15 @@ def test_hosts_are_forgotten_once_nothing_of_them_is_left(engine: Engine) -> Non
                 " VALUES (toDate32(now() - INTERVAL 1 DAY), 't', 'm', {host:String})",
                 host=host,
             )
-    Retention(engine, writer, days=lambda: 7, log_days=lambda: 7).enforce()
+    known = HostTagTable(engine)
+    assert "gone" in known.tagged("t").hosts
+    Retention(engine, writer, known, days=lambda: 7, log_days=lambda: 7).enforce()
     for table in ("hosts", "host_tags"):
         left = engine.writer.read(f"SELECT DISTINCT host FROM {table} ORDER BY host").column(0).to_pylist()
         assert left == ["heard of", "sampled", "tagged"]
+    assert sorted(known.tagged("t").hosts) == left
+    # One that comes back speaks for the first time.
+    assert known.record(engine.writer, [], writer.next_commit(), [("t", "gone")]) == 1
 
 
 def test_a_clock_that_was_ahead_is_remembered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,9 @@ from opstrace.intake.payload import Body, Numbered
 from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
+# Agents send 5 MB at most. While one text is read, or the tags in it are brought in order, no other thread runs.
+MAX_READ_AT_ONCE_BYTES: Final = 8 << 20
+MAX_TAGS_TEXT: Final = 16 * 1024
 # From 1973 to 5138. Other numbers may count something else than milliseconds.
 _Milliseconds = Annotated[int, msgspec.Meta(ge=10**11, lt=10**14)]
 
@@ -78,13 +81,16 @@ class AgentLogs:
 
 
 def _read(body: Body) -> list[_Log]:
-    """Return the logs of a body, none of one that has another form."""
+    """Return the logs of a body, none of one that has another form or is larger than theirs."""
+    if len(body.content) > MAX_READ_AT_ONCE_BYTES:
+        return []
     try:
         logs = _decode(body.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
+    texts = {log.ddtags for log in logs}
     # Tags may be a list in JSON.
-    return [] if any(text.startswith("[") for text in {log.ddtags for log in logs}) else logs
+    return [] if any(len(text) > MAX_TAGS_TEXT or text.startswith("[") for text in texts) else logs
 
 
 def _payload(content: bytes) -> int:

@@ -71,9 +71,12 @@ class HostTagTable:
         if not sets and not unheard:
             return 0
         rows = _table(sets, unheard, time.time_ns() // 1_000_000)
-        changed = connection.execute(self._append, rows=rows, commit=commit)
-        if changed:
-            self._note([*((tenant, one.host) for tenant, one in sets), *unheard])
+        changed = -1  # not known: what fails may have written
+        try:
+            changed = connection.execute(self._append, rows=rows, commit=commit)
+        finally:
+            if changed:
+                self._note([*((tenant, one.host) for tenant, one in sets), *unheard])
         for tenant, host in unheard:
             self._spoke.setdefault(tenant, set()).add(host)
         return changed

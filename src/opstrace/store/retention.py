@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from opstrace.store.engine import Engine, statement
+from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,17 @@ class Retention:
     """Drops the partitions of days before the retention, and the memory of what was in them."""
 
     def __init__(
-        self, engine: Engine, writer: Writer, *, days: Callable[[], int], log_days: Callable[[], int]
+        self,
+        engine: Engine,
+        writer: Writer,
+        host_tags: HostTagTable,
+        *,
+        days: Callable[[], int],
+        log_days: Callable[[], int],
     ) -> None:
         self._connection = engine.writer
         self._writer = writer
+        self._host_tags = host_tags
         self._days = {"oldest": days, "oldest_log": log_days}
         self._expired = statement("opstrace.store", "expired_partitions")
         self._forgotten = statement("opstrace.store", "forgotten_hosts")
@@ -46,10 +54,13 @@ class Retention:
         forgotten = self._connection.read(self._forgotten, oldest=oldest)
         if not forgotten.num_rows:
             return
-        for some in forgotten.to_batches(max_chunksize=_FORGOTTEN_AT_ONCE):
-            names = {"tenants": some["tenant"].to_pylist(), "hosts": some["host"].to_pylist()}
-            for table in ("hosts", "host_tags"):
-                self._connection.execute(_FORGET.format(table=table), **names)
+        try:
+            for some in forgotten.to_batches(max_chunksize=_FORGOTTEN_AT_ONCE):
+                names = {"tenants": some["tenant"].to_pylist(), "hosts": some["host"].to_pylist()}
+                for table in ("hosts", "host_tags"):
+                    self._connection.execute(_FORGET.format(table=table), **names)
+        finally:
+            self._host_tags.forget(forgotten["tenant"].unique().to_pylist())
         logger.info("forgot %d hosts of which nothing is left", forgotten.num_rows)
 
 
