@@ -6,7 +6,7 @@ SELECT
     assumeNotNull(body),
     assumeNotNull(tenant),
     assumeNotNull(place),
-    assumeNotNull(payload),
+    bitRotateLeft(assumeNotNull(payload), 32),                         -- the lowest bits count: those of the CRC
     true,
     assumeNotNull(came_ms),
     assumeNotNull(timestamp),

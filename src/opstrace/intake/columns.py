@@ -162,11 +162,10 @@ def strings(table: bytes) -> pa.BinaryArray:
     """
     view, size, place = memoryview(table), len(table), 0
     heads: list[int] = []
-    found = heads.append
-    for _ in range(min(MAX_TABLE_STRINGS, size)):
+    for _ in range(MAX_TABLE_STRINGS):
         if place >= size:
             break
-        found(place)
+        heads.append(place)
         length = table[place]
         if length < 0x80:
             place += 1 + length
@@ -188,7 +187,8 @@ def _without_lengths(table: "Bytes", bounds: "Ints") -> pa.BinaryArray:
     while len(more):
         is_text[more] = False
         lengths[which + 1] += 1
-        which, more = which[table[more] >= 0x80], more[table[more] >= 0x80] + 1
+        goes_on = table[more] >= 0x80
+        which, more = which[goes_on], more[goes_on] + 1
     offsets = np.append(0, bounds - np.cumsum(lengths)).astype(np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(table[is_text])]
     return pa.Array.from_buffers(pa.binary(), len(bounds), buffers)

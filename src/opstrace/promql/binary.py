@@ -12,7 +12,7 @@ from opstrace.errors import ExecutionError
 from opstrace.promql import mixed
 from opstrace.promql.labelsets import NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
-from opstrace.promql.values import Bools, Floats, Ints, Vector
+from opstrace.promql.values import Bools, Floats, Ints, Vector, stacked
 from opstrace.store.backend import Labels, memoised_pair
 
 
@@ -347,26 +347,6 @@ def _clash(present: Bools, ids: Ints) -> tuple[int, int] | None:
     members = order[ordered == ordered[starts[groups[0]]]]
     rows = members[present[members, steps[0]]]
     return int(rows[0]), int(rows[1])
-
-
-def stacked(vectors: Sequence[Vector]) -> Vector:
-    """Return the series of several vectors as one, in order."""
-    if len(vectors) == 1:
-        return vectors[0]
-    histograms = None
-    if any(vector.histograms is not None for vector in vectors):
-        empty = [
-            np.full(vector.values.shape, None, dtype=object) if vector.histograms is None else vector.histograms
-            for vector in vectors
-        ]
-        histograms = np.concatenate(empty)
-    return Vector(
-        [labels for vector in vectors for labels in vector.labels],
-        np.concatenate([vector.values for vector in vectors]),
-        np.concatenate([vector.present for vector in vectors]),
-        np.concatenate([vector.unnamed for vector in vectors]),
-        histograms,
-    )
 
 
 def merged(vector: Vector, complaint: str) -> Vector:

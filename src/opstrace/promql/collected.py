@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from opstrace.promql.values import Bools, Floats, Ints, Objects, Scalar, String, Value, Vector, filled
+from opstrace.promql.values import Bools, Floats, Ints, Objects, Scalar, String, Value, Vector, filled, stacked
 from opstrace.store.backend import Labels
 from opstrace.store.budget import Budget
 
@@ -176,19 +176,6 @@ class RowsOfAll(Collector):
 
     def whole(self) -> Vector:
         """Return all series."""
-        histograms = None
-        if any(part.histograms is not None for part in self._parts):
-            histograms = np.concatenate([_histograms(part) for part in self._parts])
-        whole = Vector(
-            [labels for part in self._parts for labels in part.labels],
-            np.concatenate([part.values for part in self._parts]),
-            np.concatenate([part.present for part in self._parts]),
-            np.concatenate([part.unnamed for part in self._parts]),
-            histograms,
-        )
+        whole = stacked(self._parts)
         self._held.instead(self._begun, whole.values.size)
         return whole
-
-
-def _histograms(vector: Vector) -> Objects:
-    return np.full(vector.values.shape, None, dtype=object) if vector.histograms is None else vector.histograms

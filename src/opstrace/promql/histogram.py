@@ -8,13 +8,13 @@ import numpy as np
 
 from opstrace.promql import buckets, native
 from opstrace.promql.annotations import for_metric
-from opstrace.promql.binary import merged, stacked
+from opstrace.promql.binary import merged
 from opstrace.promql.functions import Site
 from opstrace.promql.labelsets import NAME
 from opstrace.promql.mixed import histogram_cells
 from opstrace.promql.numbers import spelled_label
 from opstrace.promql.tree import Node
-from opstrace.promql.values import Bools, Floats, Ints, Scalar, String, Value, Vector
+from opstrace.promql.values import Bools, Floats, Ints, Scalar, String, Value, Vector, stacked
 from opstrace.store.backend import Labels
 from opstrace.store.histogram import NativeHistogram
 

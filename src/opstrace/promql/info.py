@@ -10,10 +10,10 @@ import numpy as np
 
 from opstrace.errors import ExecutionError
 from opstrace.promql import regex
-from opstrace.promql.binary import merged, stacked
+from opstrace.promql.binary import merged
 from opstrace.promql.labelsets import NAME, spelled
 from opstrace.promql.tree import Node, Range, Selector, Subquery, children
-from opstrace.promql.values import Bools, Ints, Vector, empty_vector
+from opstrace.promql.values import Bools, Ints, Vector, empty_vector, stacked
 from opstrace.store.backend import Labels, Matcher, MatchOp
 
 # What ties a series to its info series.

@@ -150,3 +150,23 @@ def filled(objects: Objects) -> Bools:
 def empty_vector(steps: int) -> Vector:
     """Return a vector without series."""
     return Vector([], np.empty((0, steps)), np.empty((0, steps), dtype=bool), np.empty(0, dtype=bool))
+
+
+def stacked(vectors: Sequence[Vector]) -> Vector:
+    """Return the series of several vectors as one, in order."""
+    if len(vectors) == 1:
+        return vectors[0]
+    histograms = None
+    if any(vector.histograms is not None for vector in vectors):
+        empty = [
+            np.full(vector.values.shape, None, dtype=object) if vector.histograms is None else vector.histograms
+            for vector in vectors
+        ]
+        histograms = np.concatenate(empty)
+    return Vector(
+        [labels for vector in vectors for labels in vector.labels],
+        np.concatenate([vector.values for vector in vectors]),
+        np.concatenate([vector.present for vector in vectors]),
+        np.concatenate([vector.unnamed for vector in vectors]),
+        histograms,
+    )

@@ -17,7 +17,7 @@ from opstrace.store.engine import Connection, Engine, statement
 from opstrace.store.host_names import ALIASES, without_names
 from opstrace.store.host_tags import HostView
 from opstrace.store.host_versions import TagSet
-from opstrace.store.known_hosts import KnownHosts, Row, claims_of, relatives
+from opstrace.store.known_hosts import KnownHosts, Row, relatives
 from opstrace.store.tagged_hosts import TaggedHosts
 
 # Versions in memory, over all tenants; those of the tenant that asked last may be more.
@@ -139,11 +139,10 @@ class HostTagTable:
 
     def _changed(self, tenant: str, before: KnownHosts, names: Collection[str]) -> KnownHosts | None:
         """Return what is known with some names, and their relatives, read again; nothing where these are too many."""
-        claims, wanted = before.claims, relatives(before.claims, names)
+        wanted = relatives(before.claims, names)
         while len(wanted) <= MAX_NAMES_READ_AGAIN:
             rows = self._read(tenant, wanted)
-            claims = {**{host: of_host for host, of_host in claims.items() if host not in wanted}, **claims_of(rows)}
-            if (more := relatives(claims, wanted)) == wanted:
+            if (more := relatives(before.claims_with(rows, wanted), wanted)) == wanted:
                 return before.with_rows(rows, wanted, self._prefix)
             wanted |= more
         return None

@@ -44,7 +44,7 @@ class KnownHosts:
     def of(cls, rows: Sequence[Row], prefix: str) -> "KnownHosts":
         """Read all rows of a tenant, which are in the order of names and time."""
         labels, tags = _read(rows, prefix)
-        return cls(TenantTags(labels), TaggedHosts(tags), claims_of(rows))
+        return cls(TenantTags(labels), TaggedHosts(tags), _claims_of(rows))
 
     def with_rows(self, rows: Sequence[Row], names: Collection[str], prefix: str) -> "KnownHosts":
         """Return the same with all that is known of some names read anew; they are their only relatives."""
@@ -52,15 +52,19 @@ class KnownHosts:
         return KnownHosts(
             TenantTags(_without(self.labels.hosts, names) | labels),
             TaggedHosts(_without(self.tags.hosts, names) | tags),
-            _without(self.claims, names) | claims_of(rows),
+            self.claims_with(rows, names),
         )
+
+    def claims_with(self, rows: Sequence[Row], names: Collection[str]) -> dict[str, frozenset[str]]:
+        """Return the claims, those of some names as these rows have them."""
+        return _without(self.claims, names) | _claims_of(rows)
 
 
 def _without(mapping: Mapping[str, _T], names: Collection[str]) -> dict[str, _T]:
     return {name: value for name, value in mapping.items() if name not in names}
 
 
-def claims_of(rows: Iterable[Row]) -> dict[str, frozenset[str]]:
+def _claims_of(rows: Iterable[Row]) -> dict[str, frozenset[str]]:
     """Return the names that each host ever claimed, of hosts that spoke."""
     found: dict[str, frozenset[str]] = {}
     for row in rows:
