@@ -123,10 +123,15 @@ def test_metadata_are_sent_too(receiver: Instance, sender: Server) -> None:
 
 def test_the_sender_is_in_the_books(receiver: Instance, sender: Server) -> None:
     """Nothing it sent was refused."""
-    answer = receiver.send("GET", "/admin/losses", headers={"DD-API-KEY": receiver.key()})
-    rows = [row for row in answer.json()["entries"] if row["version"].startswith("Prometheus/")]
-    assert [row for row in rows if row["outcome"] not in ("received", "stored", "late")] == []
-    assert {row["unit"] for row in rows} >= {"payloads", "series", "points"}
+
+    def booked() -> list[dict[str, Any]]:
+        answer = receiver.send("GET", "/admin/losses", headers={"DD-API-KEY": receiver.key()})
+        return [row for row in answer.json()["entries"] if row["version"].startswith("Prometheus/")]
+
+    # Samples can be read a moment before their sender is answered, which is when they are booked.
+    everything = {"payloads", "series", "points"}
+    wait_until(lambda: {row["unit"] for row in booked()} >= everything, PATIENCE_S, "what was sent is booked")
+    assert [row for row in booked() if row["outcome"] not in ("received", "stored", "late")] == []
 
 
 def test_the_end_of_a_target_ends_its_series(receiver: Instance, sender: Server, short_lived: HTTPServer) -> None:
