@@ -195,7 +195,7 @@ class Server:
         application = Starlette(routes=routes)
         # A redirect of a POST loses its body at Agents.
         application.router.redirect_slashes = False
-        return collapsed_slashes(application)
+        return collapsed_slashes(self.intake.before(application))
 
     async def run_chores(self) -> None:
         """Observe ourselves and drop what is too old, until cancelled."""

@@ -18,8 +18,10 @@ from zlib_ng import zlib_ng
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
 
-# Bodies that are larger, as sent or inflated, are inflated off the event loop.
+# Bodies that are larger, as sent or inflated, are inflated off the event loop: these take less than to hand them over
+# and to wait for the interpreter's lock twice.
 _LARGE_BYTES = 64 * 1024
+_LARGE_INFLATED_BYTES = 256 * 1024
 _CHUNK_BYTES = 256 * 1024
 # What is read of a body at once: zlib copies what it leaves of that.
 _SLICE_BYTES = 4 * 1024
@@ -75,7 +77,7 @@ async def inflated(body: bytes, encoding: str, max_bytes: int, undo: Inflate) ->
     """
     if len(body) <= _LARGE_BYTES:
         with suppress(PayloadTooLarge):
-            return undo(body, encoding, min(_LARGE_BYTES, max_bytes))
+            return undo(body, encoding, min(_LARGE_INFLATED_BYTES, max_bytes))
     return await asyncio.to_thread(undo, body, encoding, max_bytes)
 
 

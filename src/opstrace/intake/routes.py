@@ -15,6 +15,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opstrace.access import KEY_REQUIRED, Access, keys
 from opstrace.config import Limits
@@ -194,6 +195,21 @@ class Intake:
         """Return the routes; the last takes every path, so mount them last."""
         methods = ["POST", "PUT", "PATCH", "GET", "HEAD", "DELETE"]
         return [Route("/_health", _health), Route(f"/{{path:{ANYTHING}}}", self.answer, methods=methods)]
+
+    def before(self, application: ASGIApp) -> ASGIApp:
+        """Return what answers senders by the table of endpoints, and has an application answer everybody else.
+
+        To try one route after the other takes as long as all the rest of a small payload.
+        """
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in ENDPOINTS:
+                response = await self.answer(Request(scope, receive, send))
+                await response(scope, receive, send)
+            else:
+                await application(scope, receive, send)
+
+        return answer
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, and measure how long that took."""
