@@ -262,6 +262,16 @@ def test_a_new_series_counts_once_whatever_its_days(tmp_path: Path) -> None:
         assert committed(target, points("u", f=days))[0].points == {"stored": 6}
 
 
+def test_a_series_that_comes_in_two_forms_at_once_counts_once(tmp_path: Path) -> None:
+    other = {"series": [{"metric": name, "type": 3, "points": [{"timestamp": NOON, "value": 1}]} for name in "ab"]}
+    in_another_form = Body(Family.SERIES_V2_JSON, "t", json.dumps(other).encode())
+    with translator(tmp_path, max_series=3, max_new_series_per_minute=3) as target:
+        first, second = committed(target, payload(["a", "b"], NOON), in_another_form)
+        assert first.series == second.series == {"stored": 2}
+        assert committed(target, payload(["c"], NOON))[0].series == {"stored": 1}
+        assert committed(target, payload(["d"], NOON))[0].series == {"too_many_series": 1}
+
+
 def test_what_a_day_has_no_room_for_does_not_count_as_new(tmp_path: Path) -> None:
     with translator(tmp_path, max_series=2, max_new_series_per_minute=6) as target:
         committed(target, payload(["a", "b"], NOON))

@@ -192,7 +192,8 @@ class Translator:
         ]
         if not any(added):
             return 0
-        if self._room.admit():
+        # Only different decoders translate one series twice.
+        if self._room.admit(each_once=sum(map(bool, added)) == 1):
             for tenant, day, series, reason in self._room.excess():
                 judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], day, series, reason)
             self._room.clear()
