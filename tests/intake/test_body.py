@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import os
+import random
 import threading
 import tracemalloc
 import zlib
@@ -202,9 +203,14 @@ def test_the_event_loop_inflates_what_is_small_and_no_bombs(
         done.append((threading.get_ident() == loop, len(found)))
         return found
 
-    for size, on_loop in {1000: True, 64 * 1024: True, 64 * 1024 + 1: False, 400_000: False}.items():
+    most = 256 * 1024
+    for size, on_loop in {1000: True, most: True, most + 1: False, 400_000: False}.items():
         done.clear()
         assert asyncio.run(inflated(pack(bytes(size)), encoding, CAP, watched)) == bytes(size)
         assert done == [(on_loop, size)]
+    done.clear()
+    large_as_sent = random.Random(1).randbytes(70_000)
+    assert asyncio.run(inflated(pack(large_as_sent), encoding, CAP, watched)) == large_as_sent
+    assert done == [(False, 70_000)]
     with pytest.raises(PayloadTooLarge):
         asyncio.run(inflated(pack(bytes(1001)), encoding, 1000, watched))
