@@ -41,6 +41,7 @@ from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
+from opstrace.intake.senders import DOGSTATSD
 from opstrace.intake.translator import Translator
 from opstrace.listeners import DRAIN_S, listening, raise_open_files
 from opstrace.log_lines import Sparing
@@ -87,7 +88,6 @@ _FAMILIES: Final = {
     Content.EVENTS: Family.INTAKE,
     Content.CHECKS: Family.CHECK_RUN,
 }
-_DOGSTATSD: Final = "dogstatsd"  # its route in our metrics, and its name as a sender
 
 
 class Server:
@@ -278,15 +278,15 @@ class Server:
 
     async def _store_dogstatsd(self, tenant: str, content: Content, data: bytes) -> None:
         """Store a payload as an Agent's is, with the same limits, books and repeats."""
-        headers = {"user-agent": _DOGSTATSD}
+        headers = {"user-agent": DOGSTATSD}
         try:
             self.rates.admit(tenant)
-            parcel = Parcel(tenant, "POST", f"/{_DOGSTATSD}", _DOGSTATSD, {}, headers, data)
+            parcel = Parcel(tenant, "POST", f"/{DOGSTATSD}", DOGSTATSD, {}, headers, data)
             await self.acceptance.store(parcel, (_FAMILIES[content],))
         except Overloaded:
             raise
         except IntakeError as error:
-            self.telemetry.refused_bodies.labels(_DOGSTATSD, tenant, error.reason).inc()
+            self.telemetry.refused_bodies.labels(DOGSTATSD, tenant, error.reason).inc()
             self.acceptance.refuse(tenant, headers, len(data), error.reason)
             raise
 

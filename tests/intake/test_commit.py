@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
-from opstrace.intake.commit import Commit
+from opstrace.intake.commit import ENOUGH_BYTES, PATIENCE_S, Commit
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
@@ -44,8 +44,8 @@ class Writer:
         return [Verdict({"stored": len(b.content)}) for b in bodies], 0
 
 
-def started(writer: Writer, max_bodies: int = 100, max_bytes: int = 1000) -> Commit:
-    commit = Commit(writer, Telemetry(), max_bodies=max_bodies, max_bytes=max_bytes)
+def started(writer: Writer, max_bodies: int = 100, max_bytes: int = 1000, patience_s: float = PATIENCE_S) -> Commit:
+    commit = Commit(writer, Telemetry(), max_bodies=max_bodies, max_bytes=max_bytes, patience_s=patience_s)
     commit.start()
     return commit
 
@@ -60,6 +60,69 @@ def test_bodies_that_arrive_together_are_one_commit_and_each_has_its_own_verdict
         assert [v.points["stored"] for v in verdicts[:5] if v] == [1, 2, 3, 4, 5]
         assert [(len(written), blocks) for written, blocks in writer.batches] == [(5, 1)]
         await commit.drain()
+
+    asyncio.run(scene())
+
+
+FOREVER_S = 3600.0
+
+
+def test_who_can_wait_waits_for_one_that_cannot() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer, patience_s=FOREVER_S)
+        patient = []
+        for content in (b"first", b"second"):
+            patient.append(asyncio.create_task(commit.submit(body(content), patiently=True)))
+            await asyncio.sleep(0.05)  # a commit would have begun by now
+        assert writer.batches == []
+        await commit.submit(body(b"third"))
+        await asyncio.gather(*patient)
+        assert writer.batches == [([b"first", b"second", b"third"], 0)]
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_nobody_waits_longer_than_that() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer)
+        await asyncio.gather(*(commit.submit(body(b"x"), patiently=True) for _ in range(3)))
+        assert [len(contents) for contents, _ in writer.batches] == [3]
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limits"),
+    [
+        ([ENOUGH_BYTES], {"max_bytes": 10 * ENOUGH_BYTES}),
+        ([ENOUGH_BYTES // 2, ENOUGH_BYTES // 2], {"max_bytes": 10 * ENOUGH_BYTES}),
+        ([1] * 5, {"max_bodies": 10}),  # half of the queue
+        ([300, 300], {"max_bytes": 1000}),
+    ],
+)
+def test_nobody_waits_once_there_is_enough(sizes: list[int], limits: dict[str, int]) -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer, patience_s=FOREVER_S, **limits)
+        await asyncio.gather(*(commit.submit(body(b"x" * size), patiently=True) for size in sizes))
+        assert [len(contents) for contents, _ in writer.batches] == [len(sizes)]
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_stop_ends_the_waiting() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        commit = started(writer, patience_s=FOREVER_S)
+        patient = asyncio.create_task(commit.submit(body(), patiently=True))
+        await asyncio.sleep(0.05)
+        await commit.drain()
+        assert (await patient).points == {"stored": 1}
 
     asyncio.run(scene())
 

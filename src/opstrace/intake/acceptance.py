@@ -17,7 +17,7 @@ from opstrace.intake.logs_decoder import DEFAULTS, GUESSED, LOGPLEX
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
-from opstrace.intake.senders import sender_of, shown
+from opstrace.intake.senders import is_patient, sender_of, shown
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
 
@@ -31,6 +31,8 @@ _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 # What a Content-Type must say for the second of two families; anything else decides by the first byte.
 _TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
 _PROTOBUF: Final = ("protobuf",)
+# Of an Agent's bodies those up to here wait for others: a larger one is a commit's worth, and many may be behind it.
+PATIENT_BYTES: Final = 128 * 1024
 # A protobuf message has lengths and field numbers below a space's code this early.
 _HEAD: Final = 64
 
@@ -74,7 +76,8 @@ class Acceptance:
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
         body = Body(family, parcel.tenant, content, _facts(parcel, media_type), parcel.came_ms)
-        verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body)
+        patiently = not replayed and len(content) <= PATIENT_BYTES and is_patient(parcel.headers)
+        verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body, patiently=patiently)
         self._settle(parcel, body, verdict, replayed=replayed)
         if verdict.cut_logs:
             self._telemetry.cut_logs.labels(parcel.tenant).inc(verdict.cut_logs)
@@ -86,7 +89,8 @@ class Acceptance:
             self._ledger.settle(parcel.sender, len(parcel.raw), Verdict(), repeated=False)
             return
         record = Record(_kept(parcel), parcel.raw).encode()
-        await self._commit.submit(Body(Family.KEPT, parcel.tenant, record, {"route": parcel.route}))
+        kept = Body(Family.KEPT, parcel.tenant, record, {"route": parcel.route})
+        await self._commit.submit(kept, patiently=len(record) <= PATIENT_BYTES and is_patient(parcel.headers))
         self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
         self._ledger.keep(parcel.sender, len(parcel.raw))
 

@@ -1,7 +1,8 @@
 """Group commit: payloads that arrive together become durable together, then all are answered.
 
 The queue is bounded by bodies and by bytes; whoever does not fit is told to come again. One thread writes; while it
-does, the next batch gathers. Stopping refuses what is new and finishes what is here.
+does, the next batch gathers. Who can wait waits for others a while. Stopping refuses what is new and finishes what is
+here.
 """
 
 import asyncio
@@ -24,6 +25,11 @@ logger = logging.getLogger(__name__)
 # How long a batch gathers before it is committed: whoever the commit before answered sends again about now, and a
 # commit costs 20 ms whatever it holds.
 LINGER_S: Final = 0.01
+# How long who can wait does so, unless a body comes that cannot: fifty Agents that send a little each, at moments of
+# their own, would have a commit each time, which is most of a core.
+PATIENCE_S: Final = 0.2
+# Bodies that together are as large are committed at once: by then what a commit costs is theirs.
+ENOUGH_BYTES: Final = 1024 * 1024
 # A batch ends here: bounds the memory of decoding, and how long the last of a batch waits for the first.
 MAX_BATCH_BYTES: Final = 32 * 1024 * 1024
 
@@ -40,6 +46,7 @@ class _Waiting:
     body: Body | None
     block: tuple[str, Block] | None
     size: int
+    due_s: float  # on the event loop's clock: when it is to be committed
     done: "asyncio.Future[Verdict]"
 
     @property
@@ -50,14 +57,18 @@ class _Waiting:
 class Commit:
     """The queue in front of the store's one writer. Use it on one event loop."""
 
-    def __init__(self, write: Write, telemetry: Telemetry, *, max_bodies: int, max_bytes: int) -> None:
+    def __init__(
+        self, write: Write, telemetry: Telemetry, *, max_bodies: int, max_bytes: int, patience_s: float = PATIENCE_S
+    ) -> None:
         self._write = write
         self._telemetry = telemetry
         self._max_bodies = max_bodies
         self._max_bytes = max_bytes
+        self._patience_s = patience_s
         self._waiting: list[_Waiting] = []
         self._bytes = 0
         self._arrival = asyncio.Event()
+        self._hurry = asyncio.Event()  # what waits is to be committed sooner than it was before
         self._stopping = False
         self._shut: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
@@ -68,13 +79,16 @@ class Commit:
         """Begin to commit what is submitted."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def submit(self, body: Body) -> Verdict:
-        """Wait until a body is durable, or found broken; raise Overloaded when it cannot be taken now."""
-        return await self._enqueue(body, None, len(body.content))
+    async def submit(self, body: Body, *, patiently: bool = False) -> Verdict:
+        """Wait until a body is durable, or found broken; raise Overloaded when it cannot be taken now.
+
+        `patiently` is for senders that do not mind to wait for others.
+        """
+        return await self._enqueue(body, None, len(body.content), self._patience_s if patiently else 0.0)
 
     async def append(self, tenant: str, block: Block) -> None:
         """Wait until a block is durable; raise Overloaded when it cannot be taken now."""
-        await self._enqueue(None, (tenant, block), 16 * len(block.timestamps))
+        await self._enqueue(None, (tenant, block), 16 * len(block.timestamps), 0.0)
 
     async def shut(self, tenant: str) -> None:
         """Take nothing of a tenant any more, refuse what waits, and return once nothing of it is under way."""
@@ -100,21 +114,27 @@ class Commit:
         """Refuse what is new, finish what waits, stop."""
         self._stopping = True
         self._arrival.set()
+        self._hurry.set()
         if self._task:
             await self._task
         self._thread.shutdown()
 
-    async def _enqueue(self, body: Body | None, block: tuple[str, Block] | None, size: int) -> Verdict:
+    async def _enqueue(
+        self, body: Body | None, block: tuple[str, Block] | None, size: int, patience_s: float
+    ) -> Verdict:
         if self._stopping:
             raise Overloaded("the server is stopping; try again")
         if len(self._waiting) >= self._max_bodies or (self._waiting and self._bytes + size > self._max_bytes):
             raise Overloaded("too many payloads wait for their commit; try again")
-        waiting = _Waiting(body, block, size, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(body, block, size, loop.time() + patience_s, loop.create_future())
         if waiting.tenant in self._shut:
             raise _gone(waiting.tenant)
         self._waiting.append(waiting)
         self._bytes += size
         self._arrival.set()
+        if not patience_s or self._is_enough():
+            self._hurry.set()
         self._show_queue()
         return await waiting.done
 
@@ -126,8 +146,26 @@ class Commit:
             if not self._stopping:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(LINGER_S)
+                    await self._gathered()
             if batch := self._take():
                 await self._commit(batch)
+
+    async def _gathered(self) -> None:
+        """Return when the first of what waits is due, or there is enough of it."""
+        loop = asyncio.get_running_loop()
+        self._hurry.clear()
+        due_s = min((waiting.due_s for waiting in self._waiting), default=0.0)
+        if self._stopping or self._is_enough() or due_s <= loop.time():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due_s):
+                await self._hurry.wait()
+                await asyncio.sleep(LINGER_S)
+
+    def _is_enough(self) -> bool:
+        """Say whether to wait for more gains nothing, or fills the queue."""
+        half_full = 2 * len(self._waiting) >= self._max_bodies or 2 * self._bytes >= self._max_bytes
+        return half_full or self._bytes >= ENOUGH_BYTES
 
     def _take(self) -> list[_Waiting]:
         size = count = 0

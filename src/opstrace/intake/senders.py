@@ -8,6 +8,8 @@ from opstrace.intake.ledger import Sender
 from opstrace.log_lines import printable
 
 _VERSION_HEADERS: Final = ("dd-agent-version", "dd-evp-origin-version", "x-dd-processagentversion")
+# Our own DogStatsD: how it introduces itself, and its route in our metrics.
+DOGSTATSD: Final = "dogstatsd"
 _HOST_HEADER: Final = "x-dd-hostname"
 # `datadog-agent/7.75.3`, `Datadog Trace Agent/7.75.3/<commit>`, `Datadog Agent/5.32.9` are versions of Agents;
 # another sender is known by the first word of its User-Agent, `datadogpy/0.53.0` say.
@@ -32,6 +34,11 @@ def version_of(headers: Mapping[str, str]) -> str:
 def _of_user_agent(text: str) -> str:
     found = _AGENT.search(text)
     return found[1] if found else next(iter(text.split()), "")
+
+
+def is_patient(headers: Mapping[str, str]) -> bool:
+    """Say whether a sender does not mind to wait for others: an Agent, which sends when its time has come."""
+    return _AGENT.search(headers.get("user-agent", "")) is not None or headers.get("user-agent") == DOGSTATSD
 
 
 def host_of(headers: Mapping[str, str]) -> str:
