@@ -27,7 +27,18 @@ ROWS = (
     ("listeners",),
     ("access", "instance", "ports", "tls"),
     ("config", "connections", "protobuf_wire", "recurring", "telemetry", "tenants"),
-    ("allocator", "atomic_file", "errors", "log_lines", "nesting", "opstrace", "routing", "transport", "unneeded"),
+    (
+        "allocator",
+        "atomic_file",
+        "errors",
+        "golang",
+        "log_lines",
+        "nesting",
+        "opstrace",
+        "routing",
+        "transport",
+        "unneeded",
+    ),
 )
 ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}
 

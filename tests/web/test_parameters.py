@@ -56,7 +56,18 @@ def test_no_times(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "duration_ms"), [("15", 15_000), ("0.5", 500), ("-1", -1000), ("1m30s", 90_000), ("0", 0), ("1e-9", 0)]
+    ("text", "duration_ms"),
+    [
+        ("15", 15_000),
+        ("0.5", 500),
+        ("-1", -1000),
+        ("1m30s", 90_000),
+        ("0", 0),
+        ("1e-9", 0),
+        ("0.0019", 1),
+        ("0.99999", 999),
+        ("-0.0019", -1),
+    ],
 )
 def test_durations(text: str, duration_ms: int) -> None:
     assert Parameters([("step", text)]).duration_ms("step", 7) == duration_ms

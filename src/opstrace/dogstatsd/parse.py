@@ -4,19 +4,13 @@ dogstatsd-and-sketches.md, sections 3, 6 and 7 (DataDog/datadog-agent: comp/dogs
 are bytes, because lengths in events count bytes; text in what comes of them is Unicode.
 """
 
-import math
 import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-# Go's float parser takes these, Python's only by another name; it has no use for a NaN with a sign.
-_HEXADECIMAL: Final = re.compile(
-    rb"[+-]?0x (?: (?:_?[0-9a-f])+ (?:\.(?:[0-9a-f](?:_?[0-9a-f])*)?)? | \.[0-9a-f](?:_?[0-9a-f])* )"
-    rb"p[+-]?[0-9](?:_?[0-9])*",
-    re.IGNORECASE | re.VERBOSE,
-)
-_NOT_FINITE: Final = re.compile(rb"[+-]?inf(?:inity)?|nan", re.IGNORECASE)
+from opstrace.golang import parse_float
+
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]+")
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -103,12 +97,9 @@ def parse(line: bytes, *, timestamps: bool = True) -> Metric | Event | ServiceCh
 
 def number(raw: bytes) -> float:
     """Return a number as Go's float parser reads it, which may be infinite or NaN; raise Malformed."""
-    try:
-        found = float(raw)
-    except ValueError:
-        return _hexadecimal(raw)
-    # Python strips spaces, and reads a number beyond all doubles as infinite.
-    if raw.strip() != raw or not (math.isfinite(found) or _NOT_FINITE.fullmatch(raw)):
+    # What is no ASCII is no number either.
+    found = parse_float(raw.decode("latin-1"))
+    if found is None:
         raise Malformed("bad_value")
     return found
 
@@ -126,15 +117,6 @@ def numbers(raw: bytes) -> tuple[float, ...]:
 def sane_rate(rate: float) -> float:
     """Return a sample rate that is one: anything that is no share of the samples counts as all of them."""
     return rate if 0.0 < rate <= 1.0 else 1.0
-
-
-def _hexadecimal(raw: bytes) -> float:
-    if not _HEXADECIMAL.fullmatch(raw):
-        raise Malformed("bad_value")
-    try:
-        return float.fromhex(raw.replace(b"_", b"").decode())
-    except (ValueError, OverflowError):
-        raise Malformed("bad_value") from None
 
 
 def _metric(line: bytes, *, timestamps: bool) -> Metric:

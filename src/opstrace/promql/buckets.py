@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from opstrace.golang import parse_float
 from opstrace.promql.annotations import Lifted
 from opstrace.promql.labelsets import grouping
 from opstrace.promql.quantiles import bounded
@@ -42,12 +43,7 @@ class Cells:
 
 def bound(text: str) -> float | None:
     """Return a bucket's upper bound; None when the label says no number."""
-    if not text or text != text.strip() or "_" in text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return parse_float(text)
 
 
 def histograms_of(vector: Vector) -> Histograms:

@@ -247,15 +247,14 @@ def equalities(node: Node) -> Labels:
     if not isinstance(selector, Selector):
         return {}
     labels: dict[str, str] = {}
-    twice = set()
     for matcher in selector.matchers:
         if matcher.name == NAME:
             continue
         if matcher.op is MatchOp.EQUAL and matcher.name not in labels:
             labels[matcher.name] = matcher.value
         else:
-            twice.add(matcher.name)
-    return {name: value for name, value in labels.items() if value and name not in twice}
+            labels.pop(matcher.name, None)
+    return {name: value for name, value in labels.items() if value}
 
 
 # Labels

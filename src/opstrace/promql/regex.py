@@ -1,7 +1,7 @@
 """Regular expressions of queries: RE2's syntax and linear time, anchored at both ends, by Arrow's build of RE2."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opstrace.golang import is_letter_or_digit
 from opstrace.promql.utf8 import is_text, sayable
 
 
@@ -168,25 +169,41 @@ def replacement(pattern: str, template: str) -> Replacement:
 
     The template is Go's (`$1`, `${1}`, `${name}`, `$$`); a group that does not exist is empty.
     """
-    references = sum(1 for match in _REFERENCE.finditer(template) if match[1] or match[2])
-    return Replacement(anchored(pattern), _rewrite(pattern, template), references)
-
-
-_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})|(.)", re.DOTALL)
-_GROUP = re.compile(r"\\.|\[(?:\\.|\[:\w+:\]|[^\\\]])*\]|\((?!\?)|\(\?P?<(\w+)>", re.DOTALL)
-
-
-def _rewrite(pattern: str, template: str) -> str:
-    """Return a Go template as RE2 spells it, `\\1`."""
+    pieces = list(_pieces(template))
     names = [match[1] or "" for match in _GROUP.finditer(pattern) if match[0].startswith("(")]
-    return "".join(_reference(match, names) for match in _REFERENCE.finditer(template))
+    rewrite = "".join(text.replace("\\", "\\\\") + _reference(name, names) for text, name in pieces)
+    return Replacement(anchored(pattern), rewrite, len(pieces) - 1)
 
 
-def _reference(match: re.Match[str], names: Sequence[str]) -> str:
-    if match[3] is not None:
-        return "\\\\" if match[3] == "\\" else match[3]
-    name = match[1] or match[2]
-    if name is None:
-        return "$"
-    group = int(name) if name.isdigit() else names.index(name) + 1 if name in names else -1
+# A group that opens; and what may hold a parenthesis that is none: quoted text, an escape, a class of characters, of
+# which the first may be a bracket.
+_GROUP = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\\\]])*\]|\((?!\?)|\(\?P?<(\w+)>", re.DOTALL)
+_NUMBER = re.compile("0|[1-9][0-9]{0,8}")
+
+
+def _pieces(template: str) -> Iterator[tuple[str, str]]:
+    """Yield each reference of a template with the text before it, and the text after the last with no name.
+
+    Source: golang/go, src/regexp/regexp.go (expand, extract).
+    """
+    text, place = "", 0
+    while (sign := template.find("$", place)) >= 0:
+        text += template[place:sign]
+        is_braced = template.startswith("{", sign + 1)
+        start = end = sign + 1 + is_braced
+        while end < len(template) and (template[end] == "_" or is_letter_or_digit(template[end])):
+            end += 1
+        if end > start and (not is_braced or template.startswith("}", end)):
+            yield text, template[start:end]
+            text, place = "", end + is_braced
+        else:
+            text, place = text + "$", sign + (2 if template.startswith("$$", sign) else 1)
+    yield text + template[place:], ""
+
+
+def _reference(name: str, names: Sequence[str]) -> str:
+    """Return a reference as RE2 spells it, `\\1`; nothing for a group that is not there."""
+    if not name:
+        return ""
+    group = int(name) if _NUMBER.fullmatch(name) else names.index(name) + 1 if name in names else -1
     return f"\\{group}" if 0 <= group <= min(len(names), 9) else ""
