@@ -40,6 +40,12 @@ def zstd_frames(data: bytes) -> bytes:
     return zstd_stream(data[:900]) + skippable + zstandard.compress(data[900:])
 
 
+def zstd_in_parallel(data: bytes) -> bytes:
+    """As pzstd writes it: before each frame one to be skipped, which says how long it is."""
+    frames = (zstandard.compress(data[:900]), zstandard.compress(data[900:]))
+    return b"".join(b"\x50\x2a\x4d\x18\4\0\0\0" + len(frame).to_bytes(4, "little") + frame for frame in frames)
+
+
 WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zlib": ("deflate", zlib.compress),
     "raw deflate": ("deflate", raw_deflate),
@@ -48,6 +54,7 @@ WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zstd": ("zstd", zstandard.compress),
     "zstd stream": ("zstd1", zstd_stream),
     "zstd frames": ("zstd", zstd_frames),
+    "zstd in parallel": ("zstd", zstd_in_parallel),
 }
 ways = pytest.mark.parametrize(("encoding", "pack"), WAYS.values(), ids=WAYS)
 

@@ -207,7 +207,7 @@ def _check_zstd_ends(body: bytes) -> None:
     at = parts = 0
     while at < len(body):
         parts = _one_more(parts)
-        if body[at + 1 : at + 4] == _SKIPPABLE_MAGIC and 0x50 <= body[at] <= 0x5F:
+        if _is_skippable(body[at : at + 4]):
             at += 8 + int.from_bytes(body[at + 4 : at + 8], "little")
             continue
         frame = zstandard.get_frame_parameters(body[at : at + 18])
@@ -225,12 +225,17 @@ def _check_zstd_ends(body: bytes) -> None:
         raise EOFError("the stream ends early")
 
 
+def _is_skippable(magic: bytes) -> bool:
+    """Say whether a frame of zstd that holds nothing for us begins so, as all that parallel packers write do."""
+    return magic[1:] == _SKIPPABLE_MAGIC and 0x50 <= magic[0] <= 0x5F
+
+
 def _is_gzip(body: bytes) -> bool:
     return body[:2] == _GZIP_MAGIC
 
 
 def _is_zstd(body: bytes) -> bool:
-    return body[:4] == _ZSTD_MAGIC
+    return body[:4] == _ZSTD_MAGIC or _is_skippable(body[:4])
 
 
 def _is_zlib(body: bytes) -> bool:

@@ -9,7 +9,7 @@ SELECT
     0,
     '',
     '',
-    c.tags,
+    resources_named(c.tags),
     [(
         if(coalesce(c.timestamp, 0) = 0, toFloat64({now_ms:Int64}) / 1000, c.timestamp),
         if(c.status IN (0, 1, 2, 3), c.status, NULL)

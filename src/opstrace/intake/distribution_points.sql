@@ -8,7 +8,7 @@ SELECT
     s.unit AS unit,
     s.source_type_name AS source_type,
     arrayConcat(
-        s.tags,
+        resources_named(s.tags),
         if(s.device = '', [], [concat('device:', s.device)]),
         if(s.device_name = '', [], [concat('device:', s.device_name)])
     ) AS sent_tags,

@@ -140,8 +140,12 @@ class Judgement:
         return bodies
 
     def samples(self, tenants: Sequence[str]) -> pa.Table:
-        """Return the numbers that are stored as rows of `samples`; `tenants` are those of the bodies."""
+        """Return the numbers that are stored as rows of `samples`, as they came; `tenants` are the bodies'."""
         numbers = np.flatnonzero(self._are_stored() & ~self._sent.are_sketches[self._owners])
+        bodies = self._sent.bodies
+        if (bodies[1:] < bodies[:-1]).any():
+            # They were read kind by kind; of two points of one time the last one counts, and that is to be the later.
+            numbers = numbers[np.argsort(bodies[self._owners[numbers]], kind="stable")]
         return pa.table({**self._keys(numbers, tenants), "value": self._sent.values[numbers]})
 
     def sketches(self, sketches: SentSketches, bodies: Sequence[Body]) -> pa.Table:

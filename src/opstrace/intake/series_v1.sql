@@ -9,7 +9,7 @@ SELECT
     s.unit AS unit,                                                    -- translated only
     s.source_type_name AS source_type,                                 -- translated only
     arrayConcat(
-        s.tags,
+        resources_named(s.tags),
         if(s.device = '', [], [concat('device:', s.device)]),
         if(s.device_name = '', [], [concat('device:', s.device_name)])
     ) AS sent_tags,

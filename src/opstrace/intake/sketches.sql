@@ -9,7 +9,7 @@ SELECT
     toFloat64(0) AS interval,
     '' AS unit,                                                        -- translated only
     '' AS source_type,                                                 -- translated only
-    s.tags AS sent_tags,
+    resources_named(s.tags) AS sent_tags,
     arrayMap(i -> bitShiftLeft(toUInt64(place), 32) + i, arrayEnumerate(s.dogsketches)) AS places,   -- looked at only
     tupleElement(s.dogsketches, 'cnt') AS cnts,                        -- looked at only
     tupleElement(s.dogsketches, 'sum') AS sums,                        -- looked at only
