@@ -15,6 +15,7 @@ GROUPS: dict[str, Callable[[Path, int], list[Row]]] = {
     "idle": lambda directory, _: intake.idle(directory),
     "intake": intake.throughput,
     "acknowledgement": lambda directory, _: intake.acknowledgement(directory),
+    "agents": lambda directory, _: intake.agents(directory),
     "dogstatsd": lambda directory, _: dogstatsd.rows(directory),
     "families": families.families,
     "query": lambda directory, _: query.queries(directory, query.HOUR),

@@ -21,6 +21,8 @@ PACED_SERIES_A_BODY = 500
 PACED_SERIES_PER_S = 20_000
 PACED_S = 15
 PACED_SENDERS = 16
+LITTLE_A_SECOND = 15
+LITTLE_SERIES = 100
 HOURS_BACK_S = 3600
 STEP_S = 10
 
@@ -120,14 +122,31 @@ def acknowledgement(directory: Path) -> list[Row]:
     return [Row("acknowledgement at 20 k series/s, p99", "ms", Better.LOWER, slowest, 300.0)]
 
 
-def paced_bodies(way: Way, rate: float) -> list[bytes]:
-    """Return the bodies of many Agents, 500 series each, sent round and round, a point later each time."""
+def agents(directory: Path) -> list[Row]:
+    """Return the row on what Agents cost that send a little each: most of it is the price of a commit."""
+    burnt: dict[str, float] = {}
+    for product, way in DATADOG_V1.items():
+        place = directory / f"agents-{product}"
+        place.mkdir()
+        with PRODUCTS[product](place) as started:
+            server = started.of_agents()
+            bodies = paced_bodies(way, LITTLE_A_SECOND, LITTLE_SERIES, STEP_S + PACED_S)
+            first, others = bodies[: STEP_S * LITTLE_A_SECOND], bodies[STEP_S * LITTLE_A_SECOND :]
+            post_paced(server, way.prefix, way.family, first, LITTLE_A_SECOND, PACED_SENDERS)
+            server.settle()
+            cpu_s = server.cpu_s()
+            post_paced(server, way.prefix, way.family, others, LITTLE_A_SECOND, PACED_SENDERS)
+            burnt[product] = 100 * (server.cpu_s() - cpu_s) / PACED_S
+    name = f"{LITTLE_A_SECOND} payloads a second of {LITTLE_SERIES} series: CPU"
+    return [Row(name, "% of a core", Better.LOWER, burnt)]
+
+
+def paced_bodies(way: Way, rate: float, series: int = PACED_SERIES_A_BODY, seconds: float = PACED_S) -> list[bytes]:
+    """Return the bodies of many Agents, so many series each, sent round and round, a point later each time."""
     start_s, agents = int(time.time()) - HOURS_BACK_S, round(rate * STEP_S)
     return [
-        way.encode(
-            list(population(PACED_SERIES_A_BODY, number % agents, [(start_s + number // agents * STEP_S, 1.5)]))
-        )
-        for number in range(round(rate * PACED_S))
+        way.encode(list(population(series, number % agents, [(start_s + number // agents * STEP_S, 1.5)])))
+        for number in range(round(rate * seconds))
     ]
 
 
