@@ -5,41 +5,22 @@ import gzip
 import json
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
-from opstrace.access import Access
+from intake.storeless import KEY, storeless
 from opstrace.config import Limits
 from opstrace.intake import routes
-from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, MAX_KEYLESS_READ, Intake
-from opstrace.telemetry import Telemetry
-from opstrace.tenants import Keyring, key_digest
-
-KEY = "1" * 32
-
-
-class Acceptance:
-    """Takes what has a key, and keeps nothing."""
-
-    async def store(self, *_: Any) -> Any:
-        return SimpleNamespace(told=None)
-
-    def refuse(self, *_: Any) -> None:
-        """Book nothing."""
+from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, MAX_KEYLESS_READ
 
 
 def statuses(
     *bodies: bytes, path: str = "/intake/", encoding: str = "gzip", content_length: bytes = b""
 ) -> list[int]:
     """Return how bodies without a key are answered that come together."""
-    access = Access(Keyring({"one": [key_digest(KEY)]}), "demo.localhost")
-    rates: Any = SimpleNamespace(admit=lambda _tenant: None)
-    acceptance: Any = Acceptance()
-    flares: Any = None
-    intake = Intake(access, acceptance, flares, rates, Telemetry(), Limits())
+    intake = storeless()
     headers = [(b"content-encoding", encoding.encode())]
     if content_length:
         headers.append((b"content-length", content_length))

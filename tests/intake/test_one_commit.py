@@ -22,7 +22,6 @@ def body(family: Family, value: float) -> Body:
     v3 = {"series": [{"metric": "m", "type": "gauge", "points": [[NOW, value]], "tags": ["a:b"], "resources": []}]}
     content = {
         Family.SERIES_V1: lambda: json.dumps(v1).encode(),
-        # What is no JSON for the engine is read again, after all others.
         Family.SERIES_V2_JSON: lambda: json.dumps(v2).encode(),
         Family.SERIES_V2_PROTOBUF: lambda: metric_payload(v2),
         Family.COLUMNAR: lambda: payload(v3),
@@ -47,7 +46,7 @@ def test_of_two_points_of_one_time_the_one_that_came_later_counts(
 
 
 def test_what_is_read_twice_keeps_its_place(tmp_path: Path) -> None:
-    """A NaN is no JSON."""
+    """A NaN is no JSON for the engine: it is read again, after all others."""
     series = [{"metric": "m", "type": "gauge", "points": [[NOW, 1.0], [NOW - 9, float("nan")]], "tags": ["a:b"]}]
     first = Body(Family.SERIES_V1, "t", json.dumps({"series": series}).encode())
     with translator(tmp_path) as target:

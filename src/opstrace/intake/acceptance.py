@@ -76,7 +76,7 @@ class Acceptance:
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
         body = Body(family, parcel.tenant, content, _facts(parcel, media_type), parcel.came_ms)
-        patiently = not replayed and len(content) <= PATIENT_BYTES and is_patient(parcel.headers)
+        patiently = not replayed and _may_wait(parcel, body)
         verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body, patiently=patiently)
         self._settle(parcel, body, verdict, replayed=replayed)
         if verdict.cut_logs:
@@ -89,8 +89,8 @@ class Acceptance:
             self._ledger.settle(parcel.sender, len(parcel.raw), Verdict(), repeated=False)
             return
         record = Record(_kept(parcel), parcel.raw).encode()
-        kept = Body(Family.KEPT, parcel.tenant, record, {"route": parcel.route})
-        await self._commit.submit(kept, patiently=len(record) <= PATIENT_BYTES and is_patient(parcel.headers))
+        body = Body(Family.KEPT, parcel.tenant, record, {"route": parcel.route})
+        await self._commit.submit(body, patiently=_may_wait(parcel, body))
         self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
         self._ledger.keep(parcel.sender, len(parcel.raw))
 
@@ -129,6 +129,11 @@ class Acceptance:
                 getattr(self._telemetry, f"stored_{what}").labels(tenant).inc(number)
             else:
                 getattr(self._telemetry, f"refused_{what}").labels(tenant, fate).inc(number)
+
+
+def _may_wait(parcel: Parcel, body: Body) -> bool:
+    """Say whether a body can wait for others to be committed with."""
+    return len(body.content) <= PATIENT_BYTES and is_patient(parcel.headers)
 
 
 def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:

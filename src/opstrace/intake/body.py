@@ -18,8 +18,8 @@ from zlib_ng import zlib_ng
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, PayloadTooLarge, Undecodable
 
-# Bodies that are larger, as sent or inflated, are inflated off the event loop: these take less than to hand them over
-# and to wait for the interpreter's lock twice.
+# Bodies that are larger, as sent or inflated, are inflated off the event loop. To hand over a smaller one, and to
+# wait for the interpreter's lock twice, takes longer than to inflate it.
 _LARGE_BYTES = 64 * 1024
 _LARGE_INFLATED_BYTES = 256 * 1024
 _CHUNK_BYTES = 256 * 1024

@@ -3,8 +3,8 @@
 -- Agents of 2022 to 2025 mark what should not be indexed by a prefix of the name (datadog-intake.md, section 9).
 CREATE OR REPLACE FUNCTION true_name_of AS sent_name -> if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name);
 
--- What a tag says of a resource is a tag without the prefix: so it comes in payloads that have resources, where Agents make
--- resources of such tags (dogstatsd-and-sketches.md, section 3.4). For payloads that have none.
+-- For payloads that have no resources: where there are some, Agents make a resource of a tag `dd.internal.resource:type:name`
+-- (dogstatsd-and-sketches.md, section 3.4), which is the tag `type:name` here.
 CREATE OR REPLACE FUNCTION resources_named AS tags ->
     arrayMap(tag -> if(startsWith(tag, 'dd.internal.resource:'), substring(tag, 22), tag), tags);
 

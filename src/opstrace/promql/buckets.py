@@ -41,14 +41,9 @@ class Cells:
     counts: Floats  # cells × buckets, cumulative
 
 
-def bound(text: str) -> float | None:
-    """Return a bucket's upper bound; None when the label says no number."""
-    return parse_float(text)
-
-
 def histograms_of(vector: Vector) -> Histograms:
     """Gather the series that carry a readable `le`."""
-    numbers = [bound(labels.get(LE, "")) for labels in vector.labels]
+    numbers = [parse_float(labels.get(LE, "")) for labels in vector.labels]
     chosen = [row for row, number in enumerate(numbers) if number is not None]
     bounds = np.array([numbers[row] for row in chosen], dtype=np.float64)
     groups = grouping([_without_le(vector.labels[row]) for row in chosen], (), without=True, keep_name=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from opstrace.golang import parse_float
 from opstrace.promql import buckets, native
 from opstrace.promql.annotations import for_metric
 from opstrace.promql.binary import merged
@@ -161,7 +162,7 @@ def warn_of_bounds(site: Site, node: Node, operand: Vector) -> None:
     for row in np.flatnonzero(floats).tolist():
         labels = operand.labels[row]
         text = labels.get(buckets.LE, "")
-        if buckets.bound(text) is None:
+        if parse_float(text) is None:
             message = f'bucket label "le" is missing or has a malformed value of "{text}"'
             site.annotations.warn(for_metric(message, labels.get(NAME, "")), node)
 

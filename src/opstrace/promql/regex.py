@@ -46,9 +46,10 @@ _ESCAPED = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(?P<what>.)", re.DOTALL)
 MAX_REPEATED: Final = 10_000
 _COUNTS = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 # What begins a group: its name or its flags are no parts of it.
-_GROUP_HEAD = re.compile(r"\((?:\?P?<\w*>|\?[A-Za-z-]*:?)?")
+_GROUP_HEAD = re.compile(r"\((?:\?P?<(?P<name>\w*)>|\?[A-Za-z-]*:?)?")
 # An escape is one part, whatever it is made of.
 _ESCAPE = re.compile(r"\\(?:[xpP]\{[^{}]*\}|.?)", re.DOTALL)
+_QUOTED = re.compile(r"\\Q(?P<text>.*?)(?:\\E|\Z)", re.DOTALL)
 
 
 def _repeated(pattern: str) -> int:
@@ -59,42 +60,51 @@ def _repeated(pattern: str) -> int:
     if "{" not in pattern:
         return 0
     begun: list[int] = []
-    place = size = added = last = 0
-    while place < len(pattern) and added <= MAX_REPEATED:
-        character = pattern[place]
-        counts = _COUNTS.match(pattern, place) if character == "{" else None
-        if counts:
+    size = added = last = 0
+    for part in _parts(pattern):
+        if counts := _COUNTS.fullmatch(part):
             # RE2 refuses what has more than four digits.
             times = max(int(counts[1][:5]), int((counts[2] or "0")[:5]), 1)
             added += last * (times - 1)
             size += last * (times - 1)
             last *= times
-            place = counts.end()
-        elif character == "(":
+            if added > MAX_REPEATED:
+                break
+        elif part.startswith("("):
             begun.append(size)
             last = 0
-            place = _end(_GROUP_HEAD, pattern, place)
-        elif character == ")":
+        elif part == ")":
             last = size - (begun.pop() if begun else 0)
-            place += 1
-        elif character in "*+?|":
-            place += 1
-        elif pattern.startswith("\\Q", place):
-            end = pattern.find("\\E", place)
-            end = len(pattern) if end < 0 else end
-            size += end - place - 2
-            last, place = 1, end + 2
-        else:
-            size += 1
+        elif part not in ("*", "+", "?", "|"):
+            quoted = _QUOTED.fullmatch(part)
+            size += len(quoted["text"]) if quoted else 1
             last = 1
-            place = _class_end(pattern, place) if character == "[" else _end(_ESCAPE, pattern, place)
     return added
 
 
-def _end(form: "re.Pattern[str]", pattern: str, place: int) -> int:
-    """Return where what has a form here ends; what has not is one character."""
-    found = form.match(pattern, place)
-    return found.end() if found else place + 1
+def _group_names(pattern: str) -> list[str]:
+    """Return the names of a pattern's groups, those without one empty."""
+    heads = (match for part in _parts(pattern) if (match := _GROUP_HEAD.fullmatch(part)))
+    return [head["name"] or "" for head in heads if head["name"] or head[0] == "("]
+
+
+def _parts(pattern: str) -> Iterator[str]:
+    """Yield what a pattern is made of: classes, escapes, quoted texts, counts, heads of groups, else characters."""
+    place = 0
+    while place < len(pattern):
+        end = _class_end(pattern, place) if pattern[place] == "[" else _form_end(pattern, place)
+        yield pattern[place:end]
+        place = end
+
+
+# What begins with a character, if it has one of these forms.
+_FORMS = {"\\": (_QUOTED, _ESCAPE), "(": (_GROUP_HEAD,), "{": (_COUNTS,)}
+
+
+def _form_end(pattern: str, place: int) -> int:
+    """Return where what has a form here ends; what has none is one character."""
+    found = (form.match(pattern, place) for form in _FORMS.get(pattern[place], ()))
+    return next((match.end() for match in found if match), place + 1)
 
 
 def _class_end(pattern: str, place: int) -> int:
@@ -170,14 +180,11 @@ def replacement(pattern: str, template: str) -> Replacement:
     The template is Go's (`$1`, `${1}`, `${name}`, `$$`); a group that does not exist is empty.
     """
     pieces = list(_pieces(template))
-    names = [match[1] or "" for match in _GROUP.finditer(pattern) if match[0].startswith("(")]
+    names = _group_names(pattern)
     rewrite = "".join(text.replace("\\", "\\\\") + _reference(name, names) for text, name in pieces)
     return Replacement(anchored(pattern), rewrite, len(pieces) - 1)
 
 
-# A group that opens; and what may hold a parenthesis that is none: quoted text, an escape, a class of characters, of
-# which the first may be a bracket.
-_GROUP = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\\\]])*\]|\((?!\?)|\(\?P?<(\w+)>", re.DOTALL)
 _NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 
 

@@ -110,7 +110,8 @@ def _duration_ms(name: str, text: str) -> int:
         if abs(seconds) * 1000 > LATEST_MS:
             raise invalid(name, f'cannot parse "{text}" to a valid duration. It overflows int64')
         # Cut off as Go does it: to nanoseconds, then to milliseconds.
-        return int(seconds * 1e9) // 1_000_000 if seconds >= 0 else -(int(-seconds * 1e9) // 1_000_000)
+        milliseconds = int(abs(seconds) * 1e9) // 1_000_000
+        return milliseconds if seconds >= 0 else -milliseconds
     try:
         return parse_duration(text)
     except BadQuery:
