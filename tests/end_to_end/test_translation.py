@@ -2,14 +2,16 @@
 
 import json
 import time
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from end_to_end import translation, wire
-from end_to_end.instance import Instance, LabelSet
+from end_to_end.instance import Instance, LabelSet, running
 
 SAMPLE_S = 60
 TYPES = {"count": 1, "rate": 2, "gauge": 3}
@@ -34,6 +36,13 @@ series = st.fixed_dictionaries(
 )
 
 _examples = count()
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """An instance that nobody else sends to: what other tests tag a host with would be labels of its series here."""
+    with running(tmp_path_factory.mktemp("translation"), "translation", {"tenants": ["default"]}) as started:
+        yield started
 
 
 def v2(metric: str, one: dict[str, Any], at_s: int) -> dict[str, Any]:
