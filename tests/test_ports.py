@@ -1,3 +1,4 @@
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -68,3 +69,10 @@ def test_version_six_works() -> None:
         port = server.getsockname()[1]
         with pytest.raises(InstanceError, match=rf"port {port} on ::1 is taken by .*\(pid {os.getpid()}\)"):
             ports.check_free(config(listen="::1", https_port=port, http_port=0))
+
+
+def test_a_socket_that_cannot_listen_is_closed(taken: int, recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(InstanceError, match=f"port {taken} on 127.0.0.1 is taken by"):
+        ports.bound_tcp(ports.Listener("https_port", "127.0.0.1", taken))
+    gc.collect()
+    assert not [warning for warning in recwarn if issubclass(warning.category, ResourceWarning)]

@@ -7,7 +7,7 @@ a removed tenant leaves behind goes in the background, and the files say what is
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -112,14 +112,21 @@ class Administration:
         while True:
             await self._removed.wait()
             self._removed.clear()
-            try:
-                await asyncio.to_thread(roster.settle, self.instance.name)
-                for tenant in self.instance.leaving:
-                    await self._clear_out(tenant)
-            except Exception as error:
-                known = isinstance(error, (OpstraceError, OSError))
-                logger.warning("the removal of a tenant is not over: %s", error, exc_info=None if known else error)
+            over = await self._tried("removing tenants", asyncio.to_thread(roster.settle, self.instance.name))
+            for tenant in self.instance.leaving:
+                over &= await self._tried(f"the removal of tenant {tenant}", self._clear_out(tenant))
+            if not over:
                 asyncio.get_running_loop().call_later(REMOVAL_RETRY_S, self._removed.set)
+
+    async def _tried(self, what: str, work: Awaitable[None]) -> bool:
+        """Say whether work went well; if not, why is logged."""
+        try:
+            await work
+        except Exception as error:
+            known = isinstance(error, (OpstraceError, OSError))
+            logger.warning("%s is not over: %s", what, error, exc_info=None if known else error)
+            return False
+        return True
 
     async def _reread(self) -> None:
         """Take in the files."""

@@ -46,7 +46,7 @@ from opstrace.intake.translator import Translator
 from opstrace.listeners import DRAIN_S, listening, raise_open_files
 from opstrace.log_lines import Sparing
 from opstrace.promql.engine import Engine as PromqlEngine
-from opstrace.recurring import every
+from opstrace.recurring import every, watched
 from opstrace.routing import collapsed_slashes
 from opstrace.self_monitoring import SELF_MONITORING_INTERVAL_S, SelfMonitoring
 from opstrace.store.books import Books
@@ -213,6 +213,7 @@ class Server:
             closing.callback(self.engine.close)
             closing.callback(self.lookups.close)
             closing.callback(self.pool.close)
+            closing.callback(self.otlp.close)
             closing.push_async_callback(self.commit.drain)
             closing.push_async_callback(self._write_books)
             closing.push_async_callback(self.dogstatsd.stop)
@@ -307,6 +308,8 @@ class Server:
         self.telemetry.forget(tenant)
         self.acceptance.forget(tenant)
         self.writes.forget(tenant)
+        self.rates.forget(tenant)
+        self.bookkeeper.forget(tenant)
 
     def _operator(self, request: Request) -> Tenant:
         """Return whose key a request shows; the instance's own command shows tenant `system`'s probe key.
@@ -380,12 +383,13 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
             server.administration.contexts = [one.config.ssl for one in listeners if one.config.ssl]
             stop = _stop_signal()
             server.dogstatsd.start()
-            chores = asyncio.create_task(server.run_chores())
+            chores = watched(server.run_chores(), "the server's upkeep")
             logger.info("serving %s at %s", instance.name, instance.url)
             announce()
             await stop.wait()
             logger.info("stopping: finishing what was accepted")
             chores.cancel()
+            await asyncio.gather(chores, return_exceptions=True)
             asyncio.get_running_loop().call_later(DRAIN_S, application.end)
             for listener in listeners:
                 listener.should_exit = True

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import resource
-import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
@@ -52,7 +51,8 @@ class Listener(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[list[Listener]]:
     """Listen on every port of the config while inside; leaving waits for the requests under way."""
-    listeners, tasks, most_connections = [], [], _most_connections()
+    listeners: list[Listener] = []
+    most_connections = _most_connections()
     for at in ports.listeners(instance.config):
         secure = at.key == "https_port"
         listener = Listener(
@@ -71,7 +71,10 @@ async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[l
             )
         )
         listeners.append(listener)
-        tasks.append(asyncio.create_task(listener.serve([_socket(at)])))
+    with contextlib.ExitStack() as bound:
+        sockets = [bound.enter_context(ports.bound_tcp(at)) for at in ports.listeners(instance.config)]
+        bound.pop_all()  # they are the listeners' from here on
+    tasks = [asyncio.create_task(one.serve([of_one])) for one, of_one in zip(listeners, sockets, strict=True)]
     try:
         while not all(listener.started for listener in listeners):
             done = [task for task in tasks if task.done()]
@@ -83,12 +86,3 @@ async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[l
         for listener in listeners:
             listener.should_exit = True
         await asyncio.gather(*tasks)
-
-
-def _socket(at: ports.Listener) -> socket.socket:
-    bound = socket.socket(at.family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((at.address, at.port))
-    bound.listen(1024)
-    bound.setblocking(False)
-    return bound

@@ -13,6 +13,7 @@ from opstrace.config import Config, udp_address
 from opstrace.errors import InstanceError
 
 HTTP_ADDRESS: Final = "127.0.0.1"  # plain HTTP is for this machine's own Agents only
+_BACKLOG: Final = 1024  # connections that wait to be accepted
 _LISTENING: Final = "0A"  # Linux: include/net/tcp_states.h
 _SERVING: Final = ("up", "serve")  # commands that serve an instance
 
@@ -47,16 +48,24 @@ def listeners(config: Config) -> list[Listener]:
 def check_free(config: Config) -> None:
     """Raise InstanceError for the first port that cannot be listened on."""
     for listener in listeners(config):
-        try:
-            with socket.socket(listener.family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((listener.address, listener.port))
-                probe.listen(1)
-        except OSError as error:
-            raise InstanceError(_reason(listener, error)) from error
+        bound_tcp(listener).close()
     for datagrams in config.dogstatsd.listeners if config.dogstatsd.enabled else ():
         if datagrams.url.startswith("udp://"):
             bound_udp(datagrams.url).close()
+
+
+def bound_tcp(listener: Listener) -> socket.socket:
+    """Return a socket that listens; raise InstanceError, naming who has the port."""
+    bound = socket.socket(listener.family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((listener.address, listener.port))
+        bound.listen(_BACKLOG)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise InstanceError(_reason(listener, error)) from error
+    return bound
 
 
 def bound_udp(url: str) -> socket.socket:

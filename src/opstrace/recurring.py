@@ -3,12 +3,25 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from opstrace.errors import OpstraceError
 from opstrace.log_lines import Outage
 
 logger = logging.getLogger(__name__)
+
+
+def watched(work: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
+    """Begin work that is to go on until it is told to end; that it ended by an error is logged at once."""
+    task = asyncio.get_running_loop().create_task(work)
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("%s has ended; restart the server", what, exc_info=error)
+
+    task.add_done_callback(ended)
+    return task
 
 
 async def every(interval_s: float, what: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -35,7 +35,7 @@ WITHIN_S = 20.0
 class Room:
     """A store that refuses what it is told to refuse, and keeps the rest."""
 
-    refusals: list[IntakeError] = field(default_factory=list)
+    refusals: list[Exception] = field(default_factory=list)
     offers: int = 0
     sent: Sent = field(default_factory=Sent)
 
@@ -163,6 +163,21 @@ def test_a_worker_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None
 
     asyncio.run(walk())
     assert _children() == []
+
+
+def test_whatever_breaks_it_hears_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(services, "_RESTART_PAUSE_S", 0.01)
+    room = Room([ValueError("one that nobody expected")])
+
+    async def walk() -> None:
+        async with running(room) as ran:
+            ran.send(b"timed:1|g|T%d" % T0)
+            await until(lambda: ran.counted("restarts_total") == 1, "a new worker")
+            ran.send(b"timed:1|g|T%d" % T0)
+            await until(lambda: len(room.sent.series) == 1, "a payload of the second worker")
+
+    asyncio.run(walk())
+    assert "one that nobody expected" in caplog.text
 
 
 def test_the_worker_ends_with_its_server() -> None:

@@ -281,3 +281,42 @@ def test_a_tenant_that_is_shut_out_has_nothing_under_way_afterwards() -> None:
         assert [content for bodies, _ in writer.batches for content in bodies] == [b"written", b"other", b"again"]
 
     asyncio.run(scene())
+
+
+def test_nothing_of_a_tenant_is_written_once_it_is_shut_not_even_half_of_a_batch() -> None:
+    async def scene() -> None:
+        writer = Writer()
+        writer.failures[0] = BudgetExceeded("too much memory")
+        writer.may_write.clear()
+        commit = started(writer)
+        kept, gone = (
+            asyncio.create_task(commit.submit(Body(Family.SERIES_V1, tenant, tenant.encode())))
+            for tenant in ("other", "gone")
+        )
+        await asyncio.to_thread(writer.began.wait, 30)
+        shut = asyncio.create_task(commit.shut("gone"))
+        await asyncio.sleep(0)
+        writer.may_write.set()
+        await shut
+        with pytest.raises(Forbidden):
+            await gone
+        assert (await kept).points == {"stored": 5}
+        assert [contents for contents, _ in writer.batches[1:]] == [[b"other"]]
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_writer_that_answers_nonsense_costs_its_batch_and_no_other() -> None:
+    """Every sender hears of it, whatever went wrong, and the queue goes on."""
+
+    async def scene() -> None:
+        answers = [([], 0), ([Verdict({"stored": 1})], 0)]
+        commit = Commit(lambda _bodies, _blocks: answers.pop(0), Telemetry(), max_bodies=10, max_bytes=1000)
+        commit.start()
+        with pytest.raises(Overloaded):
+            await commit.submit(body())
+        assert (await commit.submit(body())).points == {"stored": 1}
+        await commit.drain()
+
+    asyncio.run(scene())

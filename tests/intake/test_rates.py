@@ -62,3 +62,11 @@ def test_a_rate_that_changes_holds_from_the_next_payload_on() -> None:
     for tenant in most:
         with pytest.raises(RateExceeded, match=f"{most[tenant]} payloads per second"):
             rates.admit(tenant)
+
+
+def test_a_tenant_that_is_forgotten_owes_nothing() -> None:
+    rates = Rates(lambda _tenant: Limits(max_points_per_s=10), Clock())
+    rates.admit("t")
+    rates.spend("t", 1000)
+    rates.forget("t")
+    rates.admit("t")

@@ -4,12 +4,14 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Generator
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from opstrace.config import Limits
+from opstrace.errors import Overloaded
 from opstrace.intake import replay
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.payload import STORED, Family, Verdict
@@ -78,3 +80,29 @@ def test_what_goes_by_a_bound_meanwhile_is_passed_over(tmp_path: Path) -> None:
 
     one = replay.Replay(cast("Any", None), cast("Any", Dropping()), kept, Ledger(), lambda _path: ())
     assert asyncio.run(one.run("t")) == []
+
+
+def test_what_has_no_room_now_stays_and_the_rest_is_accounted_for(tmp_path: Path) -> None:
+    kept = KeptRequests(tmp_path, lambda _tenant: Limits())
+    for path in ("/first", "/second"):
+        records = [Record(Kept(time_ms=n, method="POST", path=path), b"body").encode() for n in range(3)]
+        kept.append("t", path[1:], records)
+    calls = count()
+
+    class Filling:
+        async def store(self, *_: Any, **__: Any) -> Verdict:
+            if next(calls):
+                raise Overloaded("too many payloads wait")
+            return Verdict(points={STORED: 5})
+
+    one = replay.Replay(
+        cast("Any", Filling()), cast("Any", Between()), kept, Ledger(), lambda _path: (Family.SERIES_V1,)
+    )
+    found = asyncio.run(one.run("t"))
+    assert {(of.route, of.fate): of.requests for of in found} == {
+        ("/first", STORED): 1,
+        ("/first", replay.NOT_YET): 2,
+        ("/second", replay.NOT_YET): 3,
+    }
+    assert next(calls) == 2
+    assert sum(segment.records for segment in kept.segments("t")) == 5

@@ -17,6 +17,7 @@ from opstrace.dogstatsd import sockets
 from opstrace.dogstatsd.frames import LENGTH, Busy, Listening, Payload, Report, Start, decoded, encoded
 from opstrace.dogstatsd.payloads import Content
 from opstrace.errors import IntakeError, Overloaded
+from opstrace.recurring import watched
 from opstrace.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -68,20 +69,21 @@ class Service:
     def start(self) -> None:
         """Begin to hear, if there is anything to be heard by."""
         if self._sockets:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = watched(self._run(), "DogStatsD")
 
     async def stop(self) -> None:
         """Have the worker hand over what is over, store it, and let go of the sockets."""
         self._stopping = True
         if self._process and self._process.stdin:
             self._process.stdin.close()
-        if self._task:
-            try:
+        try:
+            if self._task:
                 await asyncio.wait_for(self._task, _STOP_S)
-            except TimeoutError:
-                logger.warning("DogStatsD took longer than %g s to end; what it had left is lost", _STOP_S)
-                self._kill()
-        sockets.close(self._settings, self._sockets)
+        except TimeoutError:
+            logger.warning("DogStatsD took longer than %g s to end; what it had left is lost", _STOP_S)
+            self._kill()
+        finally:
+            sockets.close(self._settings, self._sockets)
 
     async def _run(self) -> None:
         """Keep a worker running until we stop."""
@@ -90,6 +92,9 @@ class Service:
                 await self._work()
             except (OSError, msgspec.DecodeError, asyncio.IncompleteReadError) as error:
                 logger.error("DogStatsD stumbled: %s", error)
+                self._kill()
+            except Exception:
+                logger.exception("DogStatsD stumbled")
                 self._kill()
             if not self._stopping:
                 logger.error("the process that hears DogStatsD has ended; starting another")

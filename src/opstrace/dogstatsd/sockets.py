@@ -24,7 +24,7 @@ def opened(settings: Dogstatsd) -> list[socket.socket]:
             found.append(_bound(listener.url))
             if settings.dogstatsd_so_rcvbuf:
                 found[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.dogstatsd_so_rcvbuf)
-    except InstanceError:
+    except BaseException:
         close(settings, found)
         raise
     return found

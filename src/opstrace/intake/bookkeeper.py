@@ -48,6 +48,10 @@ class Bookkeeper:
                 line.sender.tenant, self._version(line.sender), line.unit.value, line.outcome.value
             ).inc(total)
 
+    def forget(self, tenant: str) -> None:
+        """Forget which versions a tenant's senders have."""
+        self._versions.pop(tenant, None)
+
     def _version(self, sender: Sender) -> str:
         known = self._versions[sender.tenant]
         if sender.version not in known and len(known) >= MAX_VERSIONS:

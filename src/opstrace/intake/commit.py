@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
 from opstrace.intake.payload import Body, Verdict
 from opstrace.log_lines import Outage
+from opstrace.recurring import watched
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
 
@@ -77,7 +78,7 @@ class Commit:
 
     def start(self) -> None:
         """Begin to commit what is submitted."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = watched(self._run(), "the queue of payloads")
 
     async def submit(self, body: Body, *, patiently: bool = False) -> Verdict:
         """Wait until a body is durable, or found broken; raise Overloaded when it cannot be taken now.
@@ -144,11 +145,9 @@ class Commit:
             if self._stopping and not self._waiting:
                 return
             if not self._stopping:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.sleep(LINGER_S)
-                    await self._gathered()
-            if batch := self._take():
-                await self._commit(batch)
+                await asyncio.sleep(LINGER_S)
+                await self._gathered()
+            await self._commit(self._take())
 
     async def _gathered(self) -> None:
         """Return when the first of what waits is due, or there is enough of it."""
@@ -182,18 +181,30 @@ class Commit:
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        bodies = [waiting for waiting in batch if waiting.body]
-        blocks = [waiting.block for waiting in batch if waiting.block]
-        started = time.perf_counter()
+        batch = self._without_shut(batch)
+        if not batch:
+            return
         try:
-            verdicts, added = await self.between(lambda: self._write([w.body for w in bodies if w.body], blocks))
+            await self._write_all(batch)
         except Exception as error:  # noqa: BLE001 (whatever it was, each sender must hear of it)
             if isinstance(error, BudgetExceeded | MemoryError) and len(batch) > 1:
                 await self._commit_halves(batch)
                 return
             self._failing.failed()
             _refuse(batch, error)
-            return
+
+    def _without_shut(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Refuse what is of tenants that were shut since the batch was taken, which half of one may be."""
+        for waiting in batch:
+            if waiting.tenant in self._shut and not waiting.done.done():
+                waiting.done.set_exception(_gone(waiting.tenant))
+        return [waiting for waiting in batch if waiting.tenant not in self._shut]
+
+    async def _write_all(self, batch: list[_Waiting]) -> None:
+        bodies = [waiting for waiting in batch if waiting.body]
+        blocks = [waiting.block for waiting in batch if waiting.block]
+        started = time.perf_counter()
+        verdicts, added = await self.between(lambda: self._write([w.body for w in bodies if w.body], blocks))
         self._failing.worked()
         self._telemetry.commit_duration.observe(time.perf_counter() - started)
         self._telemetry.committed_bodies.inc(len(bodies))

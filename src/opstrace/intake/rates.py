@@ -64,6 +64,11 @@ class Rates:
         now = self._clock()
         self._bucket(tenant, "points", now).draw(points, now)
 
+    def forget(self, tenant: str) -> None:
+        """Let a tenant of this name begin with full buckets."""
+        for what in _WHATS:
+            self._buckets.pop((tenant, what), None)
+
     def _bucket(self, tenant: str, what: What, now: float) -> Bucket:
         limits = self._limits_of(tenant)
         rate = float(limits.max_payloads_per_s if what == "payloads" else limits.max_points_per_s)

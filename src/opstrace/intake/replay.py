@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final
 from urllib.parse import parse_qsl
@@ -16,7 +17,8 @@ from opstrace.intake.ledger import Ledger
 from opstrace.intake.payload import STORED, Family, Verdict
 from opstrace.store.kept import KeptRequests, Record, Segment, read_records
 
-NOT_UNDERSTOOD = "not_understood"
+NOT_UNDERSTOOD: Final = "not_understood"
+NOT_YET: Final = "not_yet"
 # Records that are read before the event loop has its turn again.
 _PIECE_RECORDS: Final = 500
 # Families of a route, none where it is not understood.
@@ -25,7 +27,7 @@ FamiliesOf = Callable[[str], Sequence[Family]]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """How many kept requests of a route had one fate: STORED, NOT_UNDERSTOOD or the reason of a refusal."""
+    """How many kept requests of a route had one fate: STORED, NOT_UNDERSTOOD, NOT_YET or the reason of a refusal."""
 
     tenant: str
     route: str
@@ -51,20 +53,25 @@ class Replay:
         self._families_of = families_of
 
     async def run(self, tenant: str) -> list[Replayed]:
-        """Replay everything kept of a tenant and return what became of it; stops early where there is no room now."""
+        """Replay everything kept of a tenant and return what became of it.
+
+        Where there is no room now, what was not replayed by then stays and is NOT_YET.
+        """
         fates: Counter[tuple[str, str]] = Counter()
+        has_room = True
         for segment in await self._commit.between(lambda: self._kept.segments(tenant)):
-            left = []
+            left: list[Record] = []
             try:
                 async for record in _records(segment):
-                    fate = await self._fate(segment, record)
+                    fate = await self._fate(segment, record) if has_room else NOT_YET
+                    has_room = has_room and fate != NOT_YET
                     fates[record.request.path, fate] += 1
                     if fate != STORED:
                         left.append(record)
             except FileNotFoundError:
                 continue  # it went by a bound since they were listed
             if len(left) < segment.records:
-                await self._commit.between(lambda segment=segment, left=left: self._kept.replace(segment, left))  # type: ignore[misc]
+                await self._commit.between(partial(self._kept.replace, segment, left))
         return [Replayed(tenant, path, fate, n) for (path, fate), n in sorted(fates.items())]
 
     async def _fate(self, segment: Segment, record: Record) -> str:
@@ -85,7 +92,7 @@ class Replay:
         try:
             fate = _fate_of(await self._acceptance.store(parcel, families, replayed=True))
         except Overloaded:
-            raise
+            return NOT_YET
         except IntakeError as error:
             fate = error.reason
         self._ledger.replay(parcel.sender, fate)

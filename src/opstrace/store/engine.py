@@ -209,16 +209,24 @@ class Engine:
         settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
         path = f"{directory}?{settings}"
         self.writer = _first_connection(directory, path)
+        try:
+            self._prepare(found)
+        except BaseException:
+            self.writer.close()
+            raise
+        self._connections = [Connection(path) for _ in range(readers)]
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
+        for connection in self._connections:
+            self._idle.put(connection)
+
+    def _prepare(self, found: str) -> None:
+        """Make the tables, and bring data of an older format along."""
         for name in ("schema", *([f"upgrade_from_{found}"] if found in _UPGRADED_VERSIONS else [])):
             for part in script("opstrace.store", name):
                 self.writer.execute(part)
         self.writer.watch(self._settled_tables())
         if found != str(SCHEMA_VERSION):
-            atomic_file.write(_marker(directory), f"{SCHEMA_VERSION}\n")
-        self._connections = [Connection(path) for _ in range(readers)]
-        self._idle: SimpleQueue[Connection] = SimpleQueue()
-        for connection in self._connections:
-            self._idle.put(connection)
+            atomic_file.write(_marker(self.directory), f"{SCHEMA_VERSION}\n")
 
     @contextmanager
     def reader(self) -> "Iterator[Connection]":

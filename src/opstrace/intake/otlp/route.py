@@ -54,6 +54,10 @@ class Otlp(Door):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="otlp")
         self._waiting_bytes = 0
 
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._thread.shutdown()
+
     def routes(self) -> list[Route]:
         """Return the route; mount it before those of queries."""
         return [Route("/prometheus/api/v1/otlp/v1/metrics", self.answer, methods=["POST"])]
