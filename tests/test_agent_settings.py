@@ -1,3 +1,4 @@
+import configparser
 import dataclasses
 import os
 import re
@@ -49,9 +50,10 @@ def test_the_yaml_has_every_setting_and_the_key(instance: Instance, tmp_path: Pa
     found = flat(document(instance))
     assert found.pop("api_key") == (tmp_path / "tenant-api-token-default").read_text()
     assert found.keys() == {setting.path for setting in SETTINGS}
-    assert {path for path, value in found.items() if value == "https://localhost:8443"} == {
-        setting.path for setting in SETTINGS if setting.value == "{url}"
-    }
+    for value, form in (("https://localhost:8443", "{url}"), ("localhost:8443", "{address}")):
+        paths = {path for path, given in found.items() if given == value}
+        assert paths == {setting.path for setting in SETTINGS if setting.value == form}
+    assert found["logs_config.logs_dd_url"] == "localhost:8443"
 
 
 def test_what_is_off_is_false(instance: Instance) -> None:
@@ -65,7 +67,14 @@ def test_no_product_that_is_on_by_default_goes_to_datadog(instance: Instance) ->
         assert (setting.variable in variables) == setting.default_on
     # Every product of an Agent whose owner set nothing but the key (see datadog.yaml's own defaults).
     assert variables["DD_DD_URL"] == "https://localhost:8443"
-    off = "APM_CONFIG", "REMOTE_CONFIGURATION", "AGENT_TELEMETRY", "CONTAINER_IMAGE", "ORCHESTRATOR_EXPLORER"
+    off = (
+        "APM",
+        "APM_TELEMETRY",
+        "REMOTE_CONFIGURATION",
+        "AGENT_TELEMETRY",
+        "CONTAINER_IMAGE",
+        "ORCHESTRATOR_EXPLORER",
+    )
     assert {variables[f"DD_{name}_ENABLED"] for name in off} == {"false"}
 
 
@@ -80,6 +89,7 @@ def test_a_key_that_looks_like_a_number_stays_text(instance: Instance, key: str)
 def test_a_real_domain_is_used_by_its_names(instance: Instance) -> None:
     real = changed(instance, domain="example.com", https_port=443, listen="0.0.0.0")
     assert environment(real, "prod")["DD_DD_URL"] == "https://dd.prod.demo.example.com"
+    assert environment(real, "prod")["DD_LOGS_CONFIG_LOGS_DD_URL"] == "dd.prod.demo.example.com:443"
     assert "--network host" not in agent_settings.docker_command(agent_settings.target_of(real))
     assert "--network host" in agent_settings.docker_command(agent_settings.target_of(instance))
 
@@ -143,12 +153,14 @@ def test_helm_values_say_what_the_environment_says(instance: Instance) -> None:
     wanted = environment(instance)
     key, url = wanted.pop("DD_API_KEY"), wanted.pop("DD_DD_URL")
     assert (values["datadog"]["apiKey"], values["datadog"]["dd_url"]) == (key, url)
-    for agent in (values["datadog"], values["clusterAgent"]):
+    for agent in (values["datadog"], values["clusterAgent"], values["clusterChecksRunner"]):
         assert {setting["name"]: setting["value"] for setting in agent["env"]} == wanted
-    for agent in (values["agents"], values["clusterAgent"]):
+    for agent in (values["agents"], values["clusterAgent"], values["clusterChecksRunner"]):
         assert agent["volumes"][0]["name"] == agent["volumeMounts"][0]["name"] == "opstrace-ca"
         assert agent["volumeMounts"][0]["mountPath"] == str(agent_settings.CERTIFICATE_IN_IMAGE)
     assert "kubectl create configmap opstrace-ca" in text
+    # Without a way in for traces the chart runs no trace-agent; if it did, it would switch traces on.
+    assert values["datadog"]["apm"] == {"socketEnabled": False, "portEnabled": False}
 
 
 def test_helm_values_warn_of_an_address_that_no_pod_reaches(instance: Instance) -> None:
@@ -170,3 +182,21 @@ def test_everything_tells_what_becomes_of_each_product(instance: Instance) -> No
 def test_a_tenant_that_is_not_there_is_told(instance: Instance) -> None:
     with pytest.raises(InstanceError, match="instance demo has no tenant qa; it has default, prod, system"):
         agent_settings.target_of(instance, "qa")
+
+
+def conf(instance: Instance) -> dict[str, str]:
+    parser = configparser.ConfigParser()
+    parser.read_string(agent_settings.datadog_conf(agent_settings.target_of(instance)))
+    return dict(parser["Main"])
+
+
+def test_an_agent_of_version_five_uses_plain_http_here_and_trusts_what_it_cannot_know_elsewhere(
+    instance: Instance, tmp_path: Path
+) -> None:
+    key = (tmp_path / "tenant-api-token-default").read_text()
+    assert conf(instance) == {"api_key": key, "dd_url": "http://127.0.0.1:8080"}
+    url = "https://dd.default.demo.example.com:8443"
+    real = changed(instance, domain="example.com", listen="0.0.0.0")
+    assert conf(real) == {"api_key": key, "dd_url": url, "skip_ssl_validation": "yes"}
+    public = changed(real, cert_issuer="files", cert_file="/a.pem", cert_key_file="/b.pem")
+    assert conf(public) == {"api_key": key, "dd_url": url}

@@ -1,4 +1,4 @@
-"""What to tell a Datadog Agent so that it sends here, in four notations.
+"""What to tell a Datadog Agent so that it sends here, in the notations it reads.
 
 `dd_url` moves metrics, checks, events and metadata. Every other product has an address of its own below
 `datadoghq.com` and goes on sending there, with the key it was given, unless it is switched off or redirected
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -35,35 +36,41 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of the Agent. Its environment name is `DD_` and the path in upper case, `_` for `.`."""
+    """One setting of the Agent."""
 
     path: str
-    value: str | bool  # `{url}` stands for the address
+    value: str | bool  # `{url}` stands for the address, `{address}` for its host and port
     product: str  # in words; empty if it is another setting's
     fate: Fate
     default_on: bool = True  # sends in an Agent whose owner configured nothing but the key
 
     @property
     def variable(self) -> str:
-        """The environment variable that means the same."""
-        return "DD_" + self.path.upper().replace(".", "_")
+        """The environment variable that means the same: `DD_` and the path in upper case, `_` for `.`, or its own."""
+        return _VARIABLES.get(self.path) or "DD_" + self.path.upper().replace(".", "_")
 
 
+# Where the Agent binds a name of its own, the one that the path suggests means nothing (pkg/config/setup/apm.go).
+_VARIABLES: Final = {
+    "apm_config.enabled": "DD_APM_ENABLED",
+    "apm_config.telemetry.enabled": "DD_APM_TELEMETRY_ENABLED",
+    "apm_config.apm_dd_url": "DD_APM_DD_URL",
+}
 _SWITCHES: Final = (
-    ("apm_config.enabled", False, "traces and profiles", True),
-    ("apm_config.telemetry.enabled", False, "tracers' telemetry", True),
-    ("evp_proxy_config.enabled", False, "what tracers send through the Agent", True),
-    ("ol_proxy_config.enabled", False, "OpenLineage", True),
-    ("process_config.container_collection.enabled", False, "the container list", True),
-    ("process_config.process_collection.enabled", False, "the process list", False),
-    ("process_config.process_discovery.enabled", False, "process discovery", True),
-    ("orchestrator_explorer.enabled", False, "Kubernetes objects", True),
-    ("container_lifecycle.enabled", False, "container life cycles", True),
-    ("container_image.enabled", False, "container images", True),
-    ("sbom.enabled", False, "software bills of material", False),
-    ("remote_configuration.enabled", False, "remote configuration", True),
-    ("remote_updates", False, "remote updates", False),
-    ("agent_telemetry.enabled", False, "the Agent's own telemetry", True),
+    ("apm_config.enabled", "traces and profiles", True),
+    ("apm_config.telemetry.enabled", "tracers' telemetry", True),
+    ("evp_proxy_config.enabled", "what tracers send through the Agent", True),
+    ("ol_proxy_config.enabled", "OpenLineage", True),
+    ("process_config.container_collection.enabled", "the container list", True),
+    ("process_config.process_collection.enabled", "the process list", False),
+    ("process_config.process_discovery.enabled", "process discovery", True),
+    ("orchestrator_explorer.enabled", "Kubernetes objects", True),
+    ("container_lifecycle.enabled", "container life cycles", True),
+    ("container_image.enabled", "container images", True),
+    ("sbom.enabled", "software bills of material", False),
+    ("remote_configuration.enabled", "remote configuration", True),
+    ("remote_updates", "remote updates", False),
+    ("agent_telemetry.enabled", "the Agent's own telemetry", True),
 )
 _REDIRECTS: Final = (
     ("apm_config.apm_dd_url", "traces, if you switch them on"),
@@ -82,13 +89,23 @@ _REDIRECTS: Final = (
     ("event_management.forwarder.logs_dd_url", "events of the v2 kind"),
     ("software_inventory.forwarder.logs_dd_url", "software inventory"),
 )
+
+
+def _form(path: str) -> str:
+    """Return what an address is to be here: the endpoints of logs are read as that of logs is."""
+    return "{address}" if path.endswith(".logs_dd_url") else "{url}"
+
+
 SETTINGS: Final = (
     Setting("dd_url", "{url}", "metrics of every kind, service checks, events, host metadata", Fate.STORED),
-    Setting("logs_config.logs_dd_url", "{url}", "logs, if you switch them on (logs_enabled: true)", Fate.STORED),
-    # Agents before 7.69 send logs by another protocol, to another port, if nobody answers while they start.
+    # Agents before 7.45 read no address with a scheme here; without one all take it for HTTPS.
+    Setting("logs_config.logs_dd_url", "{address}", "logs, if you switch them on (logs_enabled: true)", Fate.STORED),
+    # Agents before 7.69 send logs by another protocol, to another port, if nobody answers while they start. The first
+    # ones that know HTTP know it by the second name, which all others know, too.
     Setting("logs_config.force_use_http", True, "", Fate.STORED),
-    *(Setting(path, value, product, Fate.OFF, on) for path, value, product, on in _SWITCHES),
-    *(Setting(path, "{url}", product, Fate.HERE, default_on=False) for path, product in _REDIRECTS),
+    Setting("logs_config.use_http", True, "", Fate.STORED),
+    *(Setting(path, False, product, Fate.OFF, on) for path, product, on in _SWITCHES),
+    *(Setting(path, _form(path), product, Fate.HERE, default_on=False) for path, product in _REDIRECTS),
 )
 
 
@@ -103,6 +120,12 @@ class Target:
     trust_anchor: Path | None
     loopback: bool  # reachable from this machine only
     plain_url: str | None
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or 443}"
 
     @property
     def shown_key(self) -> str:
@@ -162,6 +185,21 @@ def datadog_yaml(target: Target) -> str:
     return f'api_key: "{target.shown_key}"\n' + yaml.safe_dump(document, sort_keys=False)
 
 
+def datadog_conf(target: Target) -> str:
+    """Return a datadog.conf for Agents of version 5, which send nothing elsewhere.
+
+    They have a list of authorities of their own, so that one of ours they do not know.
+    """
+    lines = ["[Main]", f"api_key: {target.shown_key}"]
+    if target.loopback and target.plain_url:
+        lines.append(f"dd_url: {target.plain_url}")
+    else:
+        lines.append(f"dd_url: {target.url}")
+        if target.trust_anchor:
+            lines.append("skip_ssl_validation: yes")
+    return "\n".join(lines) + "\n"
+
+
 _LOOPBACK_WARNING: Final = (
     "# No pod reaches this dd_url, which is this machine's own: "
     "set domain and listen in the config of the instance.\n"
@@ -169,7 +207,7 @@ _LOOPBACK_WARNING: Final = (
 
 
 def helm_values(target: Target) -> str:
-    """Return values for Datadog's Helm chart: the same settings for the Agents of a cluster's nodes.
+    """Return values for Datadog's Helm chart: the same settings for all Agents of a cluster.
 
     The certificate comes from a config map `opstrace-ca` (DataDog/helm-charts: charts/datadog/values.yaml).
     """
@@ -182,14 +220,22 @@ def helm_values(target: Target) -> str:
     heading = _LOOPBACK_WARNING if target.loopback else ""
     if target.trust_anchor:
         file = CERTIFICATE_IN_IMAGE.name
-        heading += f"# First: kubectl create configmap opstrace-ca --from-file={file}=opstrace-ca.pem\n"
+        heading += "# First, with what /trust-anchor.pem of the server answers, or tls/ca.pem of the instance:\n"
+        heading += f"#   kubectl create configmap opstrace-ca --from-file={file}=opstrace-ca.pem\n"
         mount = {"name": "opstrace-ca", "mountPath": str(CERTIFICATE_IN_IMAGE), "subPath": file, "readOnly": True}
         volume = {"name": "opstrace-ca", "configMap": {"name": "opstrace-ca"}}
         mounted = {"volumes": [volume], "volumeMounts": [mount]}
     document = {
-        "datadog": {"apiKey": _Quoted(target.shown_key), "dd_url": target.url, "env": settings},
+        "datadog": {
+            "apiKey": _Quoted(target.shown_key),
+            "dd_url": target.url,
+            # The chart itself says that traces are on, unless there is no way in for them.
+            "apm": {"socketEnabled": False, "portEnabled": False},
+            "env": settings,
+        },
         "agents": mounted,
         "clusterAgent": {"env": settings, **mounted},
+        "clusterChecksRunner": {"env": settings, **mounted},
     }
     return heading + yaml.dump(document, Dumper=_Plain, sort_keys=False)
 
@@ -206,6 +252,7 @@ def everything(target: Target) -> str:
     parts += [_heading("/etc/datadog-agent/datadog.yaml of an Agent on a host"), datadog_yaml(target)]
     if target.trust_anchor:
         parts += [_heading("How that host comes to trust the certificate"), _trust_commands(target)]
+    parts += [_heading("/etc/dd-agent/datadog.conf of an Agent of version 5"), datadog_conf(target)]
     return "\n".join([*parts, *_fates()])
 
 
@@ -252,7 +299,9 @@ def _sent_by_default() -> list[Setting]:
 
 
 def _value(setting: Setting, target: Target) -> str | bool:
-    return setting.value.format(url=target.url) if isinstance(setting.value, str) else setting.value
+    if isinstance(setting.value, bool):
+        return setting.value
+    return setting.value.format(url=target.url, address=target.address)
 
 
 def _text(setting: Setting, target: Target) -> str:
@@ -286,5 +335,6 @@ NOTATIONS: Final[dict[str, Callable[[Target], str]]] = {
     "env": environment,
     "docker": docker_command,
     "yaml": datadog_yaml,
+    "conf": datadog_conf,
     "helm": helm_values,
 }

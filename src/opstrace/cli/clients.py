@@ -16,10 +16,11 @@ log = logging.getLogger("opstrace")
 @click.option(
     "--format",
     "notation",
-    type=click.Choice(["all", "env", "docker", "yaml", "helm"]),
+    type=click.Choice(["all", "env", "docker", "yaml", "conf", "helm"]),
     default="all",
     show_default=True,
-    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml; helm: values of its Helm chart.",
+    help="env: NAME=value lines; docker: a docker run command; yaml: a datadog.yaml; conf: a datadog.conf (Agent 5); "
+    "helm: values of its Helm chart.",
 )
 def agent_config(name: str, tenant: str | None, notation: str) -> None:
     """Print what makes a Datadog Agent send to the instance NAME, ready to paste.
