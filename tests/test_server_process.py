@@ -48,7 +48,7 @@ def holder(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
 
 def test_nobody_serves_at_first(instance: Instance) -> None:
     assert server_process.pid_of(instance) is None
-    assert server_process.stop(instance) is False
+    assert server_process.stop(instance, 60.0) is False
 
 
 def test_whoever_holds_the_lock_serves_and_nobody_else_can(instance: Instance) -> None:
@@ -57,7 +57,7 @@ def test_whoever_holds_the_lock_serves_and_nobody_else_can(instance: Instance) -
         refusal = pytest.raises(InstanceError, match=rf"the server of demo is already running \(pid {process.pid}\)")
         with refusal, server_process.held(instance):
             pytest.fail("two servers")
-        assert server_process.stop(instance) is True
+        assert server_process.stop(instance, 60.0) is True
         assert server_process.pid_of(instance) is None
 
 
@@ -114,7 +114,7 @@ def test_a_server_that_has_not_told_its_pid_is_waited_for(instance: Instance) ->
         with pytest.raises(
             InstanceError, match="the server of demo runs, but its pid file is gone; end it by its pid"
         ):
-            server_process.stop(instance)
+            server_process.stop(instance, 60.0)
 
 
 def test_a_stale_pid_is_not_taken_for_that_of_a_server_that_has_not_told_its_own(instance: Instance) -> None:
@@ -122,7 +122,7 @@ def test_a_stale_pid_is_not_taken_for_that_of_a_server_that_has_not_told_its_own
         (instance.home / "server.pid").write_text(str(bystander.pid))
         assert server_process.pid_of(instance) == 0
         with pytest.raises(InstanceError, match="its pid file is gone"):
-            server_process.stop(instance)
+            server_process.stop(instance, 60.0)
         assert bystander.poll() is None
         bystander.kill()
 

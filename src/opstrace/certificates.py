@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def ensure(instance: Instance) -> None:
     """Bring an instance's certificates up to date; raise ConfigError for the user's own, InstanceError for ours."""
     if instance.config.cert_file:
-        check(instance, instance.config)
+        check(instance.name, instance.config)
         return
     now = datetime.now(UTC)
     with explained(f"cannot write the certificates of instance {instance.name}"), locked(instance.home):
@@ -28,10 +28,10 @@ def ensure(instance: Instance) -> None:
         _ensure_served(instance, authority, now)
 
 
-def check(instance: Instance, config: Config) -> None:
-    """Raise ConfigError if the user's own certificate does not do for a config; ours is issued anew."""
+def check(name: str, config: Config) -> None:
+    """Raise ConfigError if the user's own certificate does not do for an instance's config; ours is issued anew."""
     if config.cert_file and config.cert_key_file:
-        names = tls.names_of(instance.name, config)
+        names = tls.names_of(name, config)
         tls.check_files(config.cert_file, config.cert_key_file, names, datetime.now(UTC))
 
 

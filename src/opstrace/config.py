@@ -21,12 +21,14 @@ SYSTEM_TENANT: Final = "system"
 LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # one part of a host name, in lower case
 MIB: Final = 1024 * 1024
 
-TenantName = Annotated[str, msgspec.Meta(pattern=rf"^{LABEL}\Z", max_length=63)]
+TENANT_NAME: Final = "lower-case letters, digits, inner hyphens, 63 characters at most"
+LONGEST_TENANT_NAME: Final = 63  # characters: a part of a host name
+TenantName = Annotated[str, msgspec.Meta(pattern=rf"^{LABEL}\Z", max_length=LONGEST_TENANT_NAME)]
 Tenants = Annotated[
     tuple[TenantName, ...],
     msgspec.Meta(
         min_length=1,
-        description="a list of at least one name: lower-case letters, digits, inner hyphens, 63 characters at most",
+        description=f"a list of at least one name: {TENANT_NAME}",
     ),
 ]
 Domain = Annotated[
@@ -421,6 +423,12 @@ def _shown(value: Any) -> str:
         {None: "nothing", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else repr(value)
     )
     return text if text and len(text) <= 80 else f"{text!s:.77}..."
+
+
+def check_tenant_name(name: str) -> None:
+    """Raise ConfigError for what cannot be a tenant's name."""
+    if len(name) > LONGEST_TENANT_NAME or not re.fullmatch(LABEL, name):
+        raise ConfigError(f"{_shown(name)} cannot be the name of a tenant; it must be {TENANT_NAME}")
 
 
 def _check_tenants(config: Config) -> None:

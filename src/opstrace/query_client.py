@@ -5,6 +5,7 @@ import json
 import math
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -61,20 +62,60 @@ def step_of(range_ms: int, step_ms: int | None) -> int:
     return step_ms or max(math.ceil(range_ms / CHART_WIDTH / 1000) * 1000, 1000)
 
 
-def times_of(now_ms: int, range_ms: int, step_ms: int | None) -> dict[str, str]:
-    """Return the parameters of a range until now: whole steps, counted back from the end, so that the last is now."""
-    step_ms = step_of(range_ms, step_ms)
-    times_ms = {"start": now_ms - range_ms // step_ms * step_ms, "end": now_ms, "step": step_ms}
-    return {name: f"{time_ms / 1000:.3f}" for name, time_ms in times_ms.items()}
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The moments that are asked for, in milliseconds: the first and the last, and what is between two."""
+
+    start_ms: int
+    end_ms: int
+    step_ms: int
+
+    @classmethod
+    def until(cls, now_ms: int, range_ms: int, step_ms: int | None) -> "Steps":
+        """Return those of a range until now: whole steps, counted back from the end, so that the last is now."""
+        step_ms = step_of(range_ms, step_ms)
+        return cls(now_ms - range_ms // step_ms * step_ms, now_ms, step_ms)
+
+    @classmethod
+    def of(cls, result: Sequence[Mapping[str, Any]]) -> "Steps":
+        """Return such as the samples of a range selector have."""
+        times = [
+            sorted(float(at) for at, _ in [*one.get("values", ()), *one.get("histograms", ())]) for one in result
+        ]
+        longest = max(times, key=len, default=[0.0])
+        between_s = (longest[-1] - longest[0]) / max(len(longest) - 1, 1)
+        start_s, end_s = min(map(min, times), default=0.0), max(map(max, times), default=0.0)
+        return cls(round(start_s * 1000), round(end_s * 1000), max(round(between_s * 1000), 1))
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of a query."""
+        times_ms = {"start": self.start_ms, "end": self.end_ms, "step": self.step_ms}
+        return {name: f"{time_ms / 1000:.3f}" for name, time_ms in times_ms.items()}
+
+    def columns(self, width: int) -> int:
+        """Return how many columns a line of them has: one each, if there are no more than its width."""
+        return min((self.end_ms - self.start_ms) // self.step_ms + 1, width)
+
+    def column(self, at_s: float, columns: int) -> int:
+        """Return the column of a moment."""
+        share = (at_s * 1000 - self.start_ms) / max(self.end_ms - self.start_ms, 1)
+        # Half a step on, where each has its own: a moment in seconds lies a little to one side of itself.
+        return min(max(int(share * (columns - 1) + 0.5), 0), columns - 1)
 
 
-def table(data: Mapping[str, Any], limit: int) -> list[Row]:
-    """Return a result as the rows of a table, head first; the rest beyond `limit` series is counted in a last row."""
+def table(data: Mapping[str, Any], limit: int, steps: Steps | None = None) -> list[Row]:
+    """Return a result as the rows of a table, head first; the rest beyond `limit` series is counted in a last row.
+
+    `steps` are those that were asked for, if some were.
+    """
     kind, result = data["resultType"], data["result"]
     if kind in ("scalar", "string"):
         return [["VALUE"], [str(result[1])]]
-    rows = [_of_matrix(one) if kind == "matrix" else _of_vector(one) for one in result[:limit]]
-    head = ["SERIES", "MIN", "MAX", "LAST", "OVER TIME"] if kind == "matrix" else ["SERIES", "VALUE"]
+    head = ["SERIES", "VALUE"]
+    if kind == "matrix":
+        head, steps = ["SERIES", "MIN", "MAX", "LAST", "OVER TIME"], steps or Steps.of(result)
+    rows = [_of_matrix(one, steps) if steps else _of_vector(one) for one in result[:limit]]
     left = len(result) - len(rows)
     more = [[f"… {left} more; --limit shows them", *[""] * (len(head) - 1)]] if left else []
     return [head, *rows, *more]
@@ -94,26 +135,30 @@ def _of_vector(series: Mapping[str, Any]) -> Row:
     return [series_name(series["metric"]), short(float(series["value"][1]))]
 
 
-def _of_matrix(series: Mapping[str, Any]) -> Row:
-    samples = [(float(at), float(value)) for at, value in series.get("values", [])]
-    samples += [(float(at), float(one["count"])) for at, one in series.get("histograms", [])]
+def _of_matrix(series: Mapping[str, Any], steps: Steps) -> Row:
+    name, floats, histograms = series_name(series["metric"]), series.get("values", []), series.get("histograms", [])
+    # Of a histogram the number of what it counts is shown.
+    what = "count " if histograms and not floats else ""
+    samples = [(float(at), float(value)) for at, value in floats]
+    samples += [(float(at), float(one["count"])) for at, one in histograms]
     samples.sort()
     known = [value for _, value in samples if not math.isnan(value)]
     if not known:
-        return [series_name(series["metric"]), "-", "-", short(samples[-1][1]) if samples else "-", ""]
-    numbers = [short(number) for number in (min(known), max(known), samples[-1][1])]
-    return [series_name(series["metric"]), *numbers, line(samples)]
+        return [name, "-", "-", short(samples[-1][1]) if samples else "-", ""]
+    numbers = [what + short(number) for number in (min(known), max(known), samples[-1][1])]
+    return [name, *numbers, line(samples, steps)]
 
 
-def line(samples: Sequence[tuple[float, float]], width: int = CHART_WIDTH) -> str:
-    """Return samples as a line of bars from the lowest to the highest, a gap where there is none."""
-    first, last = samples[0][0], samples[-1][0]
-    columns = min(width, len(samples))
+def line(samples: Sequence[tuple[float, float]], steps: Steps, width: int = CHART_WIDTH) -> str:
+    """Return samples as a line of bars from the lowest to the highest, a gap where there is none.
+
+    All lines of the same steps have the same columns.
+    """
+    columns = steps.columns(width)
     cells: list[list[float]] = [[] for _ in range(columns)]
-    for at, value in samples:
-        place = int((at - first) / (last - first) * columns) if last > first else 0
+    for at_s, value in samples:
         if math.isfinite(value):
-            cells[min(place, columns - 1)].append(value)
+            cells[steps.column(at_s, columns)].append(value)
     # Divided first: the sum of large ones would be infinite.
     means = [sum(value / len(cell) for value in cell) if cell else math.nan for cell in cells]
     return "".join(_bars(means))

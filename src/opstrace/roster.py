@@ -22,6 +22,7 @@ from opstrace.config import (
     Limits,
     TenantLimits,
     changed,
+    check_tenant_name,
     place_for_all,
 )
 from opstrace.errors import ConfigError, InstanceError
@@ -63,7 +64,7 @@ def add(name: str, tenant: str, directory: Path | None) -> tuple[Instance, str |
     from opstrace import certificates  # takes a while to load
 
     known = instances.load(name)
-    certificates.check(known, _with_tenant(known, tenant))
+    certificates.check(name, _with_tenant(known, tenant))
     with instances.locked(known.home):
         known = instances.load(name)
         config = _with_tenant(known, tenant)
@@ -212,7 +213,8 @@ def check_tenant(instance: Instance, tenant: str) -> None:
 
 
 def _with_tenant(instance: Instance, tenant: str) -> Config:
-    if tenant in instance.config.tenants:
+    check_tenant_name(tenant)
+    if tenant in instance.config.all_tenants:
         raise ConfigError(f"{instance.name} has a tenant {tenant} already")
     if tenant in instance.leaving:
         raise ConfigError(

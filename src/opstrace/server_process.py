@@ -21,7 +21,6 @@ from opstrace.errors import InstanceError
 from opstrace.instance import Instance, Place, explained
 
 LOG_ROTATION_BYTES: Final = 16 * 1024 * 1024  # at a start, a longer log becomes server.log.1
-STOP_TIMEOUT_S: Final = 60.0
 _LOCK_PATIENCE_S: Final = 2.0  # others hold the lock for a moment when they look whether it is free
 
 
@@ -135,7 +134,7 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def stop(instance: Place, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+def stop(instance: Place, timeout_s: float) -> bool:
     """Ask the server to drain and end, and wait for it; say whether one ran. Raise InstanceError if it stays."""
     pid = _told_pid(instance)
     if pid is None:

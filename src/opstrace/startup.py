@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-READY_TIMEOUT_S: Final = 60.0
 _PAUSE_S: Final = 0.1
 
 
@@ -39,6 +38,8 @@ def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens
     elif begun and is_known and config != begun.config:
         log.info("this config was given before; what was changed since by commands, or on the web UI, stays")
     config = given or (begun or instances.load(name)).config
+    # What is wrong with the config is found before anything of it is made.
+    certificates.check(name, config)
     ports.check_free(config)
     if begun is None or begun.config != config or not begun.stored_is_usable:
         begun = instances.make(name, config)

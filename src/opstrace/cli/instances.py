@@ -11,6 +11,7 @@ import click
 from opstrace import log_lines
 from opstrace.cli.options import (
     DEFAULT_INSTANCE,
+    STOP_TIMEOUT_S,
     Number,
     config_option,
     json_option,
@@ -64,7 +65,7 @@ def _stop_unfinished(name: str) -> None:
             f"the instance {name} exists already; start it by `opstrace start {name}`, or remove it by "
             f"`opstrace destroy local {name}`"
         )
-    server_process.stop(begun)
+    server_process.stop(begun, STOP_TIMEOUT_S)
 
 
 @click.command()
@@ -161,7 +162,8 @@ def start(name: str, config_file: Path | None, timeout_s: float) -> None:
 @click.command()
 @name_argument
 @click.option(
-    "--timeout", "timeout_s", type=Number(min=1, max=1e6), default=60.0, show_default=True, metavar="SECONDS",
+    "--timeout", "timeout_s", type=Number(min=1, max=1e6), default=STOP_TIMEOUT_S, show_default=True,
+    metavar="SECONDS",
     help="How long to wait for the server to drain.",
 )  # fmt: skip
 def stop(name: str, timeout_s: float) -> None:
@@ -298,7 +300,7 @@ def destroy(provider: str, name: str, yes: bool) -> None:
     found = instance.find(name)
     if not yes:
         confirm(f"Destroy the instance {name} ({provider}) with all data in {found.home}?")
-    server_process.stop(found)
+    server_process.stop(found, STOP_TIMEOUT_S)
     left = instance.remove(found)
     log.info("destroyed: %s (%s)", name, provider)
     if left:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -38,17 +38,33 @@ def duration_ms(_context: click.Context, _option: click.Parameter, text: str | N
 
 
 def only_instance() -> str:
-    """Return the name of the one instance there is."""
-    from opstrace import instance
+    """Return the name of the one instance there is, or of the one that runs."""
+    from opstrace import instance, server_process
 
     names = instance.names()
-    if len(names) != 1:
-        raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
-    return names[0]
+    running = [name for name in names if server_process.pid_of(instance.find(name)) is not None]
+    for some in (names, running):
+        if len(some) == 1:
+            return some[0]
+    raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
+
+
+class Provider(click.Choice[str]):
+    """Where an instance runs; there is one such place."""
+
+    def __init__(self) -> None:
+        super().__init__(["local"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Tell whoever leaves it out."""
+        if value != "local":
+            command = f"`{ctx.command_path} local {value}`" if ctx else f"local {value}"
+            self.fail(f"{value!r} is no provider; write {command}.", param, ctx)
+        return "local"
 
 
 name_argument = click.argument("name")
-provider_argument = click.argument("provider", type=click.Choice(["local"]))
+provider_argument = click.argument("provider", type=Provider())
 tenant_argument = click.argument("tenant")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 config_option = click.option(
@@ -58,7 +74,12 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The config document (YAML; docs/configuration.md).",
 )
+# Said here, where what the commands run need not be imported to show it.
+READY_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 60.0
+
 timeout_option = click.option(
-    "--timeout", "timeout_s", type=Number(min=1, max=1e6), default=60.0, show_default=True, metavar="SECONDS",
+    "--timeout", "timeout_s", type=Number(min=1, max=1e6), default=READY_TIMEOUT_S, show_default=True,
+    metavar="SECONDS",
     help="How long to wait for every endpoint to answer.",
 )  # fmt: skip

@@ -16,7 +16,7 @@ log = logging.getLogger("opstrace")
 def print_table(rows: list[list[str]]) -> None:
     """Print rows in columns, the first row being their names; what senders said is made printable."""
     for line in aligned([[*map(log_lines.printable, row)] for row in rows]):
-        click.echo(line)
+        click.echo(line.rstrip())
 
 
 def aligned(rows: list[list[str]]) -> list[str]:

@@ -48,8 +48,10 @@ def replay(name: str, as_json: bool) -> None:
     found = admin_client.ask(instance.load(name), "POST", "/admin/replay")
     if as_json:
         print_json(found)
-    else:
+    elif found["replayed"]:
         print_table(admin_client.replayed_table(found["replayed"]))
+    else:
+        log.info("nothing is kept")
 
 
 @click.command()
@@ -79,7 +81,7 @@ def query(
 ) -> None:
     """Ask PromQL of the instance NAME and show the answer: its value now, or with --range a line a series.
 
-    NAME may be left out where there is one instance. The token is read from the file it was written to.
+    NAME may be left out where there is one instance, or one that runs. The token is read from its file.
     """
     import time
 
@@ -89,15 +91,18 @@ def query(
         raise click.UsageError("--step needs --range")
     found = instance.load(name or only_instance())
     asked = {"query": expression, "time": f"{time.time():.3f}"}
-    endpoint = "query"
+    endpoint, steps = "query", None
     if range_ms is not None:
-        times = query_client.times_of(time.time_ns() // 1_000_000, range_ms, step_ms)
-        endpoint, asked = "query_range", {"query": expression, **times}
+        steps = query_client.Steps.until(time.time_ns() // 1_000_000, range_ms, step_ms)
+        endpoint, asked = "query_range", {"query": expression, **steps.parameters}
     document = query_client.ask(found, query_client.tenant_of(found, tenant), endpoint, asked)
     if as_json:
         print_json(document)
         return
-    print_table(query_client.table(document["data"], limit))
+    if document["data"]["result"]:
+        print_table(query_client.table(document["data"], limit, steps))
+    else:
+        log.info("no series")
     for remark in (*document.get("warnings", []), *document.get("infos", [])):
         log.warning("%s", remark)
 
