@@ -1,5 +1,6 @@
 """Protobuf's wire format by hand, where a message is made or looked at field by field (protobuf.dev: Encoding)."""
 
+from collections.abc import Iterator
 from typing import Final
 
 # Wire types.
@@ -56,3 +57,28 @@ def number_at(message: bytes | memoryview, place: int) -> tuple[int, int]:
     except IndexError:
         pass
     raise ValueError(f"the number at byte {start} of a message does not end")
+
+
+def fields(message: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Yield number, wire type, begin and end of each field, which of bytes are those of what is behind their length.
+
+    Raises ValueError for what is no message. Groups, which nobody writes any more, are none.
+    """
+    place = 0
+    while place < len(message):
+        key, start = number_at(message, place)
+        number, kind = key >> 3, key & 7
+        size = _SIZES.get(kind)
+        if kind == VARINT:
+            size = number_at(message, start)[1] - start
+        elif kind == BYTES:
+            size, start = number_at(message, start)
+        if size is None:
+            raise ValueError(f"byte {place} of a message begins no field: wire type {kind}")
+        if number == 0 or start + size > len(message):
+            raise ValueError(f"field {number} at byte {place} of a message is cut short or not a field")
+        place = start + size
+        yield number, kind, start, place
+
+
+_SIZES: Final = {FIXED64: 8, FIXED32: 4}

@@ -1,6 +1,6 @@
 """Certificates of an instance: a certificate authority of its own, and what that authority issues.
 
-Bytes in, bytes out: `instance.py` keeps the files. The authority may vouch only for this instance's names and for
+Bytes in, bytes out: `certificates.py` keeps the files. The authority may vouch only for this instance's names and for
 loopback and private addresses (name constraints, RFC 5280 section 4.2.1.10), so trusting it trusts nothing else.
 """
 
@@ -21,7 +21,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from opstrace.config import Config
 from opstrace.errors import ConfigError
 
-TRUST_ANCHOR_ROUTE: Final = "/trust-anchor.pem"  # where the plain-HTTP listener serves the authority's certificate
 AUTHORITY_LIFE: Final = timedelta(days=3652)
 CERTIFICATE_LIFE: Final = timedelta(days=825)  # the most that Apple's systems accept below an authority added by hand
 RENEWAL: Final = timedelta(days=300)  # renewed at a start once less than this is left

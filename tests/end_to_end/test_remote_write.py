@@ -160,6 +160,29 @@ def test_native_histograms(instance: Instance, form: str) -> None:
     assert found["custom"]["buckets"] == [[3, "-Inf", "1", "1"], [0, "1", "2.5", "2"], [0, "10", "+Inf", "3"]]
 
 
+def test_a_reset_of_a_native_histogram_is_seen_in_the_data(instance: Instance, form: str) -> None:
+    """What the sender took it for is no matter: 1 is a reset, 2 is none."""
+    at_ms, name = now_ms(), f"reset_{form[0]}"
+
+    def sample(count: int, ago: int, hint: int) -> dict[str, Any]:
+        spans, deltas = [{"offset": 0, "length": 1}], [count]
+        timestamp = at_ms - 15_000 * ago
+        return {"count_int": count, "positive_spans": spans, "positive_deltas": deltas, "reset_hint": hint,
+                "timestamp": timestamp}  # fmt: skip
+
+    series = [
+        {
+            "labels": {"__name__": name, "hint": str(hint)},
+            "histograms": [sample(count, 3 - n, hint) for n, count in enumerate((10, 20, 5, 15))],
+        }
+        for hint in range(3)
+    ]
+    assert sent(instance, form, *series).status == 204
+    grown = instance.vector(f"histogram_count(increase({name}[45s:15s]))", at_ms / 1000)
+    assert len(grown) == 3
+    assert len(set(grown.values())) == 1
+
+
 def test_start_timestamps(instance: Instance) -> None:
     """A counter that says when it began is known from its first sample on; a later body may say nothing."""
     at_ms = now_ms() - 60_000

@@ -1,8 +1,11 @@
 """Metrics v3 against a plain encoder, and against everything that lies."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from end_to_end import columnar, wire
 from opstrace.errors import Undecodable
 from opstrace.intake import columnar_payload
-from opstrace.intake.columnar_payload import rows_of_payload
+from opstrace.intake.columnar_payload import ColumnarPayload
 
 # The reference's own body: computed apart from this encoder and this decoder.
 REFERENCE = bytes.fromhex(
@@ -39,6 +42,24 @@ DOCUMENT: dict[str, Any] = {
         },
     ]
 }
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is read of a payload, written out: a row a series."""
+
+    series: pa.Table
+    sketches: pa.Table
+
+
+def rows_of_payload(body: bytes) -> Rows:
+    payload = ColumnarPayload.of(body)
+    plain, of_sketches = np.flatnonzero(~payload.are_sketches), np.flatnonzero(payload.are_sketches)
+    return Rows(
+        pa.table({**payload.rows(plain), **payload.numbers()}),
+        pa.table({**payload.rows(of_sketches), **payload.sketches()}),
+    )
+
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 names = texts.filter(bool)
@@ -85,7 +106,7 @@ def expected(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "sent_name": one["metric"],
         "host": hosts[0] if hosts else "",
-        "interval": one["interval"],
+        "interval": 0 if one["type"] == "sketch" else one["interval"],
         "unit": one["unit"],
         "source_type": one["source_type_name"],
         "sent_tags": [
@@ -105,13 +126,13 @@ SAMPLE = {**DOCUMENT["series"][0], "interval": 0, "unit": ""}
 
 @given(documents)
 def test_what_was_encoded_is_decoded(document: dict[str, Any]) -> None:
-    rows = rows_of_payload(columnar.payload(document), 3, "t")
+    rows = rows_of_payload(columnar.payload(document))
     plain = [one for one in document["series"] if one["type"] != "sketch"]
     distributions = [one for one in document["series"] if one["type"] == "sketch"]
     assert [found(row) for row in rows.series.to_pylist()] == [expected(one) for one in plain]
     assert rows.series["type"].to_pylist() == [one["type"] for one in plain]
     assert rows.series["values"].to_pylist() == [[value for _, value in one["points"]] for one in plain]
-    assert set(rows.series["body"].to_pylist()) <= {3}
+    assert set(rows.sketches["type"].to_pylist()) <= {"distribution"}
     assert [found(row) for row in rows.sketches.to_pylist()] == [expected(one) for one in distributions]
     columns = {"cnts": "cnt", "sums": "sum", "minima": "min", "maxima": "max", "keys": "k", "counts": "n"}
     for column, name in columns.items():
@@ -124,7 +145,7 @@ def test_the_encoder_writes_the_references_body() -> None:
 
 
 def test_the_references_body_is_read_as_it_says() -> None:
-    first, second = rows_of_payload(REFERENCE, 0, "t").series.to_pylist()
+    first, second = rows_of_payload(REFERENCE).series.to_pylist()
     assert (first["sent_name"], first["host"], first["sent_tags"]) == ("system.load.1", "web-1", ["env:prod"])
     assert (first["type"], first["interval"], first["source_type"]) == ("gauge", 0, "System")
     assert (first["times"], first["values"]) == ([1700000000], [1.5])
@@ -139,14 +160,14 @@ def test_a_message_in_two_parts_is_one() -> None:
     first.metric_data.types.extend(message.metric_data.types[:1])
     second.CopyFrom(message)
     del second.metric_data.types[:1]
-    again = rows_of_payload(first.SerializeToString() + second.SerializeToString(), 0, "t")
-    assert again.series.equals(rows_of_payload(REFERENCE, 0, "t").series)
+    again = rows_of_payload(first.SerializeToString() + second.SerializeToString())
+    assert again.series.equals(rows_of_payload(REFERENCE).series)
 
 
 def survives(body: bytes) -> None:
     """Whatever it is: rows, or a sentence."""
     try:
-        rows = rows_of_payload(body, 0, "t")
+        rows = rows_of_payload(body)
     except Undecodable as error:
         complaint = str(error)
     else:
@@ -248,10 +269,10 @@ def replace(column: str, values: list[Any]) -> Callable[[Any], None]:
 )
 def test_each_check_says_what_is_wrong(change: Callable[[Any], object], complaint: str) -> None:
     if not complaint:  # a unit that is flagged and not there is none
-        assert rows_of_payload(changed(change), 0, "t").series["unit"].to_pylist() == ["", ""]
+        assert rows_of_payload(changed(change)).series["unit"].to_pylist() == ["", ""]
         return
     with pytest.raises(Undecodable, match=complaint):
-        rows_of_payload(changed(change), 0, "t")
+        rows_of_payload(changed(change))
 
 
 def test_optional_columns_may_be_missing() -> None:
@@ -259,7 +280,7 @@ def test_optional_columns_may_be_missing() -> None:
         for column in ("source_type_name_refs", "origin_info_refs", "unit_refs"):
             data.ClearField(column)
 
-    assert rows_of_payload(changed(without), 0, "t").series["source_type"].to_pylist() == ["", ""]
+    assert rows_of_payload(changed(without)).series["source_type"].to_pylist() == ["", ""]
 
 
 def test_text_that_is_not_utf_8_is_made_legible() -> None:
@@ -267,7 +288,7 @@ def test_text_that_is_not_utf_8_is_made_legible() -> None:
         data.dict_tag_str = b"\x03a:\xff\x08role:web"
         data.dict_name_str = b"\x03a.\xff\x08app.hits"
 
-    rows = rows_of_payload(changed(illegible), 0, "t").series
+    rows = rows_of_payload(changed(illegible)).series
     assert rows["sent_tags"].to_pylist() == [["a:\ufffd"], ["a:\ufffd", "role:web"]]
     assert rows["sent_name"].to_pylist() == ["a.\ufffd", "app.hits"]
 
@@ -280,7 +301,7 @@ def test_sets_of_sets_are_bounded() -> None:
         replace("tagset_refs", [40, 0])(data)
 
     with pytest.raises(Undecodable, match="stands for more than 4000000 tags"):
-        rows_of_payload(changed(tower), 0, "t")
+        rows_of_payload(changed(tower))
 
 
 def test_a_long_chain_of_sets_is_resolved() -> None:
@@ -290,7 +311,7 @@ def test_a_long_chain_of_sets_is_resolved() -> None:
         replace("dict_tagsets", chain)(data)
         replace("tagset_refs", [20_000, 0])(data)
 
-    assert rows_of_payload(changed(chained), 0, "t").series["sent_tags"].to_pylist() == [["env:prod"], ["env:prod"]]
+    assert rows_of_payload(changed(chained)).series["sent_tags"].to_pylist() == [["env:prod"], ["env:prod"]]
 
 
 def test_what_a_body_stands_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +319,6 @@ def test_what_a_body_stands_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     many = {"series": [{**DOCUMENT["series"][0], "tags": ["t:" + "x" * 10_000]}] * 1000}
     monkeypatch.setattr(columnar_payload, "MAX_EXPANDED_BYTES", 5_000_000)
     with pytest.raises(Undecodable, match="more than 5000000 bytes of names and tags"):
-        rows_of_payload(columnar.payload(many), 0, "t")
+        rows_of_payload(columnar.payload(many))
     monkeypatch.setattr(columnar_payload, "MAX_EXPANDED_BYTES", 50_000_000)
-    assert rows_of_payload(columnar.payload(many), 0, "t").series.num_rows == 1000
+    assert rows_of_payload(columnar.payload(many)).series.num_rows == 1000

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from opstrace.config import SYSTEM_TENANT
-from opstrace.errors import BadQuery, OpstraceError, StoreError
+from opstrace.errors import BadQuery, OpstraceError, Overloaded, StoreError
 from opstrace.tenants import Tenant
 from opstrace.web import admin
 from opstrace.web.lookups import Lookups
@@ -72,4 +72,30 @@ def test_what_the_store_could_not_answer_is_one_line_of_the_log(path: str, caplo
 @pytest.mark.parametrize("path", ["/admin/losses", "/admin/logs", "/admin/metrics", "/admin/tenants/gone"])
 def test_a_wrong_question_is_none(path: str, caplog: pytest.LogCaptureFixture) -> None:
     assert status(path, BadQuery("so not")) == 400
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers"),
+    [(ClientDisconnect(), 499, {}), (Overloaded("too many come at once"), 503, {"retry-after": "5"})],
+)
+def test_a_body_that_does_not_arrive_is_answered_and_no_fault_of_ours(
+    error: Exception, status: int, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = SimpleNamespace(body_timeout_s=5.0)
+    administration: Any = SimpleNamespace(instance=SimpleNamespace(config=SimpleNamespace(limits=limits)))
+    (route,) = (
+        one
+        for one in Tenancy(lambda _request: Tenant(SYSTEM_TENANT), administration).routes()
+        if one.path == "/admin/tenants" and "POST" in (one.methods or ())
+    )
+    endpoint: Any = route.endpoint
+
+    async def receive() -> Any:
+        raise error
+
+    scope: Any = {"type": "http", "method": "POST", "path": "/admin/tenants", "query_string": b"", "headers": []}
+    answer = asyncio.run(endpoint(Request(scope, receive)))
+    assert answer.status_code == status
+    assert headers.items() <= dict(answer.headers).items()
     assert caplog.records == []

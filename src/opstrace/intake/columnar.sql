@@ -6,8 +6,8 @@ SELECT
     assumeNotNull(host) AS host,
     assumeNotNull(type) AS type,
     assumeNotNull(interval) AS interval,
-    assumeNotNull(unit) AS unit,                                       -- translated only
-    assumeNotNull(source_type) AS source_type,                         -- translated only
+    assumeNotNull(unit) AS unit,
+    assumeNotNull(source_type) AS source_type,
     CAST(sent_tags, 'Array(String)') AS sent_tags,
     arrayZip(times, values) AS points
 FROM Python(rows)

@@ -1,4 +1,4 @@
-"""A metrics v3 payload: parallel columns and dictionaries become rows of series.
+"""A metrics v3 payload: parallel columns and dictionaries, as arrays.
 
 Columns, references and checks: datadog-intake.md, section 7 (DataDog/agent-payload: proto/metrics/intake_v3.proto).
 """
@@ -25,6 +25,7 @@ from opstrace.intake.columns import (
     strings,
     varints,
 )
+from opstrace.intake.sent_sketches import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -49,43 +50,36 @@ _BIN_NUMBERS, _BIN_KEYS, _BIN_COUNTS, _SOURCE_TYPE_REFS, _ORIGIN_REFS = 20, 21, 
 _UNITS, _UNIT_REFS = 25, 26
 
 # The lowest bits of a type, and where its values are by the next four.
-_KINDS: Final = ("gauge", "count", "rate", "gauge")
+_KINDS: Final = ("gauge", "count", "rate", "gauge", "distribution")
 _SKETCH: Final = 4
 _ZERO, _IN_INTEGERS, _IN_SINGLES, _IN_DOUBLES = range(4)
 _HAS_UNIT: Final = 0x200
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnarRows:
-    """The series of one payload: a table of those with numbers, a table of those with sketches."""
-
-    series: pa.Table
-    sketches: pa.Table
-
-
-@dataclass(frozen=True, slots=True)
-class _Ragged:
-    """Lists one after the other: list i is `offsets[i]:offsets[i + 1]` of the entries."""
+class Ragged:
+    """N lists of numbers, one after the other: list i is `offsets[i]:offsets[i + 1]` of the entries."""
 
     entries: "Ints"
     offsets: "Ints"
 
     @classmethod
-    def of(cls, lists: "Sequence[Sequence[object]]", first: int) -> "_Ragged":
+    def of(cls, lists: "Sequence[Sequence[object]]", first: int) -> "Ragged":
         """Number what is in lists, from the first number on."""
         offsets = places(np.array([len(one) for one in lists], dtype=np.int64))
         return cls(np.arange(first, first + offsets[-1]), offsets)
 
     @property
     def lengths(self) -> "Ints":
+        """N."""
         return np.diff(self.offsets)
 
-    def taken(self, which: "Ints") -> "_Ragged":
+    def taken(self, which: "Ints") -> "Ragged":
         """Return some of the lists, in this order."""
         lengths = self.lengths[which]
-        return _Ragged(self.entries[runs(self.offsets[which], lengths)], places(lengths))
+        return Ragged(self.entries[runs(self.offsets[which], lengths)], places(lengths))
 
-    def followed_by(self, others: "_Ragged") -> "_Ragged":
+    def followed_by(self, others: "Ragged") -> "Ragged":
         """Put to the end of each list what another one holds."""
         if not len(others.entries):
             return self
@@ -94,7 +88,7 @@ class _Ragged:
         entries = np.empty(offsets[-1], dtype=np.int64)
         entries[runs(offsets[:-1], self.lengths)] = self.entries
         entries[runs(offsets[:-1] + self.lengths, others.lengths)] = others.entries
-        return _Ragged(entries, offsets)
+        return Ragged(entries, offsets)
 
 
 class _MetricData:
@@ -154,92 +148,120 @@ def _within(column: int, references: "Ints", entries: int) -> "Ints":
     return references
 
 
-def rows_of_payload(content: bytes, body: int, tenant: str) -> ColumnarRows:
-    """Decode one payload; raise Undecodable, saying which column is wrong."""
-    data = _MetricData(content)
-    types = data.unsigned(_TYPES)
-    series = _Series.of(data, types, body, tenant)
-    points = _Points.of(data, types)
-    sketches = (types & 0x0F) == _SKETCH
-    return ColumnarRows(
-        series.rows(~sketches, points.number_columns(~sketches)),
-        series.rows(sketches, points.sketch_columns(sketches)),
-    )
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """N texts, one a series: which entries of a dictionary they are."""
 
+    entries: pa.StringArray
+    which: "Ints"  # N
 
-# ---------------------------------------------------------------------------------------------------------------
-# What a series is
+    def taken(self, series: "Ints") -> pa.StringArray:
+        """Return those of some series."""
+        return self.entries.take(pa.array(self.which[series]))
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
-    """The columns that have one value a series, dictionaries and references to them."""
+class ColumnarPayload:
+    """N series of a payload, in references to its dictionaries, and their points.
 
-    columns: dict[str, pa.Array]
+    Series are asked for by their numbers, in ascending order.
+    """
+
+    names: Texts
+    hosts: Texts
+    types: Texts  # that of all sketches is `distribution`
+    units: Texts
+    source_types: Texts
+    words: pa.StringArray  # tags; the first one is empty
+    tags: Ragged  # N lists of words: resources included
+    intervals: "Floats"  # N: s; of sketches 0
+    are_sketches: "NDArray[np.bool_]"  # N
+    points: "_Points"
 
     @classmethod
-    def of(cls, data: _MetricData, types: "Ints", body: int, tenant: str) -> "_Series":
-        count, names = len(types), data.strings(_NAMES)
-        tags = data.strings(_TAGS)
-        tag_sets = _tag_sets(data, len(tags))
-        resource_sets = _ResourceSets.of(data)
-        units = np.zeros(count, dtype=np.int64)
-        flagged = (types & _HAS_UNIT) != 0
-        dictionaries = {name: data.strings(column) for name, column in _DICTIONARIES.items()}
-        units[flagged] = data.references(
-            _UNIT_REFS, int(np.count_nonzero(flagged)), len(dictionaries["unit"]), optional=True
-        )
+    def of(cls, content: bytes) -> "ColumnarPayload":
+        """Decode a payload; raise Undecodable, saying which column is wrong."""
+        data = _MetricData(content)
+        types = data.unsigned(_TYPES)
+        kinds, count = types & 0x0F, len(types)
+        names, tags = data.strings(_NAMES), data.strings(_TAGS)
+        units, source_types = data.strings(_UNITS), data.strings(_SOURCE_TYPES)
+        tag_sets, resource_sets = _tag_sets(data, len(tags)), _ResourceSets.of(data)
         data.references(_ORIGIN_REFS, count, 1 + len(data.unsigned(_ORIGINS)) // 3, optional=True)
-        tag_refs = data.references(_TAG_SET_REFS, count, len(tag_sets.lengths))
-        resources = data.references(_RESOURCES_REFS, count, len(resource_sets.hosts))
-        columns = {
-            "sent_name": (names, data.references(_NAME_REFS, count, len(names))),
-            "host": (pa.array(resource_sets.hosts), resources),
-            "type": (pa.array(_KINDS), np.where((types & 0x0F) < len(_KINDS), types & 0x0F, 0)),
-            "unit": (dictionaries["unit"], units),
-            "source_type": (
-                dictionaries["source_type"],
-                data.references(_SOURCE_TYPE_REFS, count, len(dictionaries["source_type"]), optional=True),
+        of_units = np.zeros(count, dtype=np.int64)
+        flagged = (types & _HAS_UNIT) != 0
+        of_units[flagged] = data.references(_UNIT_REFS, int(np.count_nonzero(flagged)), len(units), optional=True)
+        of_tags = data.references(_TAG_SET_REFS, count, len(tag_sets.lengths))
+        of_resources = data.references(_RESOURCES_REFS, count, len(resource_sets.hosts))
+        texts = {
+            "names": Texts(names, data.references(_NAME_REFS, count, len(names))),
+            "hosts": Texts(pa.array(resource_sets.hosts), of_resources),
+            "types": Texts(pa.array(_KINDS), np.where(kinds < len(_KINDS), kinds, 0)),
+            "units": Texts(units, of_units),
+            "source_types": Texts(
+                source_types, data.references(_SOURCE_TYPE_REFS, count, len(source_types), optional=True)
             ),
         }
-        more = _Ragged.of(resource_sets.tags, len(tags))
+        more = Ragged.of(resource_sets.tags, len(tags))
         words = pa.concat_arrays([tags, pa.array(list(chain(*resource_sets.tags)), pa.string())])
-        _check_size(columns.values(), words, [(tag_sets, tag_refs), (more, resources)])
+        _check_size(texts.values(), words, [(tag_sets, of_tags), (more, of_resources)])
+        intervals = data.unsigned(_INTERVALS, count).astype(np.float64)
         return cls(
-            {
-                "body": pa.array(np.full(count, body, dtype=np.uint32)),
-                "tenant": pa.array([tenant]).take(pa.array(np.zeros(count, dtype=np.int64))),
-                "place": pa.array(np.arange(count, dtype=np.uint32)),
-                "interval": pa.array(data.unsigned(_INTERVALS, count).astype(np.float64)),
-                "sent_tags": _lists(words, tag_sets.taken(tag_refs).followed_by(more.taken(resources))),
-                **{name: entries.take(pa.array(refs)) for name, (entries, refs) in columns.items()},
-            }
+            **texts,
+            words=words,
+            tags=tag_sets.taken(of_tags).followed_by(more.taken(of_resources)),
+            intervals=np.where(kinds == _SKETCH, 0.0, intervals),
+            are_sketches=kinds == _SKETCH,
+            points=_Points.of(data, types),
         )
 
-    def rows(self, wanted: "NDArray[np.bool_]", points: dict[str, pa.Array]) -> pa.Table:
-        """Return some of the series with what is known of their points."""
-        columns = self.columns
-        if not wanted.any():
-            columns = {name: column[:0] for name, column in columns.items()}
-        elif not wanted.all():
-            mask = pa.array(wanted)
-            columns = {name: column.filter(mask) for name, column in columns.items()}
-        return pa.table({**columns, **points})
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.intervals)
+
+    def rows(self, series: "Ints") -> dict[str, pa.Array]:
+        """Return what some series are, written out."""
+        tags = self.tags if len(series) == self.count else self.tags.taken(series)
+        lists = pa.ListArray.from_arrays(pa.array(tags.offsets, pa.int32()), self.words.take(pa.array(tags.entries)))
+        return {
+            "sent_name": self.names.taken(series),
+            "host": self.hosts.taken(series),
+            "type": self.types.taken(series),
+            "interval": pa.array(self.intervals[series]),
+            "unit": self.units.taken(series),
+            "source_type": self.source_types.taken(series),
+            "sent_tags": lists,
+        }
+
+    def numbers(self) -> dict[str, pa.Array]:
+        """Return times and values of the points that are no sketches, a list for each of their series."""
+        return self.points.number_columns(~self.are_sketches)
+
+    def sums(self) -> dict[str, pa.Array]:
+        """Return times and sums of the sketches, a list for each of their series."""
+        return self.points.sum_columns(self.are_sketches)
+
+    def sketches(self) -> dict[str, pa.Array]:
+        """Return the columns of sent_sketches.py, times and values: a list for each series of sketches."""
+        sums = self.sums()
+        return {
+            "times": sums["times"],
+            "values": sums["sums"],
+            "sums": sums["sums"],
+            "places": numbered(np.flatnonzero(self.are_sketches), self.points.numbers[self.are_sketches]),
+            **self.points.bin_columns(self.are_sketches),
+        }
 
 
-_DICTIONARIES: Final = {"unit": _UNITS, "source_type": _SOURCE_TYPES}
-
-
-def _check_size(
-    columns: "Collection[tuple[pa.Array, Ints]]", words: pa.Array, lists: "Collection[tuple[_Ragged, Ints]]"
-) -> None:
+def _check_size(texts: "Collection[Texts]", words: pa.Array, lists: "Collection[tuple[Ragged, Ints]]") -> None:
     """Refuse what would take too much memory once each series has its strings."""
     of_words = _sizes(words)
-    most = sum(int(_sizes(entries).max(initial=0)) * len(refs) for entries, refs in columns)
+    most = sum(int(_sizes(one.entries).max(initial=0)) * len(one.which) for one in texts)
     most += sum(int(of_words.max(initial=0)) * (int(ragged.lengths.max()) + 1) * len(refs) for ragged, refs in lists)
     if most <= MAX_EXPANDED_BYTES:
         return
-    total = sum(int(_sizes(entries)[refs].sum()) for entries, refs in columns)
+    total = sum(int(_sizes(one.entries)[one.which].sum()) for one in texts)
     for ragged, refs in lists:
         total += int(np.diff(places(of_words[ragged.entries])[ragged.offsets])[refs].sum()) + _ENTRY_BYTES * len(refs)
     if total > MAX_EXPANDED_BYTES:
@@ -256,34 +278,30 @@ def _sizes(entries: pa.Array) -> "Ints":
     return lengths + _ENTRY_BYTES
 
 
-def _lists(words: pa.Array, ragged: _Ragged) -> pa.ListArray:
-    return pa.ListArray.from_arrays(pa.array(ragged.offsets, pa.int32()), words.take(pa.array(ragged.entries)))
-
-
-def _tag_sets(data: _MetricData, tags: int) -> _Ragged:
+def _tag_sets(data: _MetricData, tags: int) -> Ragged:
     """Return the tags of each set; the first one is the empty set that reference 0 means."""
     sets = _split(data.signed(_TAG_SETS))
     entries = running(sets.entries, sets.lengths)
     if int(entries.max(initial=-1)) >= tags:
         raise Undecodable(f"column {_TAG_SETS} refers to a tag that is not there")
-    sets = _Ragged(entries, sets.offsets)
+    sets = Ragged(entries, sets.offsets)
     if int(entries.min(initial=0)) < 0:
         # -j stands for all tags of set j, an earlier one.
         numbers = np.repeat(np.arange(1, len(sets.lengths) + 1), sets.lengths)
         if np.any(entries <= -numbers):
             raise Undecodable(f"column {_TAG_SETS} refers to a set that is not there")
         sets = _expanded(sets)
-    return _Ragged(sets.entries, np.append(0, sets.offsets))
+    return Ragged(sets.entries, np.append(0, sets.offsets))
 
 
-def _split(values: "Ints") -> _Ragged:
+def _split(values: "Ints") -> Ragged:
     """Take lists apart that follow each other, each behind its length; a loop over what a dictionary holds."""
     total = len(values)
     first = int(values[0]) if total else 0
     if 0 <= first < total and total % (first + 1) == 0 and (values[:: first + 1] == first).all():
         # All are of one length, as those of series with the same keys are.
         rows = values.reshape(-1, first + 1)
-        return _Ragged(rows[:, 1:].ravel(), np.arange(len(rows) + 1) * first)
+        return Ragged(rows[:, 1:].ravel(), np.arange(len(rows) + 1) * first)
     # Lengths that cannot be are held within the column here, so that the loop ends, and found below.
     steps, starts, place = (np.clip(values, 0, total) + 1).tolist(), [], 0
     while place < total:
@@ -293,10 +311,10 @@ def _split(values: "Ints") -> _Ragged:
     lengths = values[heads]
     if place != total or np.any(lengths < 0):
         raise Undecodable(f"column {_TAG_SETS} has a set that is longer than the column")
-    return _Ragged(np.delete(values, heads), places(lengths))
+    return Ragged(np.delete(values, heads), places(lengths))
 
 
-def _expanded(sets: _Ragged) -> _Ragged:
+def _expanded(sets: Ragged) -> Ragged:
     """Put in the place of each reference to a set what that set holds by now, until there are only tags.
 
     Sets refer to earlier ones, so that a chain of n references is gone after about log2(n) rounds.
@@ -308,7 +326,7 @@ def _expanded(sets: _Ragged) -> _Ragged:
         if lengths.sum() > MAX_COLUMN_VALUES:
             raise Undecodable(f"column {_TAG_SETS} stands for more than {MAX_COLUMN_VALUES} tags")
         starts = np.where(others, sets.offsets[named], np.arange(len(lengths)))
-        sets = _Ragged(sets.entries[runs(starts, lengths)], places(lengths)[sets.offsets])
+        sets = Ragged(sets.entries[runs(starts, lengths)], places(lengths)[sets.offsets])
     return sets
 
 
@@ -404,22 +422,32 @@ class _Points:
         columns = {"times": self.times[wanted], "values": self.values[wanted]}
         return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in columns.items()}
 
-    def sketch_columns(self, series: "NDArray[np.bool_]") -> dict[str, pa.Array]:
-        """Return times, numbers and bins of these series' sketches, a list a series."""
+    def sum_columns(self, series: "NDArray[np.bool_]") -> dict[str, pa.Array]:
+        """Return times and sums of these series' sketches, a list a series."""
+        offsets = _offsets(self.numbers[series])
+        columns = {"times": self.times[self.are_sketches], "sums": self.values[self.are_sketches]}
+        return {name: pa.ListArray.from_arrays(offsets, pa.array(column)) for name, column in columns.items()}
+
+    def bin_columns(self, series: "NDArray[np.bool_]") -> dict[str, pa.Array]:
+        """Return the other numbers of these series' sketches, and their bins, a list a series."""
         offsets, bins = _offsets(self.numbers[series]), _offsets(self.bin_numbers)
-        wanted = self.are_sketches
         # The engine's numbers would wrap around; a key out of bounds stays out of bounds.
         keys = np.clip(self.keys, -(1 << 15), 1 << 15).astype(np.int32)
         columns = {
-            "times": pa.array(self.times[wanted]),
             "cnts": pa.array(self.cnts),
-            "sums": pa.array(self.values[wanted]),
-            "minima": pa.array(self.minima[wanted]),
-            "maxima": pa.array(self.maxima[wanted]),
+            "minima": pa.array(self.minima[self.are_sketches]),
+            "maxima": pa.array(self.maxima[self.are_sketches]),
             "keys": pa.ListArray.from_arrays(bins, pa.array(keys)),
             "counts": pa.ListArray.from_arrays(bins, pa.array(self.counts)),
         }
         return {name: pa.ListArray.from_arrays(offsets, column) for name, column in columns.items()}
+
+    def firsts(self) -> "Floats":
+        """Return the time of each series' first point, 0 where it has none."""
+        firsts = np.zeros(len(self.numbers))
+        filled = self.numbers > 0
+        firsts[filled] = self.times[(np.cumsum(self.numbers) - self.numbers)[filled]]
+        return firsts
 
 
 def _offsets(lengths: "Ints") -> pa.Array:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from opstrace import protobuf_wire
 from opstrace.errors import Undecodable
-from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, LONGEST_VARINT, VARINT, number_at
+from opstrace.protobuf_wire import LONGEST_VARINT, number_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,27 +35,13 @@ def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     A column may come in several fields and its values one by one: their contents joined are the column. Raises
     Undecodable for what is no message.
     """
-    place = count = 0
-    while place < len(message):
-        key, place = varint(message, place)
-        start, end = _content(message, key & 7, place)
-        count += 1
-        if end > len(message) or key >> 3 == 0 or count > MAX_MESSAGE_FIELDS:
-            raise Undecodable(f"field {key >> 3} at byte {place} of a message is cut short or not a field")
-        yield key >> 3, message[start:end]
-        place = end
-
-
-def _content(message: memoryview, wire_type: int, place: int) -> tuple[int, int]:
-    """Return where the content of a field begins and ends."""
-    if wire_type == VARINT:
-        return place, varint(message, place)[1]
-    if wire_type == BYTES:
-        length, place = varint(message, place)
-        return place, place + length
-    if wire_type in (FIXED32, FIXED64):
-        return place, place + (8 if wire_type == FIXED64 else 4)
-    raise Undecodable(f"byte {place} of a message begins no field: wire type {wire_type}")
+    try:
+        for count, (number, _, start, end) in enumerate(protobuf_wire.fields(message)):
+            if count == MAX_MESSAGE_FIELDS:
+                raise Undecodable(f"a message has more than {MAX_MESSAGE_FIELDS} fields")
+            yield number, message[start:end]
+    except ValueError as error:
+        raise Undecodable(str(error)) from None
 
 
 def varint(message: bytes | memoryview, place: int) -> tuple[int, int]:

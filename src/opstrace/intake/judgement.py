@@ -42,7 +42,7 @@ REASONS: Final = {
     _STORED_LATE: STORED,
     _STORED_UNTIMED: STORED,
 }
-_CODES: Final = {reason: code for code, reason in REASONS.items()}
+CODES: Final = {reason: code for code, reason in REASONS.items()}
 _ROWS_OF_SKETCHES: Final = 6  # translate.sql: the histogram, and five series of numbers beside it
 _LATE_S: Final = 60
 _DAY_S: Final = 86_400
@@ -119,7 +119,7 @@ class Judgement:
 
     def _give(self, points: "NDArray[np.bool_]", reason: str) -> None:
         """Give points another fate; what lacks rows is found out anew."""
-        self._fates[points] = _CODES[reason]
+        self._fates[points] = CODES[reason]
         self.__dict__.pop("_lacking", None)
 
     def judged(self) -> defaultdict[int, Judged]:

@@ -17,7 +17,7 @@ STORED = "stored"
 
 
 class Family(Enum):
-    """Payloads that one statement decodes; the value names it."""
+    """Payloads that one decoder knows; where a statement decodes them the value names it."""
 
     SERIES_V1 = "series_v1"
     SERIES_V2_JSON = "series_v2_json"
@@ -103,7 +103,7 @@ class Findings:
     written: defaultdict[int, dict[str, Counter[str]]] = field(
         default_factory=lambda: defaultdict(dict)
     )  # as in Verdict
-    late: Counter[int] = field(default_factory=Counter)  # as in Verdict, of those
+    late: Counter[int] = field(default_factory=Counter)  # as in Verdict, of what is `written`
     added: int = 0  # series rows that decoders added themselves
 
 

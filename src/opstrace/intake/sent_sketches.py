@@ -23,6 +23,17 @@ COLUMNS: Final = ("places", "cnts", "sums", "minima", "maxima", "keys", "counts"
 _MOST: Final = 1 << 53
 
 
+def numbered(series: "Ints", lengths: "Ints") -> pa.ListArray:
+    """Return the place of each sketch in its body: which series it is of, and which one there, from 1 on.
+
+    Sketches are those of series one after the other, in lists of these lengths.
+    """
+    offsets = places(lengths)
+    within = np.arange(1, offsets[-1] + 1) - np.repeat(offsets[:-1], lengths)
+    found = (np.repeat(series, lengths) << 32) + within
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(found.astype(np.uint64)))
+
+
 @dataclass(frozen=True, slots=True)
 class SentSketches:
     """P sketches, in the order they were read."""

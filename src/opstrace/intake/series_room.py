@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from opstrace.config import LimitsOf
 from opstrace.store.engine import Connection, statement
+from opstrace.store.writer import GROWING_DAYS
 
 _PACKAGE: Final = "opstrace.intake"
 _MINUTE_S: Final = 60.0
@@ -108,7 +109,7 @@ class SeriesRoom:
         if (reloads := self._reloads()) == self._counted_at:
             return
         self._room.begin_anew()
-        for row in self._connection.read(self._of_days).to_pylist():
+        for row in self._connection.read(self._of_days, days=GROWING_DAYS).to_pylist():
             self._room.take(Added(row["tenant"], str(row["day"]), row["added"], 0), self._clock())
         self._counted_at = reloads
 

@@ -108,12 +108,7 @@ CREATE TABLE excess
 ENGINE = Memory;
 
 -- Of the days that `seen` is filled with at a start.
-CREATE OR REPLACE FUNCTION was_seen_lately AS (tenant, series) -> (
-    seen_key(tenant, toDate32(now('UTC')), series) IN seen
-    OR seen_key(tenant, toDate32(now('UTC')) - 1, series) IN seen
-    OR seen_key(tenant, toDate32(now('UTC')) - 2, series) IN seen
-    OR seen_key(tenant, toDate32(now('UTC')) - 3, series) IN seen
-);
+CREATE OR REPLACE FUNCTION was_seen_lately AS (tenant, series) -> {was_seen_lately};
 
 DROP TABLE IF EXISTS staged_logs;
 -- One row a log of a payload, read but not judged.

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from opstrace.intake.columns import places
-from opstrace.intake.sent_sketches import COLUMNS
+from opstrace.intake.sent_sketches import COLUMNS, numbered
 from opstrace.intake.tabular_series import TabularSeries
 from opstrace.store.engine import Connection, Parameter
 
@@ -45,9 +45,6 @@ class TabularSketches(TabularSeries):
 def _numbered(table: pa.Table, first: int) -> pa.Table:
     """Number the rows, from the first number on, and the sketches in their body."""
     lengths = np.diff(table["times"].combine_chunks().offsets.to_numpy()).astype(np.int64)
-    offsets = places(lengths)
-    within = np.arange(1, offsets[-1] + 1) - np.repeat(offsets[:-1], lengths)
-    numbers = (np.repeat(table["place"].to_numpy().astype(np.int64), lengths) << 32) + within
     rows = np.arange(first, first + table.num_rows, dtype=np.uint64)
-    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(numbers.astype(np.uint64)))
-    return table.append_column("places", lists).append_column("row", pa.array(rows))
+    numbers = numbered(table["place"].to_numpy().astype(np.int64), lengths)
+    return table.append_column("places", numbers).append_column("row", pa.array(rows))

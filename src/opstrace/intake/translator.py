@@ -35,7 +35,7 @@ from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, Parameter, script
 from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
-from opstrace.store.writer import Writer
+from opstrace.store.writer import GROWING_DAYS, Writer
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
@@ -45,19 +45,22 @@ _LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
 _NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
+_SEEN_LATELY: Final = " OR ".join(
+    f"seen_key(tenant, toDate32(now('UTC')) - {days}, series) IN seen" for days in range(GROWING_DAYS + 1)
+)
 _TOO_MUCH: Final = (
     f"the tags take more than {MAX_TAGS_BYTES} bytes, written out for each series and each day of its points; "
     "send it in parts"
 )
 
 
-def series_decoders(connection: Connection) -> list[SeriesDecoder]:
+def series_decoders(connection: Connection, limits: Limits) -> list[SeriesDecoder]:
     """Return a decoder of each kind of bodies that are nothing but series."""
     return [
         JsonSeriesDecoder(connection, Family.SERIES_V1),
         JsonSeriesDecoder(connection, Family.SERIES_V2_JSON),
         ProtobufSeriesDecoder(connection, Family.SERIES_V2_PROTOBUF, "MetricPayload"),
-        ColumnarDecoder(connection),
+        ColumnarDecoder(connection, limits),
         SketchDecoder(connection),
         DistributionDecoder(connection),
     ]
@@ -106,10 +109,10 @@ class Translator:
         self._max_future_s = limits.max_future_s
         self._alphabet = {"prefix": tag_label_prefix, "not_in_keys": _NOT_IN_KEYS, "not_in_names": _NOT_IN_NAMES}
         for part in script(_PACKAGE, "staging"):
-            self._connection.execute(_with_limits(part, limits))
+            self._connection.execute(with_limits(part, limits))
         self._room = SeriesRoom(engine.writer, limits_of, lambda: writer.reloads)
         self._staged_series = StagedSeries(engine.writer)
-        self._series_decoders = series_decoders(engine.writer)
+        self._series_decoders = series_decoders(engine.writer, limits)
         self._decoders = [
             RemoteWriteDecoder(engine.writer, writer, self._room, limits),
             *decoders(engine.writer, kept, hosts, limits, log_retention_days=log_retention_days),
@@ -216,10 +219,11 @@ def _of(families: Collection[Family], bodies: Sequence[Body], findings: Findings
     }
 
 
-def _with_limits(part: str, limits: Limits) -> str:
+def with_limits(part: str, limits: Limits) -> str:
+    """Write limits into a part of staging.sql."""
     for name in _LIMITS:
         part = part.replace(f"{{{name}}}", str(getattr(limits, name)))
-    return part
+    return part.replace("{was_seen_lately}", _SEEN_LATELY)
 
 
 def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:

@@ -220,5 +220,5 @@ FOLDS: dict[str, Callable[..., Floats]] = {
     "sum": sum_,
 }
 CHOICES: dict[str, Callable[[Groups, Ints], Bools]] = {"bottomk": bottomk, "limitk": limitk, "topk": topk}
-# Aggregations that need labels or text: `evaluation` has them.
+# Aggregations that need labels or text: `aggregation` has them.
 SPECIAL = ("count_values", "limit_ratio")

@@ -91,11 +91,15 @@ class Engine:
         grid = Grid(np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64))
         return self._evaluated(querier, query, Bounds(start_ms, end_ms, step_ms), grid, budget, lookback_ms)
 
+    def check_length(self, text: str) -> None:
+        """Raise BadQuery for a query, or a selector, that is longer than it may be."""
+        if len(text.encode("utf-8", "surrogatepass")) > self.max_query_bytes:
+            raise BadQuery(f"{text[:20]!r}… is longer than {self.max_query_bytes} bytes")
+
     def _evaluated(
         self, querier: Querier, query: str, bounds: Bounds, grid: Grid, budget: Budget, lookback_ms: int | None
     ) -> Result:
-        if len(query.encode("utf-8", "surrogatepass")) > self.max_query_bytes:
-            raise BadQuery(f"the query is longer than {self.max_query_bytes} bytes")
+        self.check_length(query)
         tree = _known_tree(query) if len(query) <= _MAX_KNOWN_CHARACTERS else parse(query)
         kind = type_of(tree)
         if not bounds.instant and kind not in (Type.SCALAR, Type.VECTOR):

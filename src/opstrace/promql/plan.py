@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from opstrace.errors import BadQuery
 from opstrace.promql.parser import fold_duration
@@ -24,6 +25,9 @@ from opstrace.promql.tree import (
 
 # Functions of the moment they are evaluated at, whatever their arguments say.
 _OF_THE_MOMENT = frozenset((*DATES, "predict_linear", "time", "timestamp"))
+
+
+_Shifted = TypeVar("_Shifted", Selector, Subquery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,9 @@ def resolve(node: Node, bounds: Bounds) -> Node:
             return node
 
 
-def _shifted(node: Node, bounds: Bounds) -> "Selector":
-    assert isinstance(node, Selector | Subquery)
+def _shifted(node: _Shifted, bounds: Bounds) -> _Shifted:
     offset = _milliseconds(node.offset, node, bounds)
-    return replace(node, offset=offset, at=_moment(node.at, bounds))  # type: ignore[return-value]
+    return replace(node, offset=offset, at=_moment(node.at, bounds))
 
 
 def _moment(at: At, bounds: Bounds) -> int | None:

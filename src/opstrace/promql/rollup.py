@@ -49,21 +49,19 @@ def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Rolle
     first, last = windows.first, windows.last - 1
     begun = _begun(windows) if counter else None
     present = (windows.counts >= 2) if begun is None else (windows.counts >= 2) | begun
-    first_s, last_s = (
-        windows.seconds_at(first, int(windows.starts[0])),
-        windows.seconds_at(last, int(windows.starts[0])),
-    )
+    # Times are subtracted as the whole milliseconds they are: so a window's growth is that of any other like it.
+    first_ms, last_ms = windows.moments_at(first), windows.moments_at(last)
     initial = windows.at(first)
     with np.errstate(all="ignore"):
         growth = windows.at(last)
         growth -= initial
         if counter and not _never_falls(windows):
             growth += lost_to_resets(windows)
-        sampled_s = last_s - first_s
-        factor = _stretch(windows, first_s, last_s, initial if counter else None, growth) / sampled_s
+        sampled_s = (last_ms - first_ms) / 1000.0
+        factor = _stretch(windows, first_ms, last_ms, initial if counter else None, growth) / sampled_s
         if begun is not None:
             growth[begun] += initial[begun]
-            factor[begun] = _stretch_from_start(windows, first_s, last_s)[begun]
+            factor[begun] = _stretch_from_start(windows, first_ms, last_ms)[begun]
         growth *= factor / windows.range_s if per_second else factor
     return growth, present
 
@@ -77,11 +75,11 @@ def _begun(windows: Windows) -> Bools | None:
     return told & (windows.counts >= 1)
 
 
-def _stretch_from_start(windows: Windows, first_s: Floats, last_s: Floats) -> Floats:
+def _stretch_from_start(windows: Windows, first_ms: Ints, last_ms: Ints) -> Floats:
     """Return by what growth since the first sample's start is multiplied: it is stretched to the end alone."""
-    origin = int(windows.starts[0])
-    counted_s = last_s - (windows.start_times_at(windows.first) - origin) / 1000.0
-    to_end_s = _within_reach((windows.ends - origin) / 1000.0 - last_s, (last_s - first_s) / (windows.counts - 1))
+    counted_s = (last_ms - windows.start_times_at(windows.first)) / 1000.0
+    distance_s = (last_ms - first_ms) / 1000.0 / (windows.counts - 1)
+    to_end_s = _within_reach((windows.ends - last_ms) / 1000.0, distance_s)
     # A sample alone says nothing of the distance to the next one.
     factor: Floats = np.where(windows.counts > 1, (counted_s + to_end_s) / counted_s, 1.0)
     return factor
@@ -93,13 +91,12 @@ def _within_reach(gap_s: Floats, distance_s: Floats) -> Floats:
     return reach
 
 
-def _stretch(windows: Windows, first_s: Floats, last_s: Floats, initial: Floats | None, growth: Floats) -> Floats:
+def _stretch(windows: Windows, first_ms: Ints, last_ms: Ints, initial: Floats | None, growth: Floats) -> Floats:
     """Return the seconds the growth is taken to stand for."""
-    origin = int(windows.starts[0])
-    sampled_s = last_s - first_s
+    sampled_s = (last_ms - first_ms) / 1000.0
     distance_s = sampled_s / (windows.counts - 1)
-    to_start_s = _within_reach(first_s - (windows.starts - origin) / 1000.0, distance_s)
-    to_end_s = _within_reach((windows.ends - origin) / 1000.0 - last_s, distance_s)
+    to_start_s = _within_reach((first_ms - windows.starts) / 1000.0, distance_s)
+    to_end_s = _within_reach((windows.ends - last_ms) / 1000.0, distance_s)
     seconds: Floats = sampled_s + to_start_s + to_end_s
     if initial is None:
         return seconds
@@ -161,7 +158,7 @@ def irate(windows: Windows) -> Rolled:
         if windows.start_times is not None and len(windows.values) > 1:
             anew = reset_before(windows.timestamps, windows.start_times)[np.clip(windows.last - 2, 0, None)]
             growth[anew] = after[anew]
-        growth /= windows.seconds_at(windows.last - 1) - windows.seconds_at(windows.last - 2)
+        growth /= (windows.moments_at(windows.last - 1) - windows.moments_at(windows.last - 2)) / 1000.0
     return growth, windows.counts >= 2
 
 
@@ -367,24 +364,33 @@ def deriv(windows: Windows) -> Rolled:
 
 def predict_linear(windows: Windows, seconds: Floats, now_ms: Ints) -> Rolled:
     """predict_linear(v range-vector, t scalar): the value in t seconds from now, by least squares."""
-    slope, middle_s, middle = _line(windows.spread)
+    spread = windows.spread
+    slope, middle_s, middle = _line(spread)
     with np.errstate(all="ignore"):
-        return middle + slope * (seconds - (middle_s - (now_ms - windows.starts[0]) / 1000.0)), windows.counts >= 2
+        since_first_s = (now_ms - spread.moments_at(spread.first)) / 1000.0
+        return middle + slope * (seconds + since_first_s - middle_s), windows.counts >= 2
 
 
 def _line(windows: Windows) -> tuple[Floats, Floats, Floats]:
-    """Return the slope of the line through each window, and the point it turns around: seconds after start, value."""
+    """Return the slope of the line through each window, and the point it turns around: its value, and seconds.
+
+    Seconds are those since the first sample of the window: what lies outside of it changes nothing.
+    """
     walk = Walk(windows.first.ravel(), windows.last.ravel())
+    first_ms = windows.moments_at(windows.first)
     with np.errstate(all="ignore"):
         # Distances from the middle of the window: nothing large is ever subtracted from something large.
-        elapsed_s = (windows.timestamps - windows.starts[0]) / 1000.0
-        middle_s = window_sums(replace(windows, values=elapsed_s)) / windows.counts
+        before_ms = np.append(0, np.cumsum(windows.timestamps - windows.starts[0]))
+        total_ms = before_ms[windows.last] - before_ms[windows.first]
+        middle_s = (total_ms - windows.counts * (first_ms - windows.starts[0])) / windows.counts / 1000.0
         middle = window_sums(windows) / windows.counts
         center_s, center = walk.ordered(middle_s.ravel()), walk.ordered(middle.ravel())
+        begin_ms = walk.ordered(first_ms.ravel())
         start, level = walk.ordered(windows.at(windows.first).ravel()), np.ones(walk.ranges, dtype=bool)
         products, squares = np.zeros(walk.ranges), np.zeros(walk.ranges)
         for count, index in walk:
-            distance_s, values = elapsed_s[index] - center_s[:count], windows.values[index]
+            elapsed_s, values = (windows.timestamps[index] - begin_ms[:count]) / 1000.0, windows.values[index]
+            distance_s = elapsed_s - center_s[:count]
             level[:count] &= values == start[:count]
             products[:count] += distance_s * (values - center[:count])
             squares[:count] += distance_s * distance_s

@@ -73,9 +73,9 @@ class Windows:
         found: Floats = np.take(self.values, index, axis=-1, mode="clip")
         return found
 
-    def seconds_at(self, index: Ints, origin_ms: Ints | int = 0) -> Floats:
-        """Return the samples' seconds after an origin at these places."""
-        return (self.moments_at(index) - origin_ms) / 1000.0
+    def seconds_at(self, index: Ints) -> Floats:
+        """Return the samples' timestamps in seconds at these places."""
+        return self.moments_at(index) / 1000.0
 
     def moments_at(self, index: Ints) -> Ints:
         """Return the samples' timestamps at these places."""

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # New series of a commit whose metrics are asked for, which takes some 6 ms.
 _NAMED_SERIES = 1_000
 # Partitions that still grow: late data older than this only costs a repeated series row a restart.
-_GROWING_DAYS = 3
+GROWING_DAYS = 3
 # Up to which number commits were given out while the clock was behind them.
 _LATEST = "opstrace-latest-commit"
 # Some time passes between a commit's number and its end.
@@ -85,7 +85,7 @@ class Writer:
         """
         self.reloads += 1
         self._connection.execute("TRUNCATE TABLE seen")
-        self._connection.execute(self._seen_load, days=_GROWING_DAYS)
+        self._connection.execute(self._seen_load, days=GROWING_DAYS)
         self.changes.removed()
 
     def register_unseen(self, tenants: Collection[str]) -> int:

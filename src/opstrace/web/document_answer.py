@@ -9,14 +9,22 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from opstrace.errors import IntakeError, OpstraceError, Overloaded, QueryError, query_verdict
+from opstrace.errors import (
+    ConfigError,
+    InstanceError,
+    IntakeError,
+    OpstraceError,
+    Overloaded,
+    QueryError,
+    query_verdict,
+)
 
 logger = logging.getLogger(__name__)
 
 Document: TypeAlias = Mapping[str, Any]  # iterators in it are lists
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Document]]
 
-_HEADERS: Final = {"cache-control": "no-store"}
+_HEADERS: Final = {"cache-control": "no-store"}  # keys may be in a document
 
 
 def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -32,8 +40,11 @@ def answered(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
             refusal = errors_answer(str(error), 503)
             refusal.headers.update(error.headers)
             return refusal
-        except IntakeError as error:
+        except (IntakeError, ConfigError) as error:
             return errors_answer(str(error), 400)
+        except InstanceError as error:
+            logger.error("%s %s failed: %s", request.method, request.url.path, error)
+            return errors_answer(str(error), 500)
         except ClientDisconnect:
             return Response(status_code=499)
         except OpstraceError as error:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from opstrace.promql import native
 from opstrace.promql.engine import Result
+from opstrace.promql.numbers import spelled_number
 from opstrace.promql.utf8 import sayable
 from opstrace.promql.values import filled
 from opstrace.store.backend import Block, Labels, memoised
 from opstrace.store.histogram import NativeHistogram
-from opstrace.web.numerals import format_floats, format_time, format_times, plain_float, with_floats
+from opstrace.web.numerals import format_floats, format_time, format_times, with_floats
 
 # A part of an answer on its way out.
 Piece: TypeAlias = bytes | memoryview
@@ -146,7 +147,7 @@ def _label_bytes_at_most(labels: Labels) -> int:
 
 
 def _scalar(result: Result) -> Iterator[Piece]:
-    yield f'[{format_time(int(result.timestamps[0]))},"{plain_float(float(result.values[0, 0]))}"]'.encode()
+    yield f'[{format_time(int(result.timestamps[0]))},"{spelled_number(float(result.values[0, 0]))}"]'.encode()
 
 
 def _string(result: Result) -> Iterator[Piece]:

@@ -4,7 +4,6 @@ Many at once: Python touches arrays of numbers, and numbers only where JSON spel
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +11,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from opstrace.promql.numbers import spelled_number
 
 # ---------------------------------------------------------------------------------------------------------------
 # Times
@@ -130,18 +131,9 @@ def _spelled_odd(values: NDArray[np.float64]) -> _Spelled:
     return ",".join(map(_odd_float, distinct.tolist())).encode(), which
 
 
-_UNSAYABLE: dict[str, str] = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
-
-
 def _odd_float(value: float) -> str:
     """Spell one float; Python's own text has exponents below 1e-4 and from 1e16 on."""
     text = repr(value)
     if "e" in text and not 1e-6 <= abs(value) < 1e21:
         return text
-    return plain_float(value)
-
-
-def plain_float(value: float) -> str:
-    """Spell one float without an exponent, as a scalar is."""
-    text = repr(value)
-    return _UNSAYABLE.get(text) or (format(Decimal(text), "f") if "e" in text else text.removesuffix(".0"))
+    return spelled_number(value)

@@ -68,12 +68,32 @@ def routes(
     nowhere = partial(api.answer, _not_found, "other")
     return [
         *table,
+        *(
+            Route(PREFIX + path, partial(_wrong_method, methods), methods=_others(methods))
+            for path, methods, _ in ENDPOINTS
+        ),
         Route("/prometheus/-/healthy", partial(_well, "healthy")),
         Route("/prometheus/-/ready", partial(_well, "ready")),
-        Route(
-            f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
-        ),
+        Route(f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=_METHODS),
     ]
+
+
+_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+
+
+def _others(methods: Sequence[str]) -> list[str]:
+    return [method for method in _METHODS if method not in methods]
+
+
+async def _wrong_method(methods: Sequence[str], request: Request) -> Response:
+    """Say by which methods an endpoint is asked: clients that are refused one of them try another."""
+    allowed = {"allow": ", ".join((*methods, "OPTIONS"))}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=allowed)
+    message = f"{request.method} is no method of this endpoint; it takes {' and '.join(methods)}"
+    refusal = _error_response(405, "bad_data", message)
+    refusal.headers.update(allowed)
+    return refusal
 
 
 async def _well(state: str, _request: Request) -> Response:
@@ -128,7 +148,7 @@ class _Api:
     async def _answer(self, endpoint: Endpoint, request: Request, tenant: str) -> Response:
         limits = self.pool.limits
         parameters, body = await _parameters(request, endpoint, limits.max_form_bytes, self.body_timeout_s)
-        budget = self.pool.budget(tenant, parameters.duration_ms("timeout", 0))
+        budget = self.pool.budget(tenant, _timeout_ms(parameters))
         question = Question(
             parameters,
             request.path_params,
@@ -144,6 +164,14 @@ class _Api:
         work = partial(_body, endpoint, question, may_zip=accepts_gzip(request))
         made = await self.pool.run(request, tenant, budget, work)
         return response(made, partial(self.pool.piece_by_piece, tenant, budget.samples))
+
+
+def _timeout_ms(parameters: Parameters) -> int:
+    """Return the timeout that was asked for, 0 where none was; one that is over already is a QueryTimeout."""
+    timeout_ms = parameters.duration_ms("timeout", 0)
+    if timeout_ms <= 0 and parameters.text("timeout"):
+        raise QueryTimeout("query timed out before it began: its timeout is not above zero")
+    return timeout_ms
 
 
 _FORM = "application/x-www-form-urlencoded"

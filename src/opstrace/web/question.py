@@ -60,10 +60,9 @@ def parameter(name: str) -> Iterator[None]:
 
 def parsed(question: Question) -> Node:
     """Return the query's tree; raise BadQuery unless this is PromQL."""
-    query, max_bytes = question.parameters.text("query"), question.engine.max_query_bytes
+    query = question.parameters.text("query")
     with parameter("query"):
-        if len(query) > max_bytes:
-            raise BadQuery(f"the query is longer than {max_bytes} bytes")
+        question.engine.check_length(query)
         return parse(query)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from cramjam import DecompressionError, snappy
 
 from opstrace.errors import BadQuery
-from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, VARINT, field, number_at
+from opstrace.protobuf_wire import VARINT, field, fields, number_at
 from opstrace.store.backend import Matcher, MatchOp, Querier
 from opstrace.store.series_message import series_fields
 
@@ -77,8 +77,8 @@ def _read(message: bytes) -> Read:
     return Read(tuple(matchers), times[1], times[2])
 
 
-def _matcher(fields: Mapping[int, int | bytes]) -> Matcher:
-    kind, name, value = fields.get(1, 0), fields.get(2, b""), fields.get(3, b"")
+def _matcher(said: Mapping[int, int | bytes]) -> Matcher:
+    kind, name, value = said.get(1, 0), said.get(2, b""), said.get(3, b"")
     if not isinstance(kind, int) or not isinstance(name, bytes) or not isinstance(value, bytes):
         raise TypeError("a matcher has a field of another type")
     if kind >= len(_OPS):
@@ -93,21 +93,8 @@ def _enumerated(value: int | bytes) -> list[int]:
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield number and content of each field; raise ValueError for what is no message."""
-    place = 0
-    while place < len(message):
-        key, place = number_at(message, place)
-        number, kind = key >> 3, key & 7
-        if kind == VARINT:
-            value, place = number_at(message, place)
-            yield number, value
-            continue
-        size = {FIXED64: 8, FIXED32: 4}.get(kind)
-        if kind == BYTES:
-            size, place = number_at(message, place)
-        if size is None or place + size > len(message):
-            raise ValueError(f"a field is cut short or of no known kind at byte {place}")
-        yield number, message[place : place + size]
-        place += size
+    for number, kind, start, end in fields(message):
+        yield number, number_at(message, start)[0] if kind == VARINT else message[start:end]
 
 
 def _signed(number: int) -> int:

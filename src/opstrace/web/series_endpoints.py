@@ -1,56 +1,52 @@
 """Endpoints of Prometheus's API that list series, labels and what is known of metrics."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from opstrace.errors import BadQuery
+from opstrace.promql.engine import Engine
 from opstrace.promql.parser import parse_selector
 from opstrace.store.backend import Labels, Matcher, MetricMetadata
 from opstrace.web import encode
 from opstrace.web.answer import Answer
-from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, Parameters, invalid
+from opstrace.web.parameters import EARLIEST_MS, LATEST_MS, Parameters
 from opstrace.web.question import TRUNCATED, Question, parameter, parsed, plain
 
 
 def _selection(question: Question) -> tuple[Sequence[Sequence[Matcher]], int, int]:
-    """Return the selectors of `match[]` and the time range in ms; without one, all of time."""
+    """Return the selectors of `match[]` and the time range in ms; without one, all of time.
+
+    In a range that ends before it starts there is nothing, and that is no error.
+    """
     parameters = question.parameters
     start_ms, end_ms = parameters.time_ms("start", EARLIEST_MS), parameters.time_ms("end", LATEST_MS)
-    if end_ms < start_ms:
-        raise invalid("end", "end timestamp must not be before start time")
     with parameter("match[]"):
-        selectors = [_selector(text, question.engine.max_query_bytes) for text in parameters.every("match[]")]
+        selectors = [_selector(text, question.engine) for text in parameters.every("match[]")]
     return selectors, start_ms, end_ms
 
 
-def _selector(text: str, max_bytes: int) -> Sequence[Matcher]:
-    if len(text) > max_bytes:
-        raise BadQuery(f"the selector is longer than {max_bytes} bytes")
+def _selector(text: str, engine: Engine) -> Sequence[Matcher]:
+    engine.check_length(text)
     return parse_selector(text)
 
 
 def series(question: Question) -> Answer:
     """List label sets."""
-    selectors, start_ms, end_ms = _selection(question)
-    if not selectors:
+    if not question.parameters.every("match[]"):
         raise BadQuery("no match[] parameter provided")
-    limit = question.parameters.count("limit")
-    return _listed(question.querier.series(selectors, start_ms, end_ms), limit)
+    return _listed(question, question.querier.series)
 
 
 def labels(question: Question) -> Answer:
     """List names of labels."""
-    selectors, start_ms, end_ms = _selection(question)
-    limit = question.parameters.count("limit")
-    return _listed(question.querier.label_names(selectors, start_ms, end_ms), limit)
+    return _listed(question, question.querier.label_names)
 
 
 def label_values(question: Question) -> Answer:
     """List values of a label."""
     name = unescape_name(question.path["name"])
-    selectors, start_ms, end_ms = _selection(question)
-    limit = question.parameters.count("limit")
-    return _listed(question.querier.label_values(name, selectors, start_ms, end_ms), limit)
+    return _listed(question, partial(question.querier.label_values, name))
 
 
 _ESCAPED = re.compile(r"__|_(?P<code>[0-9a-fA-F]{1,6})_")
@@ -71,7 +67,14 @@ def unescape_name(name: str) -> str:
     return found
 
 
-def _listed(found: Sequence[str] | Sequence[Labels], limit: int) -> Answer:
+# Finds entries by selectors, in a time range in ms.
+_Find = Callable[[Sequence[Sequence[Matcher]], int, int], Sequence[str] | Sequence[Labels]]
+
+
+def _listed(question: Question, find: _Find) -> Answer:
+    selectors, start_ms, end_ms = _selection(question)
+    limit = question.parameters.count("limit")
+    found = find(selectors, start_ms, end_ms) if start_ms <= end_ms else []
     shown = found[:limit] if limit else found
     return Answer(encode.list_json(shown), warnings=(TRUNCATED,) if len(shown) < len(found) else ())
 
@@ -104,5 +107,7 @@ def _metadata_json(entry: MetricMetadata) -> dict[str, str]:
 def exemplars(question: Question) -> Answer:
     """Return no exemplars: none are stored."""
     parsed(question)
-    _selection(question)
+    _, start_ms, end_ms = _selection(question)
+    if end_ms < start_ms:
+        raise BadQuery("end timestamp must not be before start timestamp")
     return plain([])

@@ -1,6 +1,5 @@
 """What the operator does with tenants, their keys and limits: routes below /admin for the key of tenant `system`."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Protocol, TypeVar
@@ -13,29 +12,16 @@ from starlette.routing import Route
 from opstrace import roster
 from opstrace.agent_settings import target_of
 from opstrace.config import SYSTEM_TENANT, Config
-from opstrace.errors import (
-    BadQuery,
-    ConfigError,
-    InstanceError,
-    NotFound,
-    OpstraceError,
-    QueryUnauthorized,
-)
+from opstrace.errors import BadQuery, InstanceError, NotFound, QueryUnauthorized
 from opstrace.estate import Holdings
 from opstrace.instance import Instance, TenantKeys
 from opstrace.roster import DIGEST_CHARACTERS, Setting
 from opstrace.tenants import Tenant
+from opstrace.web.document_answer import Document, Endpoint, answered
 from opstrace.web.request_body import read_body
-
-logger = logging.getLogger(__name__)
 
 MAX_DOCUMENT_BYTES: Final = 65_536
 
-_STATUS: Final = ((QueryUnauthorized, 403), (NotFound, 404), ((BadQuery, ConfigError), 400), (InstanceError, 500))
-_OUR_FAULT: Final = 500
-_HEADERS: Final = {"cache-control": "no-store"}  # keys may be in it
-
-Document = Mapping[str, Any]
 _T = TypeVar("_T")
 
 
@@ -178,25 +164,13 @@ class Tenancy:
             raise NotFound(str(error)) from None
         return tenant
 
-    def _answered(
-        self, endpoint: Callable[[Request], Awaitable[Document]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            try:
-                if self.operator_of(request).name != SYSTEM_TENANT:
-                    raise QueryUnauthorized("the key of tenant system is needed here")
-                return _json(await endpoint(request))
-            except OpstraceError as error:
-                status = next((status for kind, status in _STATUS if isinstance(error, kind)), 503)
-                if status >= _OUR_FAULT:
-                    logger.error("%s %s failed: %s", request.method, request.url.path, error)
-                return _json({"errors": [str(error)]}, status)
+    def _answered(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        async def of_operator(request: Request) -> Document:
+            if self.operator_of(request).name != SYSTEM_TENANT:
+                raise QueryUnauthorized("the key of tenant system is needed here")
+            return await endpoint(request)
 
-        return answer
-
-
-def _json(document: Document, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(document), status, media_type="application/json", headers=_HEADERS)
+        return answered(of_operator)
 
 
 def _described(instance: Instance, tenant: str) -> Document:

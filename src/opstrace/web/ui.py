@@ -8,12 +8,11 @@ import gzip
 import mimetypes
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -22,6 +21,7 @@ from opstrace import __version__
 from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import QueryUnauthorized
 from opstrace.tenants import Tenant
+from opstrace.web.document_answer import Document, document_answer, errors_answer
 from opstrace.web.sessions import FAILED_LOGIN_WINDOW_S, Sessions, TooManyLogins
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -132,7 +132,7 @@ class _Session:
         self.sessions.log_out(request, response)
         return response
 
-    def _described(self, tenant: Tenant) -> Mapping[str, Any]:
+    def _described(self, tenant: Tenant) -> Document:
         operator = tenant.name == SYSTEM_TENANT
         return {
             "tenant": tenant.name,
@@ -143,13 +143,12 @@ class _Session:
         }
 
 
-def _answered(work: Callable[[], Mapping[str, Any]]) -> Response:
-    headers = {"cache-control": "no-store"}
+def _answered(work: Callable[[], Document]) -> Response:
     try:
-        return Response(msgspec.json.encode(work()), media_type="application/json", headers=headers)
+        return document_answer(work())
+    except TooManyLogins as error:
+        refusal = errors_answer(str(error), 429)
+        refusal.headers["retry-after"] = str(int(FAILED_LOGIN_WINDOW_S))
+        return refusal
     except QueryUnauthorized as error:
-        status = 403
-        if isinstance(error, TooManyLogins):
-            status, headers["retry-after"] = 429, str(int(FAILED_LOGIN_WINDOW_S))
-        body = msgspec.json.encode({"errors": [str(error)]})
-        return Response(body, status, media_type="application/json", headers=headers)
+        return errors_answer(str(error), 403)

@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from opstrace.errors import PayloadTooLarge, Undecodable
 from opstrace.intake.columns import varint
+from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, VARINT
 
 # Fields of an export in protobuf, those of messages in it included; a point with eight attributes has forty.
 MAX_FIELDS: Final = 1_000_000
@@ -16,8 +17,7 @@ MAX_FIELDS: Final = 1_000_000
 MAX_JSON_VALUES: Final = 500_000
 
 _SMALLEST_FIELD: Final = 2  # bytes
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_SIZES: Final = {_FIXED64: 8, _FIXED32: 4, 3: 0, 4: 0}  # the last two begin and end a group
+_SIZES: Final = {FIXED64: 8, FIXED32: 4, 3: 0, 4: 0}  # the last two begin and end a group
 
 # Of a message: the field numbers of messages in it, and theirs.
 _Nested = dict[int, Any]
@@ -52,10 +52,10 @@ def _fields_in(content: bytes) -> int:
             fields += 1
             key, place = varint(content, place)
             kind = key & 7
-            if kind == _VARINT:
+            if kind == VARINT:
                 _, place = varint(content, place)
                 continue
-            if kind != _BYTES:
+            if kind != BYTES:
                 place += _size(kind)
                 continue
             size, place = varint(content, place)

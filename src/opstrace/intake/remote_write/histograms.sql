@@ -15,7 +15,8 @@ SELECT
     arrayFlatten(arrayMap((start, length) -> range(start, start + length), both[2].starts, both[2].lengths)),
     both[2].counts,
     h.custom_values,
-    ['unknown', 'reset', 'not_reset', 'gauge'][if(h.reset_hint BETWEEN 0 AND 3, h.reset_hint, 0) + 1],
+    -- Whether a counter was reset is seen in the data, whatever the sender took it for: so does Prometheus's own store.
+    if(h.reset_hint = 3, 'gauge', 'unknown'),
     {commit:UInt64},
     h.start_timestamp
 FROM
