@@ -23,3 +23,29 @@ def test_a_tenant_that_left_the_config_is_added_before_it_is_removed(
     with pytest.raises(InstanceError, match="demo has no tenant other; it has default, system"):
         roster.check_removable(left, "other")
     roster.check_removable(instances.make("demo", both), "team")
+
+
+class Killed(BaseException):
+    """The command died here."""
+
+
+def test_a_removal_that_was_cut_short_leaves_no_key_for_a_later_tenant_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    both = msgspec.structs.replace(DEFAULT, tenants=("default", "team"))
+    token_files.ensure(instances.make("demo", both), tmp_path, rewrite=True)
+    old = (tmp_path / "tenant-api-token-team").read_text()
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(instances, "forget_keys", killed)
+        with pytest.raises(Killed):
+            roster.remove("demo", "team")
+    assert instances.load("demo").leaving == ("team",)
+    roster.forget("demo", "team")  # as the server does once the data is gone
+    added, _ = roster.add("demo", "team", None)
+    assert len(added.keys["team"].digests) == 1
+    assert added.keyring.tenant_for(old) is None

@@ -1,5 +1,6 @@
 """What a server on loopback sends in large pieces arrives as it was, however slowly it is taken."""
 
+import asyncio
 import hashlib
 import socket
 import time
@@ -12,6 +13,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from loopback import TIMEOUT_S, serving_app
+from opstrace import transport
 from opstrace.connections import Connection
 from opstrace.transport import UNLOCKED_FROM_BYTES
 
@@ -55,3 +57,36 @@ def test_a_client_that_leaves_ends_its_answer_alone(port: int) -> None:
     with asked(port) as connection:
         connection.recv(1000)
     test_all_arrives_in_its_order(port, 0)
+
+
+def test_a_client_that_takes_nothing_of_the_rest_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes some of it in time gets all of it, however long that lasts."""
+    monkeypatch.setattr(transport, "TAKEN_WITHIN_S", 0.01)
+    left: list[int] = []
+
+    class Rest(asyncio.Transport):
+        """A transport whose client takes some twice, and then no more."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.aborted = asyncio.Event()
+
+        sizes = iter([300, 200, 100, 100, 100])
+
+        def get_write_buffer_size(self) -> int:
+            left.append(next(self.sizes))
+            return left[-1]
+
+        def close(self) -> None:
+            """Wait for what is left."""
+
+        def abort(self) -> None:
+            self.aborted.set()
+
+    async def scene() -> None:
+        rest = Rest()
+        transport.UnlockedTransport(rest).close()
+        await rest.aborted.wait()
+
+    asyncio.run(asyncio.wait_for(scene(), TIMEOUT_S))
+    assert left == [300, 200, 100, 100]

@@ -33,7 +33,7 @@ def raise_open_files() -> None:
 
 
 def _most_connections() -> int:
-    """Return how many connections a listener may have: beyond them, new ones are closed."""
+    """Return how many connections all listeners may have: beyond them, new ones are closed."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
     return max(files - _OTHER_FILES, files // 2)
@@ -52,8 +52,9 @@ class Listener(uvicorn.Server):
 async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[list[Listener]]:
     """Listen on every port of the config while inside; leaving waits for the requests under way."""
     listeners: list[Listener] = []
-    most_connections = _most_connections()
-    for at in ports.listeners(instance.config):
+    places = ports.listeners(instance.config)
+    most_connections = _most_connections() // len(places)
+    for at in places:
         secure = at.key == "https_port"
         listener = Listener(
             uvicorn.Config(
@@ -72,7 +73,7 @@ async def listening(instance: Instance, application: ASGIApp) -> AsyncIterator[l
         )
         listeners.append(listener)
     with contextlib.ExitStack() as bound:
-        sockets = [bound.enter_context(ports.bound_tcp(at)) for at in ports.listeners(instance.config)]
+        sockets = [bound.enter_context(ports.bound_tcp(at)) for at in places]
         bound.pop_all()  # they are the listeners' from here on
     tasks = [asyncio.create_task(one.serve([of_one])) for one, of_one in zip(listeners, sockets, strict=True)]
     try:

@@ -124,7 +124,8 @@ def remove(name: str, tenant: str) -> Instance:
 def forget(name: str, tenant: str) -> Instance:
     """Remember no longer that a tenant has left something: a tenant of this name may be added again."""
     with instances.locked(instances.load(name).home):
-        known = instances.load(name)
+        # Its keys may be there yet: whoever removed it may have died before they went.
+        known = instances.forget_keys(instances.load(name), tenant)
         return instances.with_removed(known, tuple(one for one in known.removed if one != tenant))
 
 

@@ -1,10 +1,13 @@
 """What answers leave by: large writes let the other threads of the process compute meanwhile."""
 
 import asyncio
+import math
 from typing import Any, Final
 
 # Below this, a write takes less time than to let the others run.
 UNLOCKED_FROM_BYTES: Final = 64 * 1024
+# A client that takes nothing of the rest of its answers for as long is given up.
+TAKEN_WITHIN_S: Final = 30.0
 
 
 class UnlockedTransport:
@@ -27,6 +30,18 @@ class UnlockedTransport:
             self._transport.write(memoryview(data)[self._sent(data) :])
         else:
             self._transport.write(data)
+
+    def close(self) -> None:
+        """Close once all that was written has been taken; break off where nothing of it is for a while."""
+        self._transport.close()
+        self._break_off_unless_less(math.inf)
+
+    def _break_off_unless_less(self, before: float) -> None:
+        left = self._transport.get_write_buffer_size()
+        if left >= before:
+            self._transport.abort()
+        elif left:
+            asyncio.get_running_loop().call_later(TAKEN_WITHIN_S, self._break_off_unless_less, left)
 
     def _sent(self, data: bytes) -> int:
         """Return how many bytes were sent; none where that fails, of which the event loop's own write will tell."""

@@ -104,5 +104,36 @@ def test_what_has_no_room_now_stays_and_the_rest_is_accounted_for(tmp_path: Path
         ("/first", replay.NOT_YET): 2,
         ("/second", replay.NOT_YET): 3,
     }
-    assert next(calls) == 2
+    assert next(calls) == 3  # those of one piece come together
     assert sum(segment.records for segment in kept.segments("t")) == 5
+
+
+def test_two_replays_at_once_feed_nothing_twice_and_lose_nothing_that_comes_meanwhile(tmp_path: Path) -> None:
+    kept = KeptRequests(tmp_path, lambda _tenant: Limits())
+
+    def keep(path: str) -> None:
+        kept.append("t", "other", [Record(Kept(time_ms=1, method="POST", path=path), b"body").encode()])
+
+    keep("/old")
+
+    class Storing:
+        async def store(self, *_: Any, **__: Any) -> Verdict:
+            keep("/new")
+            await asyncio.sleep(0)
+            return Verdict(points={STORED: 5})
+
+    one = replay.Replay(
+        cast("Any", Storing()),
+        cast("Any", Between()),
+        kept,
+        Ledger(),
+        lambda path: (Family.SERIES_V1,) if path == "/old" else (),
+    )
+
+    async def twice() -> list[list[replay.Replayed]]:
+        return list(await asyncio.gather(one.run("t"), one.run("t")))
+
+    first, second = asyncio.run(twice())
+    assert first == [replay.Replayed("t", "/old", STORED, 1)]
+    assert second == [replay.Replayed("t", "/new", replay.NOT_UNDERSTOOD, 1)]
+    assert sum(segment.records for segment in kept.segments("t")) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from end_to_end.remote_write import write_request
 from opstrace.config import Config, Limits
+from opstrace.errors import StoreError
 from opstrace.intake.payload import Body, Family, Verdict
 from opstrace.intake.series_room import Added, Room
 from opstrace.intake.translator import Translator
@@ -294,3 +295,36 @@ def test_series_it_had_find_room_before_new_ones(tmp_path: Path) -> None:
         new, known = committed(target, payload([f"new{number}" for number in range(20)], NOON), payload(names, NOON))
         assert known.series == {"stored": 5}
         assert new.series == {"too_many_series": 20}
+
+
+@pytest.mark.parametrize("family", [Family.SERIES_V1, Family.REMOTE_WRITE_V1])
+def test_a_commit_that_fails_takes_no_room(family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its payloads are sent again: as on a full disk, for as long as that lasts."""
+    now = round(time.time())
+    bodies = {
+        Family.SERIES_V1: payload(["a", "b"], now),
+        Family.REMOTE_WRITE_V1: Body(
+            Family.REMOTE_WRITE_V1,
+            "t",
+            write_request(
+                {
+                    "timeseries": [
+                        {"labels": {"__name__": name}, "samples": [{"timestamp": now * 1000, "value": 1}]}
+                        for name in ("a", "b")
+                    ]
+                }
+            ),
+        ),
+    }
+
+    def full(*_: Any) -> int:
+        raise StoreError("the disk is full")
+
+    with translator(tmp_path, max_series=3, max_new_series_per_minute=3) as target:
+        with monkeypatch.context() as failing:
+            failing.setattr(Writer, "register_unseen", full)
+            for _ in range(3):
+                with pytest.raises(StoreError):
+                    committed(target, bodies[family])
+        (verdict,) = committed(target, bodies[family])
+        assert verdict.series == {"stored": 2}

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,8 +19,9 @@ from opstrace.store.kept import KeptRequests, Record, Segment, read_records
 
 NOT_UNDERSTOOD: Final = "not_understood"
 NOT_YET: Final = "not_yet"
-# Records that are read before the event loop has its turn again.
-_PIECE_RECORDS: Final = 500
+# Records, and bytes of their bodies, that are read and fed together.
+_PIECE_RECORDS: Final = 100
+_PIECE_BYTES: Final = 1 << 20
 # Families of a route, none where it is not understood.
 FamiliesOf = Callable[[str], Sequence[Family]]
 
@@ -51,28 +52,34 @@ class Replay:
         self._kept = kept
         self._ledger = ledger
         self._families_of = families_of
+        # Two at once would feed the same requests, and each would leave what the other one read.
+        self._alone = asyncio.Lock()
 
     async def run(self, tenant: str) -> list[Replayed]:
         """Replay everything kept of a tenant and return what became of it.
 
-        Where there is no room now, what was not replayed by then stays and is NOT_YET.
+        Where there is no room now, what was not replayed by then stays and is NOT_YET. One that comes while another
+        is under way waits for its end.
         """
         fates: Counter[tuple[str, str]] = Counter()
-        has_room = True
-        for segment in await self._commit.between(lambda: self._kept.segments(tenant)):
-            left: list[Record] = []
-            try:
-                async for record in _records(segment):
-                    fate = await self._fate(segment, record) if has_room else NOT_YET
-                    has_room = has_room and fate != NOT_YET
-                    fates[record.request.path, fate] += 1
-                    if fate != STORED:
-                        left.append(record)
-            except FileNotFoundError:
-                continue  # it went by a bound since they were listed
-            if len(left) < segment.records:
-                await self._commit.between(partial(self._kept.replace, segment, left))
+        async with self._alone:
+            for segment in await self._commit.between(lambda: self._kept.segments(tenant)):
+                with suppress(FileNotFoundError):  # it went by a bound since they were listed
+                    await self._feed(segment, fates)
         return [Replayed(tenant, path, fate, n) for (path, fate), n in sorted(fates.items())]
+
+    async def _feed(self, segment: Segment, fates: Counter[tuple[str, str]]) -> None:
+        """Feed the records of a segment, count their fates, and leave those that were not stored."""
+        left: list[Record] = []
+        async for together in _records(segment):
+            has_room = not any(fate == NOT_YET for _, fate in fates)
+            found = [NOT_YET] * len(together)
+            if has_room:
+                found = await asyncio.gather(*(self._fate(segment, record) for record in together))
+            fates.update((record.request.path, fate) for record, fate in zip(together, found, strict=True))
+            left += [record for record, fate in zip(together, found, strict=True) if fate != STORED]
+        if len(left) < segment.records:
+            await self._commit.between(partial(self._kept.replace, segment, left))
 
     async def _fate(self, segment: Segment, record: Record) -> str:
         request = record.request
@@ -109,9 +116,18 @@ def _fate_of(verdict: Verdict) -> str:
     return refused.most_common(1)[0][0] if refused else STORED
 
 
-async def _records(segment: Segment) -> AsyncIterator[Record]:
-    """Yield the records of a segment, which are read elsewhere than on the event loop."""
+async def _records(segment: Segment) -> AsyncIterator[list[Record]]:
+    """Yield the records of a segment, some at a time; they are read elsewhere than on the event loop."""
     with closing(read_records(segment)) as records:
-        while piece := await asyncio.to_thread(lambda: list(islice(records, _PIECE_RECORDS))):
-            for record in piece:
-                yield record
+        while piece := await asyncio.to_thread(lambda: list(_piece(records))):
+            yield piece
+
+
+def _piece(records: Iterator[Record]) -> Iterator[Record]:
+    """Yield what is fed together: as one commit it costs little more than one of them."""
+    size = 0
+    for record in islice(records, _PIECE_RECORDS):
+        yield record
+        size += len(record.body)
+        if size >= _PIECE_BYTES:
+            return

@@ -102,6 +102,7 @@ class SeriesRoom:
         self._excess = statement(_PACKAGE, "excess")
         self._of_days = statement(_PACKAGE, "series_of_days")
         self._reloads, self._counted_at = reloads, -1
+        self._admitted: tuple[list[Added], float] = [], 0.0
         self._count_days()
 
     def _count_days(self) -> None:
@@ -120,6 +121,7 @@ class SeriesRoom:
     def admit(self, *, each_once: bool = False) -> bool:
         """Take what goes beyond the room out of `unseen` and into `excess`; say whether there was such.
 
+        What is left in `unseen` counts once `take` says that it is durable: a commit that fails is sent again.
         `each_once` says that no series of a day was translated twice, and none of remote writes is there.
         """
         now = self._clock()
@@ -131,9 +133,15 @@ class SeriesRoom:
             self._connection.execute(self._excess, **self._rooms(commit, now))
             self._connection.execute(_TAKE_OUT)
             commit = self._added(each_once=each_once)
+        self._admitted = commit, now
+        return exceeded
+
+    def take(self) -> None:
+        """Count what was admitted last."""
+        commit, now = self._admitted
         for added in commit:
             self._room.take(added, now)
-        return exceeded
+        self._admitted = [], 0.0
 
     def excess(self) -> Iterator[tuple[str, int, list[int], str]]:
         """Yield tenant, day (since 1970), series and reason of what was taken out."""

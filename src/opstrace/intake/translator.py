@@ -200,7 +200,9 @@ class Translator:
             for tenant, day, series, reason in self._room.excess():
                 judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], day, series, reason)
             self._room.clear()
-        return self._writer.register_unseen({bodies[i].tenant for i in untranslated})
+        count = self._writer.register_unseen({bodies[i].tenant for i in untranslated})
+        self._room.take()
+        return count
 
     def _clear(self) -> None:
         self._connection.execute("TRUNCATE TABLE unseen")

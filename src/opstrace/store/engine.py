@@ -287,7 +287,7 @@ def _found_version(directory: Path) -> str:
     """Return the format of the data in a directory, nothing of a new one; raise StoreError for unknown ones."""
     if not _marker(directory).exists():
         return ""
-    found = _marker(directory).read_text(encoding="ascii").strip()
+    found = _marker(directory).read_text(encoding="ascii", errors="replace").strip()
     if found not in (str(SCHEMA_VERSION), *_UPGRADED_VERSIONS):
         raise StoreError(
             f"the data in {directory} has format {found}, this version reads format {SCHEMA_VERSION}; "

@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -69,7 +70,8 @@ class Writer:
     def _latest_on_disk(self) -> int:
         """Return a number that no commit on disk exceeds, or hardly; the clock may have been ahead, and set back."""
         latest = int(self._connection.read(statement("opstrace.store", "last_write"))[0][0].as_py())
-        if self._memory.exists():
+        # What a damaged disk left of it may be anything.
+        with suppress(OSError, ValueError):
             latest = max(latest, int(self._memory.read_text(encoding="ascii")))
         ahead_s = latest / 1000 - time.time()
         if ahead_s * 1000 > _AHEAD_FROM_MS:

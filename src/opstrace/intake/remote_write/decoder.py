@@ -95,6 +95,8 @@ class RemoteWriteDecoder:
         unseen = self._connection.execute(self._unseen, **limits)
         exceeded = bool(unseen) and self._room.admit()
         self._findings.added += self._writer.register_unseen({tenant["tenant"] for tenant in tenants})
+        if unseen:
+            self._room.take()
         try:
             for name, sql in self._rows.items():
                 if name == "started_samples" and not started:
