@@ -59,6 +59,8 @@ def provision(
     known = [target for target in targets if target.key]
     if not known:
         raise InstanceError("no tenant's token file is where it was written; a data source needs the token in it")
+    if not directory.absolute().parent.is_dir():
+        raise InstanceError(f"{directory.absolute().parent} is not there; give Grafana's provisioning directory")
     place = (seen_as or directory).absolute() / "dashboards" / "opstrace"
     contents = {
         directory / "datasources" / "opstrace.yaml": _NOTE + _yaml(data_sources(known, url)),

@@ -232,6 +232,13 @@ def test_metadata(instance: Instance, form: str) -> None:
         assert send(instance, encode(document), headers).status == 204
         found = instance.ask("metadata", {"metric": name})
         assert found == {name: [{"type": "counter", "help": help_text, "unit": "requests"}]}
+    assert (
+        sent(instance, "1.0", {"labels": {"__name__": name}, "samples": [{"timestamp": now_ms(), "value": 1}]}).status
+        == 204
+    )
+    catalogue = instance.send("GET", "/admin/metrics", headers={"DD-API-KEY": instance.key()}).json()["metrics"]
+    (entry,) = (entry for entry in catalogue if entry["name"] == name)
+    assert (entry["type"], entry["unit"]) == ("counter", "requests")
 
 
 def test_metadata_told_again_are_no_duplicate(instance: Instance) -> None:

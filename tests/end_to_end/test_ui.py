@@ -107,7 +107,7 @@ def test_the_operator_is_told_the_tenants(instance: Instance) -> None:
 def test_settings_for_agents_are_this_tenants_without_the_key(instance: Instance) -> None:
     answer = instance.send("GET", "/admin/agent-settings", headers=log_in(instance, "other"))
     settings = answer.json()
-    assert set(settings["notations"]) == {"env", "docker", "yaml", "helm"}
+    assert set(settings["notations"]) == {"env", "docker", "yaml", "conf", "helm"}
     assert all(settings["key_place"] in text for text in settings["notations"].values())
     assert "tenant-api-token-other" in settings["key_place"]
     assert settings["dogstatsd"] == []

@@ -183,7 +183,10 @@ class Service:
             return
         self._shown_at[tenant] = now
         logger.warning(
-            "DogStatsD of tenant %s refused %d lines; one of them is %r", tenant, self._unshown.pop(tenant), example
+            "DogStatsD of tenant %s refused %d lines; one of them is %r",
+            tenant,
+            self._unshown.pop(tenant),
+            example.decode("utf-8", "backslashreplace"),
         )
 
     def _kill(self) -> None:
