@@ -162,6 +162,53 @@ def test_explore_draws_the_walkthroughs_query_typed_by_keyboard(visitor: Visitor
     assert f"q={WALKTHROUGH}" in page.url
 
 
+def test_enter_runs_unless_a_completion_is_chosen(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/ui/explore")
+    page.get_by_label("Query 1", exact=True).click()
+    page.keyboard.type(WALKTHROUGH)
+    page.get_by_role("option", name=WALKTHROUGH).wait_for()
+    page.wait_for_timeout(INTERACTION_MS)
+    page.keyboard.press("Enter")  # there is no more of it to be completed
+    expect(page.get_by_test_id("series-count")).to_contain_text(f"{len(HOSTS)} series")
+    expect(page.get_by_role("option")).to_have_count(0)
+    page.get_by_label("Query 1", exact=True).fill("")
+    page.keyboard.type(f"sum({WALKTHROUGH})")
+    page.wait_for_timeout(INTERACTION_MS)
+    expect(page.get_by_role("option")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("series-count")).to_contain_text("1 series")
+    assert query_of(page) == f"sum({WALKTHROUGH})"
+    page.keyboard.type(" b")
+    page.get_by_role("option", name="by", exact=True).wait_for()
+    page.wait_for_timeout(INTERACTION_MS)
+    page.keyboard.press("Enter")
+    assert query_of(page) == f"sum({WALKTHROUGH}) by"
+
+
+def test_completions_do_not_cover_what_is_typed(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/ui/explore")
+    page.get_by_label("Query 1", exact=True).click()
+    page.keyboard.type("app_")
+    page.get_by_role("option", name=WALKTHROUGH).wait_for()
+    line, popup = (page.locator(found).bounding_box() for found in (".cm-line", ".cm-tooltip-autocomplete"))
+    assert line is not None
+    assert popup is not None
+    assert popup["y"] >= line["y"] + line["height"]
+
+
+def test_an_added_query_is_typed_at_once(visitor: Visitor) -> None:
+    page = visitor.page
+    explored(visitor, WALKTHROUGH)
+    page.get_by_role("button", name="Add a query").click()
+    expect(page.get_by_label("Query 2", exact=True)).to_be_focused()
+    page.keyboard.type("vector(1)")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("series-count")).to_contain_text(f"{len(HOSTS) + 1} series")
+    assert query_of(page, 2) == "vector(1)"
+
+
 def painted(page: Page) -> int:
     """Return how many points of the chart have the first line's colour (#3f8efc, near enough)."""
     count: int = page.locator(".chart canvas").first.evaluate(

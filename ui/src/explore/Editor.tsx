@@ -1,6 +1,6 @@
 // A line of PromQL with highlighting, checks, and completion of metrics, labels and values from the store.
 
-import { autocompletion, closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
+import { autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, insertNewline } from "@codemirror/commands";
 import { bracketMatching, syntaxHighlighting } from "@codemirror/language";
 import { lintKeymap } from "@codemirror/lint";
@@ -12,11 +12,12 @@ import { newCompleteStrategy, PromQLExtension } from "@prometheus-io/codemirror-
 import { useEffect, useRef } from "react";
 
 import { nonce } from "../nonce";
-import { quotingNames } from "./completion";
+import { isOffered, isWritten, quotingNames } from "./completion";
 
 interface Props {
   value: string;
   label: string;
+  focused?: boolean; // from the start
   onChange: (value: string) => void;
   onRun: () => void;
 }
@@ -32,12 +33,12 @@ const promql = new PromQLExtension()
     completeStrategy: {
       promQL: async (context) => {
         const found = await store.promQL(context);
-        return found && quotingNames(found, context);
+        return found && isOffered(found, context) ? quotingNames(found, context) : null;
       },
     },
   });
 
-export function Editor({ value, label, onChange, onRun }: Props) {
+export function Editor({ value, label, focused = false, onChange, onRun }: Props) {
   const dark = useComputedColorScheme("light") === "dark";
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
@@ -45,7 +46,8 @@ export function Editor({ value, label, onChange, onRun }: Props) {
   hooks.current = { onChange, onRun };
 
   useEffect(() => {
-    const run = () => {
+    const run = (view: EditorView) => {
+      closeCompletion(view);
       hooks.current.onRun();
       return true;
     };
@@ -61,12 +63,13 @@ export function Editor({ value, label, onChange, onRun }: Props) {
           history(),
           bracketMatching(),
           closeBrackets(),
+          // Before completion, which takes Enter first where something is chosen by it.
+          Prec.highest(keymap.of([{ key: "Enter", run: (view) => isWritten(view.state) && run(view) }])),
           autocompletion(),
           syntaxHighlighting(classHighlighter),
           placeholder("PromQL, such as avg by (instance) (system_load_1); Enter runs it"),
           promql.asExtension(),
           keymap.of([...closeBracketsKeymap, ...historyKeymap, ...lintKeymap, ...defaultKeymap]),
-          // A chosen completion takes Enter first.
           Prec.high(keymap.of([{ key: "Enter", run, shift: insertNewline }])),
           Prec.highest(keymap.of([{ key: "Mod-Enter", run }, { key: "Escape", run: leave }])),
           EditorView.updateListener.of((update) => {
@@ -85,6 +88,11 @@ export function Editor({ value, label, onChange, onRun }: Props) {
       current.dispatch({ changes: { from: 0, to: current.state.doc.length, insert: value } });
     }
   }, [value]);
+
+  useEffect(() => {
+    if (focused) view.current?.focus();
+    // When it appears, not when its colours change.
+  }, []);
 
   return <div ref={host} className="editor" />;
 }

@@ -28,6 +28,7 @@ export default function Explore() {
   const range = rangeOf(address);
   const queries = address.all("q");
   const [drafts, setDrafts] = useState(queries.length ? queries : [""]);
+  const [added, setAdded] = useState<number | null>(null); // the query that is to be typed next
   const [now, setNow] = useState(() => Date.now() / 1000);
   const asked = queries.join("\n");
   useEffect(() => {
@@ -85,6 +86,7 @@ export default function Explore() {
           index={index}
           draft={draft}
           known={known}
+          focused={index === added}
           onChange={(text) => setDrafts(drafts.map((other, i) => (i === index ? text : other)))}
           onRun={run}
           onRemove={drafts.length > 1 ? () => removed(index) : undefined}
@@ -94,7 +96,7 @@ export default function Explore() {
         <Button onClick={run} loading={busy}>
           Run
         </Button>
-        <Button variant="default" onClick={() => setDrafts([...drafts, ""])}>
+        <Button variant="default" onClick={add}>
           Add a query
         </Button>
         <StepInput value={step} window={window} onChange={(text) => address.change({ step: text })} />
@@ -135,7 +137,13 @@ export default function Explore() {
     </Stack>
   );
 
+  function add() {
+    setDrafts([...drafts, ""]);
+    setAdded(drafts.length);
+  }
+
   function removed(index: number) {
+    setAdded(null);
     const left = drafts.filter((_, i) => i !== index);
     setDrafts(left);
     address.change({ q: left.filter((draft) => draft.trim()), hide: null, show: null });
@@ -170,12 +178,13 @@ interface RowProps {
   index: number;
   draft: string;
   known: Record<string, Metadata[]>;
+  focused: boolean;
   onChange: (text: string) => void;
   onRun: () => void;
   onRemove?: () => void;
 }
 
-function QueryRow({ index, draft, known, onChange, onRun, onRemove }: RowProps) {
+function QueryRow({ index, draft, known, focused, onChange, onRun, onRemove }: RowProps) {
   const names = metricsOf(draft, known);
   const { data: types = [] } = useQuery({
     queryKey: ["types", names],
@@ -192,7 +201,7 @@ function QueryRow({ index, draft, known, onChange, onRun, onRemove }: RowProps) 
   return (
     <div>
       <Group gap="xs" wrap="nowrap" align="stretch">
-        <Editor value={draft} label={`Query ${index + 1}`} onChange={onChange} onRun={onRun} />
+        <Editor value={draft} label={`Query ${index + 1}`} focused={focused} onChange={onChange} onRun={onRun} />
         {onRemove && (
           <ActionIcon variant="default" size="lg" aria-label={`Remove query ${index + 1}`} onClick={onRemove}>
             ×

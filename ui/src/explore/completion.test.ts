@@ -4,15 +4,19 @@ import { EditorState } from "@codemirror/state";
 import { parser } from "@prometheus-io/lezer-promql";
 import { expect, it } from "vitest";
 
-import { quotingNames } from "./completion";
+import { isOffered, quotingNames } from "./completion";
 
 const extensions = [LRLanguage.define({ parser })];
 
 // `|` is the cursor.
-function written(text: string, from: number, name: string) {
+function typed(text: string, explicit = false) {
   const [before, after] = text.split("|") as [string, string];
   const state = EditorState.create({ doc: before + after, extensions });
-  const context = new CompletionContext(state, before.length, false);
+  return new CompletionContext(state, before.length, explicit);
+}
+
+function written(text: string, from: number, name: string) {
+  const context = typed(text);
   const [option] = quotingNames({ from, options: [{ label: name, type: "constant" }] }, context).options;
   return option!.apply ?? option!.label;
 }
@@ -33,4 +37,20 @@ it("what is no name stays as it is", () => {
   const state = EditorState.create({ doc: "su", extensions });
   const options = [{ label: "sum", type: "keyword" }, { label: "a.b", type: "text", apply: "a.b" }];
   expect(quotingNames({ from: 0, options }, new CompletionContext(state, 2, false)).options).toEqual(options);
+});
+
+it.each([
+  ["sum(up)|", 7, false],
+  ["sum(up) |", 8, false],
+  ["sum by (a)|", 10, false],
+  ["rate(up[5|])", 9, false],
+  ["sum(up) b|", 8, true],
+  ["sum(|)", 4, true],
+  ["up{|}", 3, true],
+  ['up{job="|"}', 8, true],
+  ["sum by (a, |)", 11, true],
+  ["up + |", 5, true],
+])("completions of %s from %d open by themselves: %s", (text, from, wanted) => {
+  expect(isOffered({ from, options: [] }, typed(text))).toBe(wanted);
+  expect(isOffered({ from, options: [] }, typed(text, true))).toBe(true);
 });

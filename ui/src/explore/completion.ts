@@ -1,12 +1,26 @@
-// Completions of names that are no identifiers, written as PromQL reads them.
+// When completions are offered, when they are chosen, and how names that are no identifiers are written by them.
 
-import type { Completion, CompletionContext, CompletionResult } from "@codemirror/autocomplete";
+import { selectedCompletion, type Completion, type CompletionContext, type CompletionResult } from "@codemirror/autocomplete";
 import { syntaxTree } from "@codemirror/language";
+import type { EditorState } from "@codemirror/state";
 import type { SyntaxNode } from "@lezer/common";
 
 import { labelName, named, quoted } from "../series";
 
 const AMONG_LABELS = new Set(["LabelMatchers", "GroupingLabels"]);
+
+/** Whether completions are to be seen: unasked not where nothing is typed yet and the query may end, as Enter runs it. */
+export function isOffered({ from }: CompletionResult, { explicit, pos, state }: CompletionContext): boolean {
+  return explicit || from < pos || !/[\w)\]}]\s*$/.test(state.sliceDoc(0, pos));
+}
+
+/** Whether what is typed is the selected completion already, so that choosing it would change nothing. */
+export function isWritten(state: EditorState): boolean {
+  const selected = selectedCompletion(state);
+  const text = selected?.apply ?? selected?.label;
+  const { head } = state.selection.main;
+  return typeof text === "string" && state.sliceDoc(Math.max(0, head - text.length), head) === text;
+}
 
 /** The same completions, with names quoted where they must be. */
 export function quotingNames({ options, ...result }: CompletionResult, context: CompletionContext): CompletionResult {
