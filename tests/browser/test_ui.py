@@ -485,10 +485,19 @@ def test_every_page_is_reached_by_keyboard(visitor: Visitor) -> None:
     }.items():
         page.keyboard.press(f"Alt+{letter}")
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        expect(page).to_have_title(f"{'Get started' if letter == 's' else name} · opstrace")
     page.keyboard.press("Shift+?")
     expect(page.get_by_role("dialog")).to_contain_text("Dark or light")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("path", "title"), [("hosts/web-1", "web-1"), ("dashboards/opstrace-hosts", "Hosts overview"), ("none", "")]
+)
+def test_the_browsers_tab_is_named_after_the_page(visitor: Visitor, path: str, title: str) -> None:
+    visitor.open(f"/ui/{path}")
+    expect(visitor.page).to_have_title(f"{title} · opstrace" if title else "opstrace")
 
 
 def test_a_dashboard_is_uploaded_edited_starred_and_deleted(visitor: Visitor) -> None:

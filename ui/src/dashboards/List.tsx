@@ -1,12 +1,13 @@
 // The dashboards a tenant has: those that come with opstrace and its own.
 
-import { ActionIcon, Anchor, Badge, Button, FileButton, Group, Modal, Stack, Table, Text, Title } from "@mantine/core";
+import { ActionIcon, Anchor, Badge, Button, FileButton, Group, Modal, Stack, Table, Text } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 
 import { useAddress } from "../address";
 import { get, send } from "../api";
+import { PageTitle } from "../PageTitle";
 import { Search } from "../Search";
 import { Trouble } from "../Trouble";
 import { freeUid, takenUids, uidOf } from "./uid";
@@ -59,9 +60,7 @@ export default function List() {
   const found = (data?.dashboards ?? []).filter((entry) => `${entry.title} ${entry.tags.join(" ")}`.toLowerCase().includes(search));
   return (
     <Stack gap="sm">
-      <Title order={1} size="h3">
-        Dashboards
-      </Title>
+      <PageTitle>Dashboards</PageTitle>
       <Group>
         <Search what="dashboards" hint="Search" width={320} />
         <FileButton onChange={(file) => file && upload.mutate(file)} accept="application/json,.json">

@@ -1,6 +1,6 @@
 // One dashboard: its variables, its range of time, its panels; and its JSON to edit.
 
-import { ActionIcon, Button, Group, Loader, Modal, MultiSelect, Select, Stack, Text, Textarea, TextInput, Title, UnstyledButton } from "@mantine/core";
+import { ActionIcon, Button, Group, Loader, Modal, MultiSelect, Select, Stack, Text, Textarea, TextInput, UnstyledButton } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
@@ -8,6 +8,7 @@ import { useLocation, useParams, useSearchParams } from "wouter";
 
 import { rangeOf, useAddress } from "../address";
 import { get, send } from "../api";
+import { PageTitle } from "../PageTitle";
 import { windowOf, type Window } from "../time";
 import { between, shifted, TimeControls, widened } from "../TimeControls";
 import { Trouble } from "../Trouble";
@@ -74,9 +75,7 @@ function Loaded({ uid, dashboard }: { uid: string; dashboard: Dashboard }) {
     <Stack gap="sm">
       <Group justify="space-between">
         <Group gap="xs">
-          <Title order={1} size="h3">
-            {dashboard.title}
-          </Title>
+          <PageTitle>{dashboard.title}</PageTitle>
           <Star uid={uid} />
           <Button variant="default" size="compact-sm" onClick={() => setEditing(true)}>
             JSON

@@ -1,6 +1,6 @@
 // Ask by PromQL and see the answer: a chart, a table, or the values of this moment.
 
-import { ActionIcon, Button, Checkbox, CopyButton, Group, SegmentedControl, Stack, Tabs, Text, TextInput, Title, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Checkbox, CopyButton, Group, SegmentedControl, Stack, Tabs, Text, TextInput, Tooltip } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { useQueries, useQuery, type Query } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useState } from "react";
@@ -9,6 +9,7 @@ import { rangeOf, useAddress } from "../address";
 import { labelValues, metadata, queryInstant, queryRange, type Metadata, type Result } from "../api";
 import { chosen, Legend } from "../chart/Legend";
 import { TimeChart, type Line, type Style } from "../chart/TimeChart";
+import { PageTitle } from "../PageTitle";
 import { colour, columnsOf, csv, moments, named, NUMBERS_OF_HISTOGRAMS, type Column } from "../series";
 import { useVisit } from "../session";
 import { duration, windowOf, written, type Window } from "../time";
@@ -68,9 +69,7 @@ export default function Explore() {
   return (
     <Stack gap="sm">
       <Group justify="space-between">
-        <Title order={1} size="h3">
-          Explore
-        </Title>
+        <PageTitle>Explore</PageTitle>
         <TimeControls
           range={range}
           onRange={setRange}

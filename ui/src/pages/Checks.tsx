@@ -1,6 +1,6 @@
 // The latest run of every service check, the worst first.
 
-import { Anchor, Badge, Group, Modal, SegmentedControl, Stack, Table, Text, TextInput, Title, UnstyledButton } from "@mantine/core";
+import { Anchor, Badge, Group, Modal, SegmentedControl, Stack, Table, Text, TextInput, UnstyledButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -8,6 +8,7 @@ import { Link } from "wouter";
 import { useAddress } from "../address";
 import { get } from "../api";
 import { counted } from "../format";
+import { PageTitle } from "../PageTitle";
 import { ago, clock } from "../time";
 import { Trouble } from "../Trouble";
 
@@ -44,9 +45,7 @@ export default function Checks() {
   );
   return (
     <Stack gap="sm">
-      <Title order={1} size="h3">
-        Service checks
-      </Title>
+      <PageTitle>Service checks</PageTitle>
       <Group>
         <TextInput
           type="search"

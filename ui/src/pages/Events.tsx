@@ -1,6 +1,6 @@
 // What happened: events, the youngest first.
 
-import { Anchor, Badge, Group, Stack, Text, TextInput, Title } from "@mantine/core";
+import { Anchor, Badge, Group, Stack, Text, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -8,6 +8,7 @@ import { Link } from "wouter";
 
 import { rangeOf, useAddress } from "../address";
 import { get } from "../api";
+import { PageTitle } from "../PageTitle";
 import { clock, moment } from "../time";
 import { TimeControls } from "../TimeControls";
 import { Trouble } from "../Trouble";
@@ -42,9 +43,7 @@ export default function Events() {
   return (
     <Stack gap="sm" maw={1100}>
       <Group justify="space-between">
-        <Title order={1} size="h3">
-          Events
-        </Title>
+        <PageTitle>Events</PageTitle>
         <TimeControls
           range={range}
           onRange={(next) => {

@@ -6,6 +6,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 
 import { addressed, get, labelValues } from "../api";
+import { PageTitle } from "../PageTitle";
 import { named } from "../series";
 import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
@@ -43,9 +44,7 @@ export default function GetStarted() {
     withKey && visit.key && settings.data ? text.replaceAll(settings.data.key_place, visit.key) : text;
   return (
     <Stack maw={1100}>
-      <Title order={1} size="h3">
-        Point your Agents here
-      </Title>
+      <PageTitle tab="Get started">Point your Agents here</PageTitle>
       <Checklist />
       {settings.error && <Trouble error={settings.error} />}
       {settings.data && (

@@ -9,6 +9,7 @@ import { rangeOf, useAddress } from "../address";
 import { get } from "../api";
 import type { Dashboard } from "../dashboards/model";
 import { counted, formatOf } from "../format";
+import { PageTitle } from "../PageTitle";
 import { ago, windowOf } from "../time";
 import { between } from "../TimeControls";
 import { hasWords, Search } from "../Search";
@@ -48,9 +49,7 @@ export default function Hosts() {
   const now = Date.now() / 1000;
   return (
     <Stack gap="sm">
-      <Title order={1} size="h3">
-        Hosts
-      </Title>
+      <PageTitle>Hosts</PageTitle>
       <Group>
         <Search what="hosts" hint="Search: name, tag, version …" />
         <Text size="sm" c="dimmed" role="status">
@@ -109,9 +108,7 @@ export function HostDetail() {
   const own = (checks.data?.checks ?? []).filter((check) => check.host === host);
   return (
     <Stack gap="sm">
-      <Title order={1} size="h3">
-        {host}
-      </Title>
+      <PageTitle>{host}</PageTitle>
       {error && <Trouble error={error} />}
       {data && !found && <Text c="dimmed">This host has not told of itself; what it sends is below.</Text>}
       {found && <Facts host={found} />}

@@ -6,6 +6,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useAddress } from "../address";
 import { get, send } from "../api";
 import { formatOf } from "../format";
+import { PageTitle } from "../PageTitle";
 import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
 
@@ -75,9 +76,7 @@ export default function Losses() {
   return (
     <Stack gap="sm">
       <Group justify="space-between">
-        <Title order={1} size="h3">
-          Losses
-        </Title>
+        <PageTitle>Losses</PageTitle>
         <SegmentedControl aria-label="How far back" data={HOURS} value={hours} onChange={(value) => address.change({ hours: value === "24" ? null : value }, true)} />
       </Group>
       <Text size="sm" c="dimmed">

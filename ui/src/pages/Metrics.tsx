@@ -1,6 +1,6 @@
 // The catalogue: every metric by both of its names, and what it costs.
 
-import { Anchor, Group, Select, Stack, Table, Text, Title, UnstyledButton } from "@mantine/core";
+import { Anchor, Group, Select, Stack, Table, Text, UnstyledButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { Link } from "wouter";
@@ -8,6 +8,7 @@ import { Link } from "wouter";
 import { useAddress } from "../address";
 import { addressed, get } from "../api";
 import { counted } from "../format";
+import { PageTitle } from "../PageTitle";
 import { named } from "../series";
 import { ago } from "../time";
 import { hasWords, Search } from "../Search";
@@ -72,9 +73,7 @@ export default function Metrics() {
 
   return (
     <Stack gap="sm">
-      <Title order={1} size="h3">
-        Metrics
-      </Title>
+      <PageTitle>Metrics</PageTitle>
       <Group>
         <Search what="metrics" hint="Search: name, type, unit …" />
         <Select

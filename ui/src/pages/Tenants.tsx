@@ -7,6 +7,7 @@ import { Link } from "wouter";
 
 import { addressed, queryInstant } from "../api";
 import { formatOf } from "../format";
+import { PageTitle } from "../PageTitle";
 import { number } from "../series";
 import { useVisit } from "../session";
 import { Trouble } from "../Trouble";
@@ -70,9 +71,7 @@ export default function Tenants() {
   return (
     <Stack gap="sm">
       <Group justify="space-between">
-        <Title order={1} size="h3">
-          Tenants
-        </Title>
+        <PageTitle>Tenants</PageTitle>
         <Button size="xs" onClick={() => setAdding(true)}>
           Add a tenant
         </Button>
