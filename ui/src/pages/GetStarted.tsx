@@ -1,6 +1,6 @@
 // From nothing to data: what to tell an Agent, and what has arrived so far.
 
-import { Anchor, Badge, Button, CopyButton, Group, List, Stack, Switch, Table, Tabs, Text, ThemeIcon, Title } from "@mantine/core";
+import { Anchor, Badge, Button, Code, CopyButton, Group, List, Stack, Switch, Table, Tabs, Text, ThemeIcon, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -64,7 +64,12 @@ export default function GetStarted() {
           <Text size="sm">
             Agents send to <b>{settings.data.url}</b>
             {settings.data.plain_url && <>, on this machine also to {settings.data.plain_url}</>}.
-            {settings.data.loopback && " Both are reachable from this machine only; `listen` and `domain` of the config open it to others."}
+            {settings.data.loopback && (
+              <>
+                {" "}
+                Both are reachable from this machine only; <Code>listen</Code> and <Code>domain</Code> of the config open it to others.
+              </>
+            )}
           </Text>
           {settings.data.trust_anchor && (
             <Text size="sm">
@@ -127,7 +132,7 @@ function Snippets({ texts, first }: { texts: Record<string, string>; first: stri
 
 /** What came in the last day, looked at again every few seconds. */
 function Checklist() {
-  const { tenant } = useVisit();
+  const { operator, tenant } = useVisit();
   const { data, error } = useQuery({
     queryKey: ["checklist"],
     refetchInterval: POLL_MS,
@@ -136,7 +141,7 @@ function Checklist() {
       const agents = '{job="ddagent"}';
       const [books, metrics, hosts] = await Promise.all([
         get<{ entries: Entry[] }>("/admin/losses", { from: now - DAY_S, to: now }),
-        labelValues("__name__", agents, now - DAY_S, now),
+        labelValues("__name__", "", now - DAY_S, now),
         labelValues("instance", agents, now - DAY_S, now),
       ]);
       return { entries: books.entries.filter((entry) => entry.tenant === tenant), metrics, hosts };
@@ -149,40 +154,61 @@ function Checklist() {
   const payloads = total("payloads", "received");
   const senders = [...new Set(data.entries.filter((entry) => entry.host).map((entry) => `${entry.host}${entry.version && ` (${entry.version})`}`))];
   const refused = data.entries.filter((entry) => entry.outcome === "refused" || entry.outcome === "dropped");
+  // The operator's tenant is sent to by the server alone, unless somebody pointed an Agent at it.
+  const own = operator && !payloads && !refused.length;
   return (
     <section aria-label="Checklist" data-testid="checklist">
+      {own && (
+        <Text size="sm" mb="xs">
+          Tenant {tenant} holds what the server measures of itself; no Agent needs to send to it. Log in with the key of another tenant for
+          the settings of its Agents.{" "}
+          <Anchor component={Link} href="/ui/tenants" inherit underline="always">
+            Tenants
+          </Anchor>{" "}
+          shows what each sent.
+        </Text>
+      )}
       <List spacing="xs" listStyleType="none" center>
-        <Step done={payloads > 0} name="First payload">
-          {payloads > 0 ? `${payloads.toLocaleString()} payloads with ${total("points", "stored").toLocaleString()} points in the last day` : "Waiting for one …"}
-          {senders.length > 0 && `, from ${few(senders)}`}
-        </Step>
-        <Step done={data.hosts.length > 0} name="Hosts">
-          {data.hosts.length ? `${data.hosts.length.toLocaleString()}: ${few(data.hosts)}` : "none yet"}
-        </Step>
+        {!own && (
+          <>
+            <Step done={payloads > 0} name="First payload">
+              {payloads > 0 ? `${payloads.toLocaleString()} payloads with ${total("points", "stored").toLocaleString()} points in the last day` : "Waiting for one …"}
+              {senders.length > 0 && `, from ${few(senders)}`}
+            </Step>
+            <Step done={data.hosts.length > 0} name="Hosts">
+              {data.hosts.length ? `${data.hosts.length.toLocaleString()}: ${few(data.hosts)}` : "none yet"}
+            </Step>
+          </>
+        )}
         <Step done={data.metrics.length > 0} name="Metrics">
-          {data.metrics.length ? (
-            <>
-              {data.metrics.length.toLocaleString()}:{" "}
-              {data.metrics.slice(0, 4).map((name, index) => (
-                <span key={name}>
-                  {index > 0 && ", "}
-                  <Anchor component={Link} href={addressed("/ui/explore", { q: named(name) })} inherit underline="always">
-                    {name}
-                  </Anchor>
-                </span>
-              ))}{" "}
-              · <Anchor component={Link} href="/ui/metrics" inherit underline="always">all of them</Anchor>
-            </>
-          ) : (
-            "none yet"
-          )}
+          <Metrics names={data.metrics} />
         </Step>
-        <Step done={!refused.length} warn={refused.length > 0} name="Nothing refused">
-          {refused.length ? "Some was refused:" : "All that came was stored or kept."}
-        </Step>
+        {!own && (
+          <Step done={!refused.length} warn={refused.length > 0} name={refused.length ? "Refused" : "Nothing refused"}>
+            {refused.length ? "Some of what came, as listed here:" : "All that came was stored or kept."}
+          </Step>
+        )}
       </List>
       {refused.length > 0 && <Refusals entries={refused} />}
     </section>
+  );
+}
+
+function Metrics({ names }: { names: string[] }) {
+  if (!names.length) return "none yet";
+  return (
+    <>
+      {names.length.toLocaleString()}:{" "}
+      {names.slice(0, 4).map((name, index) => (
+        <span key={name}>
+          {index > 0 && ", "}
+          <Anchor component={Link} href={addressed("/ui/explore", { q: named(name) })} inherit underline="always">
+            {name}
+          </Anchor>
+        </span>
+      ))}{" "}
+      · <Anchor component={Link} href="/ui/metrics" inherit underline="always">all of them</Anchor>
+    </>
   );
 }
 
