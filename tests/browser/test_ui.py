@@ -123,12 +123,24 @@ def test_the_first_payload_appears_in_the_checklist(stranger: Visitor) -> None:
     checklist = stranger.page.get_by_test_id("checklist")
     first = checklist.locator("li", has_text="First payload")
     expect(first).to_have_attribute("data-done", "false")
+    expect(checklist.locator("li").last).to_have_text(re.compile("Nothing refused"))
     assert post(stranger.instance, series(time.time()), "quiet") == 202
     assert post(stranger.instance, [{"metric": "", "points": [[time.time(), 1]]}], "quiet") == 202
     expect(first).to_have_attribute("data-done", "true")
     expect(checklist.locator("li", has_text="Hosts")).to_contain_text(", ".join(HOSTS))
     expect(checklist.locator("li", has_text="Metrics")).to_contain_text("app_requests")
     expect(checklist).to_contain_text("no_name")
+    expect(checklist.locator("li").last).to_have_text(re.compile("Refused Some of what came"))
+
+
+def test_the_operators_checklist_waits_for_no_agent(stranger: Visitor) -> None:
+    """And counts metrics that none sent."""
+    stranger.log_in("system")
+    checklist = stranger.page.get_by_test_id("checklist")
+    expect(checklist).to_contain_text("no Agent needs to send to it")
+    expect(checklist.locator("li")).to_have_count(1)
+    expect(checklist.locator("li")).to_have_text(re.compile(r"Metrics [1-9]\d*:"))
+
 
 
 def test_settings_hold_the_key_only_when_that_is_asked_for(stranger: Visitor) -> None:
@@ -426,6 +438,15 @@ def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:
     expect(page.get_by_role("article").first).to_contain_text("Deployed 4.2")
     page.get_by_label("Search events").fill("nothing of the kind")
     expect(page.get_by_text("No event in this time.")).to_be_visible()
+
+
+def test_a_host_that_nobody_heard_of_is_told(visitor: Visitor) -> None:
+    """Unlike one that only sends metrics."""
+    visitor.open("/ui/hosts/nobody")
+    expect(visitor.page.get_by_text("No host of this name was heard of.")).to_be_visible()
+    visitor.open("/ui/hosts/web-2")
+    expect(visitor.page.get_by_label("CPU", exact=True).first).to_be_visible()
+    expect(visitor.page.get_by_text("No host of this name")).to_have_count(0)
 
 
 def test_the_books_tell_what_was_refused_and_what_is_kept(stranger: Visitor) -> None:

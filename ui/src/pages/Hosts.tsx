@@ -6,9 +6,10 @@ import { lazy, Suspense, useMemo } from "react";
 import { Link, useParams } from "wouter";
 
 import { rangeOf, useAddress } from "../address";
-import { get } from "../api";
+import { get, labelValues } from "../api";
 import type { Dashboard } from "../dashboards/model";
 import { counted, formatOf } from "../format";
+import { selector } from "../series";
 import { PageTitle } from "../PageTitle";
 import { ago, windowOf } from "../time";
 import { between } from "../TimeControls";
@@ -106,11 +107,19 @@ export function HostDetail() {
   const checks = useChecks();
   const found = data?.hosts.find((other) => other.name === host || other.aliases.includes(host));
   const own = (checks.data?.checks ?? []).filter((check) => check.host === host);
+  const metrics = useQuery({
+    queryKey: ["metrics of", host],
+    queryFn: () => labelValues("__name__", selector({ instance: host }), 0, Math.ceil(Date.now() / 1000)),
+    enabled: data !== undefined && !found,
+  }).data;
+  const unheardOf = checks.data && !own.length && metrics?.length === 0;
   return (
     <Stack gap="sm">
       <PageTitle>{host}</PageTitle>
       {error && <Trouble error={error} />}
-      {data && !found && <Text c="dimmed">This host has not told of itself; what it sends is below.</Text>}
+      {data && !found && metrics && (
+        <Text c="dimmed">{unheardOf ? "No host of this name was heard of." : "This host has not told of itself; what it sends is below."}</Text>
+      )}
       {found && <Facts host={found} />}
       {own.length > 0 && (
         <>
