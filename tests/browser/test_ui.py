@@ -142,7 +142,6 @@ def test_the_operators_checklist_waits_for_no_agent(stranger: Visitor) -> None:
     expect(checklist.locator("li")).to_have_text(re.compile(r"Metrics [1-9]\d*:"))
 
 
-
 def test_settings_hold_the_key_only_when_that_is_asked_for(stranger: Visitor) -> None:
     page, key = stranger.page, stranger.instance.key()
     stranger.log_in()
@@ -396,7 +395,12 @@ def test_the_catalogue_finds_and_explains(visitor: Visitor) -> None:
     page.get_by_label("Search metrics").fill("app.req")
     expect(page.get_by_role("status")).to_have_text(re.compile(r"^1 metric, 3 series"))
     page.get_by_role("button", name="app_requests").click()
-    expect(page.get_by_role("cell", name=", ".join(HOSTS), exact=True)).to_be_visible()
+    examples = page.get_by_role("cell", name=", ".join(HOSTS), exact=True)
+    expect(examples).to_be_visible()
+    page.get_by_role("cell", name="app.requests", exact=True).click()  # anywhere in the row
+    expect(examples).to_have_count(0)
+    page.get_by_role("cell", name="app.requests", exact=True).click()
+    expect(examples).to_be_visible()
     page.get_by_role("link", name="Explore", exact=True).last.click()
     expect(page.get_by_test_id("series-count")).to_contain_text("3 series")
 
@@ -417,6 +421,55 @@ def told(instance: Instance) -> None:
     event = {"title": "Deployed 4.2", "text": "by the pipeline", "host": "web-1", "tags": ["env:prod"]}
     for path, body in {"/intake": host, "/api/v1/check_run": runs, "/api/v1/events": event}.items():
         assert instance.send("POST", path, json.dumps(body).encode(), key).status == 202, path
+
+
+def test_a_row_of_a_check_is_clicked_anywhere(visitor: Visitor) -> None:
+    """But its link goes to the host, and to mark what it says opens nothing."""
+    page = visitor.page
+    told(visitor.instance)
+    visitor.open("/ui/checks?status=critical")
+    message = page.get_by_text("timed out")
+    box = message.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 12, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 50, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    assert page.evaluate("getSelection().toString()") in "timed out"
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    message.click()
+    expect(page.get_by_role("dialog").get_by_role("row").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("row").get_by_role("link", name="web-1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("web-1")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+# What stands in more than one line of: heads, words of names, and the marker with the first word behind it.
+BROKEN = """() => {
+    const broken = nodes => {
+        const range = document.createRange();
+        range.setStartBefore(nodes.at(0));
+        range.setEndAfter(nodes.at(-1));
+        const boxes = [...range.getClientRects()];
+        return boxes.some(box => box.top > boxes[0].bottom - 2);
+    };
+    const texts = node => node.nodeType === Node.TEXT_NODE ? [node] : [...node.childNodes].flatMap(texts);
+    const found = name => [...document.querySelectorAll(`main ${name}`)].map(texts);
+    const marked = found("td button").map(nodes => nodes.slice(0, 3));
+    const words = [...found("td.mono"), ...found("td button")].flat().map(node => [node]);
+    const whole = [...found("th"), ...marked, ...words].filter(nodes => nodes.length);
+    return whole.filter(broken).map(nodes => nodes.map(node => node.data).join(""));
+}"""
+
+
+def test_names_break_between_words_and_heads_not_at_all(visitor: Visitor) -> None:
+    visitor.open("/ui/metrics")
+    visitor.page.get_by_role("button", name=WALKTHROUGH).wait_for()
+    for width in (1280, 420):
+        visitor.page.set_viewport_size({"width": width, "height": 860})
+        assert visitor.page.evaluate(BROKEN) == []
 
 
 def test_hosts_checks_and_events_are_listed(visitor: Visitor) -> None:

@@ -9,6 +9,7 @@ import { useAddress } from "../address";
 import { get } from "../api";
 import { counted } from "../format";
 import { PageTitle } from "../PageTitle";
+import { clickable } from "../rows";
 import { ago, clock } from "../time";
 import { Trouble } from "../Trouble";
 
@@ -79,7 +80,7 @@ export function CheckTable({ checks }: { checks: Check[] }) {
   const sorted = [...checks].sort((one, other) => rank(one) - rank(other) || one.check.localeCompare(other.check));
   return (
     <Table.ScrollContainer minWidth={700} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Service checks" } }}>
-      <Table striped fz="sm" verticalSpacing={4}>
+      <Table striped highlightOnHover fz="sm" verticalSpacing={4}>
         <Table.Thead>
           <Table.Tr>
             <Table.Th>status</Table.Th>
@@ -92,7 +93,7 @@ export function CheckTable({ checks }: { checks: Check[] }) {
         </Table.Thead>
         <Table.Tbody>
           {sorted.slice(0, MOST_ROWS).map((check, index) => (
-            <Table.Tr key={index}>
+            <Table.Tr key={index} {...clickable(() => setOpen(check))}>
               <Table.Td>
                 <Badge variant="light" color={STATUSES[check.status]?.colour ?? "gray"} tt="none">
                   {STATUSES[check.status]?.name ?? check.status}

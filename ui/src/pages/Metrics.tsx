@@ -7,8 +7,10 @@ import { Link } from "wouter";
 
 import { useAddress } from "../address";
 import { addressed, get } from "../api";
+import { Breakable } from "../Breakable";
 import { counted } from "../format";
 import { PageTitle } from "../PageTitle";
+import { clickable } from "../rows";
 import { named } from "../series";
 import { ago } from "../time";
 import { hasWords, Search } from "../Search";
@@ -92,7 +94,7 @@ export default function Metrics() {
       {data && !data.metrics.length && <Text c="dimmed">Nothing has been sent in this time.</Text>}
       {found.length > 0 && (
         <Table.ScrollContainer minWidth={700} scrollAreaProps={{ viewportProps: { tabIndex: 0, "aria-label": "Metrics" } }}>
-          <Table striped highlightOnHover fz="sm" verticalSpacing={4}>
+          <Table striped highlightOnHover fz="sm" verticalSpacing={4} className="catalogue">
             <Table.Thead>
               <Table.Tr>
                 {head("name", "PromQL name")}
@@ -127,13 +129,14 @@ export function lastDay(day_s: number, now_s: number): string {
 function Row({ entry, days, open, onToggle }: { entry: Entry; days: string; open: boolean; onToggle: () => void }) {
   return (
     <>
-      <Table.Tr>
+      <Table.Tr {...clickable(onToggle)}>
         <Table.Td>
           <UnstyledButton className="mono" aria-expanded={open} onClick={onToggle}>
-            {open ? "▾" : "▸"} {entry.name}
+            {open ? "▾" : "▸"}&nbsp;
+            <Breakable name={entry.name} />
           </UnstyledButton>
         </Table.Td>
-        <Table.Td className="mono">{entry.datadog_name}</Table.Td>
+        <Table.Td className="mono">{entry.datadog_name !== entry.name && <Breakable name={entry.datadog_name} />}</Table.Td>
         <Table.Td>{entry.type || "–"}</Table.Td>
         <Table.Td>{entry.unit || "–"}</Table.Td>
         <Table.Td ta="right">{entry.interval_s ? `${entry.interval_s} s` : "–"}</Table.Td>
