@@ -791,6 +791,26 @@ def test_the_hosts_dashboard_shows_every_host(visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("alert")).to_have_count(0)
 
 
+def test_what_clients_of_dogstatsd_send_is_per_second(visitor: Visitor) -> None:
+    """As it was sent: a counter's sample is a rate already."""
+    now_s = time.time()
+    rate = {
+        "type": "rate",
+        "interval": 10,
+        "tags": ["client:py"],
+        "points": [[now_s - ago, 40] for ago in range(0, 300, 10)],
+    }
+    names = {f"datadog.dogstatsd.client.{name}" for name in ("metrics", "bytes_sent", "packets_dropped")}
+    assert (
+        post(visitor.instance, [{**rate, "metric": name, "host": host} for name in names for host in HOSTS[:2]])
+        == 202
+    )
+    visitor.open("/ui/dashboards/opstrace-dogstatsd?from=now-5m")
+    for what, value in {"Metrics sent": "80/s", "Bytes sent": "80 B/s", "Packets dropped": "80 packets/s"}.items():
+        panel = visitor.page.locator(f"[aria-label='{what} by clients, per second'][data-panel=timeseries]")
+        expect(panel.get_by_role("row", name=re.compile("^py"))).to_contain_text(value)
+
+
 PLACES = (
     "/ui/start",
     f"/ui/explore?q={WALKTHROUGH}",
