@@ -32,7 +32,13 @@ interface Entry {
   total: number;
 }
 
-const NAMES: Record<string, string> = { docker: "Docker", yaml: "datadog.yaml", env: "Environment", helm: "Kubernetes (Helm)" };
+const NAMES: Record<string, string> = {
+  docker: "Docker",
+  yaml: "datadog.yaml",
+  conf: "datadog.conf (Agent 5)",
+  env: "Environment",
+  helm: "Kubernetes (Helm)",
+};
 const POLL_MS = 3000;
 const DAY_S = 86_400;
 

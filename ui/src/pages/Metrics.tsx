@@ -191,6 +191,9 @@ function Costs({ entry, days }: { entry: Entry; days: string }) {
           ))}
         </Table.Tbody>
       </Table>
+      <Text size="xs" c="dimmed">
+        Tags of hosts are labels, too, when you ask; they cost no series.
+      </Text>
     </Stack>
   );
 }
