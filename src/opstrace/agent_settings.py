@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 from opstrace.ports import HTTP_ADDRESS
 from opstrace.token_files import key_of, name_of
@@ -136,11 +135,8 @@ class Target:
 
 def target_of(instance: Instance, tenant: str | None = None) -> Target:
     """Return where a tenant's Agents send, the first tenant's if none is named; raise InstanceError."""
-    tenant = tenant or instance.config.tenants[0]
-    if tenant not in instance.config.all_tenants:
-        raise InstanceError(
-            f"instance {instance.name} has no tenant {tenant}; it has {', '.join(instance.config.all_tenants)}"
-        )
+    tenant = tenant or instance.config.first_tenant
+    instance.check_tenant(tenant)
     record = instance.keys.get(tenant)
     config = instance.config
     local_names = (

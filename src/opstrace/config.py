@@ -236,6 +236,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant_limits: LimitsByTenant = {}
 
     @property
+    def first_tenant(self) -> str:
+        """Whose Agents, queries and datagrams are meant where nobody says."""
+        return self.tenants[0]
+
+    @property
     def all_tenants(self) -> tuple[str, ...]:
         """The user's tenants in the document's order, then the one that always exists."""
         return (*self.tenants, SYSTEM_TENANT)

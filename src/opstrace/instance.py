@@ -110,6 +110,12 @@ class Instance(Place):
         """The key with which this instance's endpoints of a tenant are probed."""
         return probe_key(self.probe_secret, tenant)
 
+    def check_tenant(self, tenant: str) -> None:
+        """Raise InstanceError if there is no such tenant."""
+        if tenant not in self.config.all_tenants:
+            there = ", ".join(self.config.all_tenants)
+            raise InstanceError(f"instance {self.name} has no tenant {tenant}; it has {there}")
+
     @property
     def leaving(self) -> tuple[str, ...]:
         """The tenants that are gone from the config by a removal that is not over; all if nobody knows it."""

@@ -24,11 +24,9 @@ Row = list[str]
 
 def tenant_of(instance: Instance, named: str | None) -> str:
     """Return the tenant to ask for: the one named, or the config's first; raise InstanceError for one that is not."""
-    if named is None:
-        return instance.config.tenants[0]
-    if named not in instance.config.all_tenants:
-        raise InstanceError(f"{instance.name} has no tenant {named}; it has {', '.join(instance.config.all_tenants)}")
-    return named
+    tenant = named or instance.config.first_tenant
+    instance.check_tenant(tenant)
+    return tenant
 
 
 def ask(instance: Instance, tenant: str, endpoint: str, parameters: Mapping[str, str]) -> dict[str, Any]:

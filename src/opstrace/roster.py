@@ -88,13 +88,13 @@ def check_removable(instance: Instance, tenant: str) -> None:
             f"tenant {tenant} is not in the config of {instance.name} any more; to remove what it has left, "
             f"add it first by `opstrace tenants add {instance.name} {tenant}`"
         )
-    check_tenant(instance, tenant)
+    instance.check_tenant(tenant)
     if tenant == SYSTEM_TENANT:
         raise ConfigError(f"tenant {SYSTEM_TENANT} always exists and cannot be removed")
     if config.tenants == (tenant,):
         raise ConfigError(f"{tenant} is the only tenant of {instance.name}; add another one first")
     for listener in config.dogstatsd.listeners:
-        heard = config.dogstatsd.enabled and (listener.tenant or config.tenants[0]) == tenant
+        heard = config.dogstatsd.enabled and (listener.tenant or config.first_tenant) == tenant
         if heard or listener.tenant == tenant:
             raise ConfigError(
                 f"the DogStatsD listener {listener.url} is tenant {tenant}'s; "
@@ -151,7 +151,7 @@ def add_key(name: str, tenant: str) -> tuple[Instance, str]:
     """Give a tenant one more key, in no file, and return it. Raise InstanceError."""
     with instances.locked(instances.load(name).home):
         known = instances.load(name)
-        check_tenant(known, tenant)
+        known.check_tenant(tenant)
         key = new_key()
         return instances.add_key(known, tenant, key, None), key
 
@@ -160,7 +160,7 @@ def revoke_key(name: str, tenant: str, digest: str) -> Instance:
     """Make the key of which the digest begins so invalid. Raise ConfigError, InstanceError."""
     with instances.locked(instances.load(name).home):
         known = instances.load(name)
-        check_tenant(known, tenant)
+        known.check_tenant(tenant)
         digests = known.keys.get(tenant, TenantKeys()).digests
         meant = [one for one in digests if one.startswith(digest)] if len(digest) >= DIGEST_CHARACTERS else []
         if len(meant) != 1:
@@ -181,7 +181,7 @@ def with_limits(instance: Instance, tenant: str | None, given: Mapping[str, Any]
     """Return the config of an instance with other limits, as `set_limits` writes it; raise what that does."""
     if tenant is None:
         return _with_limits(instance.config, given)
-    check_tenant(instance, tenant)
+    instance.check_tenant(tenant)
     return _with_tenant_limits(instance.config, tenant, given)
 
 
@@ -204,13 +204,6 @@ def shortened(config: Config, given: Mapping[str, Any]) -> dict[str, int]:
     days = {name: fields[name] if given[name] is None else given[name] for name in RETENTION_KEYS if name in given}
     what = dict(zip(RETENTION_KEYS, ("samples", "logs"), strict=True))
     return {what[name]: new for name, new in days.items() if isinstance(new, int) and new < getattr(config, name)}
-
-
-def check_tenant(instance: Instance, tenant: str) -> None:
-    """Raise InstanceError if there is no such tenant."""
-    if tenant not in instance.config.all_tenants:
-        there = ", ".join(instance.config.all_tenants)
-        raise InstanceError(f"{instance.name} has no tenant {tenant}; it has {there}")
 
 
 def _with_tenant(instance: Instance, tenant: str) -> Config:

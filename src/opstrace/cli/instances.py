@@ -99,7 +99,7 @@ def _announce(instance: "Instance", known: set[str]) -> None:
     from opstrace import instance as instances
 
     instances.finish(instance)
-    tenant = instance.config.tenants[0]
+    tenant = instance.config.first_tenant
     target = agent_settings.target_of(instance, tenant)
     lines = [f"Log in here:    {instance.url}", f"Agents send to: {target.url}"]
     if target.plain_url:

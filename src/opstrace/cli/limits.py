@@ -31,7 +31,7 @@ def limits_show(name: str, tenant: str | None, as_json: bool) -> None:
 
     found = instance.load(name)
     if tenant is not None:
-        roster.check_tenant(found, tenant)
+        found.check_tenant(tenant)
     settings = roster.settings(found.config, tenant)
     waiting = waiting_limits(found)
     if as_json:

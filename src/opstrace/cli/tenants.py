@@ -197,8 +197,8 @@ def keys_revoke(name: str, tenant: str) -> None:
 
 
 def _with_tenant(name: str, tenant: str) -> "Instance":
-    from opstrace import instance, roster
+    from opstrace import instance
 
     found = instance.load(name)
-    roster.check_tenant(found, tenant)
+    found.check_tenant(tenant)
     return found

@@ -43,7 +43,7 @@ class Service:
     def __init__(self, config: Config, hostname: str, store: Store, telemetry: Telemetry) -> None:
         self._settings = config.dogstatsd
         self._limits = config.limits
-        self._tenants = [listener.tenant or config.tenants[0] for listener in config.dogstatsd.listeners]
+        self._tenants = [listener.tenant or config.first_tenant for listener in config.dogstatsd.listeners]
         self._hostname = config.dogstatsd.hostname or hostname
         self._store = store
         self._telemetry = telemetry

@@ -159,7 +159,7 @@ class Tenancy:
 
     def _check(self, tenant: str) -> str:
         try:
-            roster.check_tenant(self.administration.instance, tenant)
+            self.administration.instance.check_tenant(tenant)
         except InstanceError as error:
             raise NotFound(str(error)) from None
         return tenant

@@ -77,7 +77,7 @@ class Workspace:
         """Return where the server itself hears DogStatsD for this tenant."""
         config = self.instance().config
         listeners = config.dogstatsd.listeners if config.dogstatsd.enabled else ()
-        return [one.url for one in listeners if (one.tenant or config.tenants[0]) == tenant.name]
+        return [one.url for one in listeners if (one.tenant or config.first_tenant) == tenant.name]
 
     async def metrics(self, request: Request) -> Document:
         """Answer the catalogue of a tenant's metrics, the costliest first."""
