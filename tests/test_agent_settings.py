@@ -159,8 +159,10 @@ def test_helm_values_say_what_the_environment_says(instance: Instance) -> None:
         assert agent["volumes"][0]["name"] == agent["volumeMounts"][0]["name"] == "opstrace-ca"
         assert agent["volumeMounts"][0]["mountPath"] == str(agent_settings.CERTIFICATE_IN_IMAGE)
     assert "kubectl create configmap opstrace-ca" in text
-    # Without a way in for traces the chart runs no trace-agent; if it did, it would switch traces on.
-    assert values["datadog"]["apm"] == {"socketEnabled": False, "portEnabled": False}
+    # What the chart says of these comes behind the environment, and counts.
+    for product in ("processAgent", "orchestratorExplorer", "containerLifecycle", "containerImageCollection", "apm"):
+        assert set(values["datadog"][product].values()) == {False}
+    assert values["remoteConfiguration"] == {"enabled": False}
 
 
 def test_helm_values_warn_of_an_address_that_no_pod_reaches(instance: Instance) -> None:

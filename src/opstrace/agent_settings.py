@@ -196,6 +196,15 @@ def datadog_conf(target: Target) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Of these products the chart says itself, behind the environment it is given, whether they are on; traces are where there
+# is a way in for them (DataDog/helm-charts: charts/datadog/templates/_container-agent.yaml, _processes-common-env.yaml).
+_OFF_IN_CHART: Final[dict[str, dict[str, bool]]] = {
+    "apm": {"socketEnabled": False, "portEnabled": False},
+    "processAgent": {"processCollection": False, "processDiscovery": False, "containerCollection": False},
+    "orchestratorExplorer": {"enabled": False},
+    "containerLifecycle": {"enabled": False},
+    "containerImageCollection": {"enabled": False},
+}
 _LOOPBACK_WARNING: Final = (
     "# No pod reaches this dd_url, which is this machine's own: "
     "set domain and listen in the config of the instance.\n"
@@ -225,13 +234,13 @@ def helm_values(target: Target) -> str:
         "datadog": {
             "apiKey": _Quoted(target.shown_key),
             "dd_url": target.url,
-            # The chart itself says that traces are on, unless there is no way in for them.
-            "apm": {"socketEnabled": False, "portEnabled": False},
+            **_OFF_IN_CHART,
             "env": settings,
         },
         "agents": mounted,
         "clusterAgent": {"env": settings, **mounted},
         "clusterChecksRunner": {"env": settings, **mounted},
+        "remoteConfiguration": {"enabled": False},
     }
     return heading + yaml.dump(document, Dumper=_Plain, sort_keys=False)
 

@@ -1,7 +1,7 @@
 """Metrics v3 bodies: each is decoded column by column, all of a commit are looked at together."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -147,11 +147,7 @@ def _looked_at(
             "is_known": known,
         }
     )
-    of_kinds: tuple[tuple[Any, Any], ...] = (
-        (~payload.are_sketches, payload.numbers),
-        (payload.are_sketches, payload.sketches),
-    )
-    for wanted, points in of_kinds:
+    for wanted, points in ((~payload.are_sketches, payload.numbers), (payload.are_sketches, payload.sketches)):
         if wanted.any():
             own = table if wanted.all() else table.filter(pa.array(wanted))
             for name, column in points().items():
