@@ -182,7 +182,7 @@ def test_everything_tells_what_becomes_of_each_product(instance: Instance) -> No
 
 
 def test_a_tenant_that_is_not_there_is_told(instance: Instance) -> None:
-    with pytest.raises(InstanceError, match="instance demo has no tenant qa; it has default, prod, system"):
+    with pytest.raises(InstanceError, match="demo has no tenant qa; it has default, prod, system"):
         agent_settings.target_of(instance, "qa")
 
 

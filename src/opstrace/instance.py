@@ -114,7 +114,7 @@ class Instance(Place):
         """Raise InstanceError if there is no such tenant."""
         if tenant not in self.config.all_tenants:
             there = ", ".join(self.config.all_tenants)
-            raise InstanceError(f"instance {self.name} has no tenant {tenant}; it has {there}")
+            raise InstanceError(f"{self.name} has no tenant {tenant}; it has {there}")
 
     @property
     def leaving(self) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def test_a_tenants_whole_life(operator: Visitor) -> None:
     page.get_by_role("button", name="Add a tenant").click()
     dialog(page).get_by_role("textbox").fill("Prod!")
     page.keyboard.press("Enter")
-    expect(dialog(page).get_by_role("alert")).to_contain_text("'Prod!' is not allowed")
+    expect(dialog(page).get_by_role("alert")).to_contain_text("'Prod!' cannot be the name of a tenant")
     dialog(page).get_by_role("textbox").fill("team")
     page.keyboard.press("Enter")
     first = dialog(page).get_by_test_id("new-key").inner_text()
