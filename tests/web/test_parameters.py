@@ -127,6 +127,8 @@ def test_times_keep_their_milliseconds(time_ms: int) -> None:
         ("U__snow_2603_", "snow\u2603"),
         ("U__bad_FFFFFF_", "U__bad_FFFFFF_"),
         ("U__", ""),
+        ("U___", "U___"),
+        ("U__my_zz_label", "U__my_zz_label"),
     ],
 )
 def test_escaped_names(text: str, name: str) -> None:

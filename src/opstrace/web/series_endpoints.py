@@ -50,6 +50,7 @@ def label_values(question: Question) -> Answer:
 
 
 _ESCAPED = re.compile(r"__|_(?P<code>[0-9a-fA-F]{1,6})_")
+_ESCAPED_NAME = re.compile(r"U__(?:[^_]|__|_[0-9a-fA-F]{1,6}_)*")
 
 
 def unescape_name(name: str) -> str:
@@ -57,7 +58,7 @@ def unescape_name(name: str) -> str:
 
     `__` is an underscore, `_2e_` the character of that number (prometheus/common: model/metric.go).
     """
-    if not name.startswith("U__"):
+    if not _ESCAPED_NAME.fullmatch(name):
         return name
     try:
         found = _ESCAPED.sub(lambda match: chr(int(match["code"], 16)) if match["code"] else "_", name[3:])
