@@ -49,7 +49,16 @@ def remove_left_behind(
 
 def sync_directory(path: Path) -> None:
     """Make a directory's entries durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync(path: Path) -> None:
+    """Make what a file holds durable."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -266,7 +266,8 @@ def finish(instance: Instance) -> Instance:
     """Remember that creation came to its end."""
     if not instance.finished:
         identity = Identity(name=instance.name, finished=True, made_data_dir=instance.made_data_dir)
-        _write_json(instance.home / "instance.json", identity)
+        with explained(f"cannot write what instance {instance.name} is"):
+            _write_json(instance.home / "instance.json", identity)
     return replace(instance, finished=True)
 
 

@@ -108,7 +108,7 @@ def _finish(received: Path, path: Path, media_type: str) -> None:
     boundary = re.search(r'boundary="?([^";]+)"?', media_type)
     found = _archive(received, boundary[1].encode()) if boundary else None
     if found is None:
-        _sync(received)
+        atomic_file.sync(received)
         received.replace(path.with_name(f"{path.name}.form"))
     else:
         archive = received.with_name(f".{path.name}.zip")
@@ -117,7 +117,7 @@ def _finish(received: Path, path: Path, media_type: str) -> None:
             archive.replace(path.with_name(f"{path.name}.zip"))
         finally:
             archive.unlink(missing_ok=True)
-    _sync(path.parent)
+    atomic_file.sync_directory(path.parent)
 
 
 def _archive(form: Path, boundary: bytes) -> tuple[int, int] | None:
@@ -135,11 +135,3 @@ def _copy(source: Path, target: Path, begin: int, end: int) -> None:
         while at < end:
             at += os.sendfile(copy.fileno(), file.fileno(), at, end - at)
         os.fsync(copy.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -34,6 +34,7 @@ ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
     "^": _power,
     "atan2": np.arctan2,
 }
+_SAME_LABELSET = "vector cannot contain metrics with the same labelset"
 # Of native histograms alone; see `trim`.
 TRIM = frozenset(("</", ">/"))
 COMPARISON: dict[str, Callable[[Floats, Floats], Bools]] = {
@@ -111,7 +112,7 @@ def difference(left: Vector, right: Vector, keys: "Keys") -> Vector:
 def union(left: Vector, right: Vector, keys: "Keys") -> Vector:
     """left or right: all of the left, and what of the right has no match there."""
     added = _restricted(right, right.present & ~keys.seen_left(left)[keys.right])
-    return merged(stacked([left, added]), "vector cannot contain metrics with the same labelset")
+    return merged(stacked([left, added]))
 
 
 def _restricted(vector: Vector, present: Bools) -> Vector:
@@ -307,7 +308,7 @@ class _Join:
                 raise ExecutionError(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
                 )
-            return merged(result, "vector cannot contain metrics with the same labelset")
+            return merged(result)
         return merged(result, "multiple matches for labels: grouping labels must ensure unique matches")
 
 
@@ -349,7 +350,7 @@ def _clash(present: Bools, ids: Ints) -> tuple[int, int] | None:
     return int(rows[0]), int(rows[1])
 
 
-def merged(vector: Vector, complaint: str) -> Vector:
+def merged(vector: Vector, complaint: str = _SAME_LABELSET) -> Vector:
     """Join series with equal labels into one; raise ExecutionError if two are present at the same step.
 
     One whose name is to go is equal only to others of that kind: without it, it is another series.

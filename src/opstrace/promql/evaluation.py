@@ -285,4 +285,4 @@ def named(vector: Vector) -> Vector:
         pairs = zip(vector.labels, vector.unnamed.tolist(), strict=True)
         labels = [nameless(labels) if gone else labels for labels, gone in pairs]
     settled = replace(vector, labels=labels, unnamed=np.zeros_like(vector.unnamed))
-    return binary.merged(settled, "vector cannot contain metrics with the same labelset")
+    return binary.merged(settled)

@@ -22,7 +22,6 @@ from opstrace.store.backend import Labels, MatchOp
 from opstrace.store.budget import Budget
 
 T = TypeVar("T")
-_SAME = "vector cannot contain metrics with the same labelset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +346,7 @@ def _relabelled(site: Site, operand: Vector, target: str, values: Sequence[str |
     if target == NAME:
         unnamed &= np.array([value is None for value in values], dtype=bool)
     result = Vector(labels, operand.values, operand.present, unnamed, operand.histograms)
-    return merged(result, _SAME)
+    return merged(result)
 
 
 def _with_label(labels: Labels, target: str, value: str) -> Labels:

@@ -19,8 +19,6 @@ from opstrace.promql.values import Bools, Floats, Ints, Scalar, String, Value, V
 from opstrace.store.backend import Labels
 from opstrace.store.histogram import NativeHistogram
 
-_SAME = "vector cannot contain metrics with the same labelset"
-
 
 def histogram_quantile(site: Site, quantile: Scalar, operand: Vector) -> Vector:
     """histogram_quantile(q scalar, b instant-vector)."""
@@ -39,7 +37,7 @@ def histogram_quantiles(site: Site, operand: Vector, label: String, *wanted: Sca
         found = _quantiles(site, site.node.args[0], quantile.values, separated)
         text = spelled_label(float(quantile.values[0]))
         parts.append(replace(found, labels=[{**labels, label.text: text} for labels in found.labels]))
-    return merged(stacked(parts), _SAME)
+    return merged(stacked(parts))
 
 
 def histogram_fraction(site: Site, lower: Scalar, upper: Scalar, operand: Vector) -> Vector:
@@ -137,7 +135,7 @@ def _computed(
         values[place[row], step] = of_native(histogram, step, vector.labels[row].get(NAME, ""))
         present[place[row], step] = True
     labels = [*classic.labels, *(vector.labels[row] for row in rows)]
-    return merged(Vector(labels, values, present, np.ones(shape[0], dtype=bool)), _SAME)
+    return merged(Vector(labels, values, present, np.ones(shape[0], dtype=bool)))
 
 
 def _of_each(compute: Callable[[NativeHistogram], float], banner: str) -> Callable[[Site, Vector], Vector]:

@@ -114,7 +114,7 @@ def enriched(asked: Wanted, base: Vector, described: Bools, infos: Vector, momen
         parts += _combinations(asked, base, row, infos, latest)
     vector = stacked(parts)
     vector = vector.rows(vector.inhabited)
-    return merged(vector, "vector cannot contain metrics with the same labelset")
+    return merged(vector)
 
 
 _Key = tuple[str, ...]

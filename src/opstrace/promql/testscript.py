@@ -35,6 +35,7 @@ from opstrace.promql.testlanguage import (
     SeriesLine,
     parse_script,
 )
+from opstrace.promql.values import filled
 from opstrace.store.backend import (
     EXACTLY,
     Appender,
@@ -476,8 +477,8 @@ def _cells(values: NDArray[np.float64], histograms: NDArray[np.object_] | None) 
     """Return a histogram where there is one, else the value."""
     cells: NDArray[np.object_] = values.astype(object)
     if histograms is not None:
-        filled = np.not_equal(histograms, None).astype(bool)  # type: ignore[call-overload]
-        cells[filled] = histograms[filled]
+        there = filled(histograms)
+        cells[there] = histograms[there]
     return cells
 
 
