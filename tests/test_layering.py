@@ -25,7 +25,7 @@ ROWS = (
     ("datadog", "promql"),
     ("store",),
     ("listeners",),
-    ("access", "instance", "ports", "tls"),
+    ("access", "handshakes", "instance", "ports", "tls"),
     ("config", "connections", "protobuf_wire", "recurring", "telemetry", "tenants"),
     (
         "allocator",

@@ -363,9 +363,10 @@ def _query_limits(limits: Limits) -> QueryLimits:
 
 
 async def serve(instance: Instance, announce: Callable[[], None]) -> None:
-    """Serve an instance until SIGTERM or SIGINT, then drain; `announce` is called once every listener listens.
+    """Serve an instance until SIGTERM, SIGINT or SIGHUP, then drain.
 
-    Raises InstanceError when a port cannot be had, StoreError when the data cannot be opened.
+    `announce` is called once every listener listens. Raises InstanceError when a port cannot be had, StoreError when
+    the data cannot be opened.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     for name in (Commit.__module__, "uvicorn.error"):
@@ -400,6 +401,6 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
 
 def _stop_signal() -> asyncio.Event:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop

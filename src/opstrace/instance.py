@@ -170,14 +170,16 @@ def instances_directory() -> Path:
 
 def names() -> list[str]:
     """Return the names of all instances, also of those whose data_dir is not there."""
-    directory = instances_directory()
-    found = list(directory.iterdir()) if directory.is_dir() else []
-    return sorted(entry.name for entry in found if (entry / "instance.json").exists() or _is_lost(entry))
+    with explained("cannot look for instances"):
+        directory = instances_directory()
+        found = list(directory.iterdir()) if directory.is_dir() else []
+        return sorted(entry.name for entry in found if (entry / "instance.json").exists() or _is_lost(entry))
 
 
 def exists(name: str) -> bool:
     """Say whether an instance of this name has been begun, also if its data_dir is not there."""
-    return _is_lost(home := instances_directory() / _checked(name)) or (home / "instance.json").exists()
+    with explained(f"cannot look for instance {name}"):
+        return _is_lost(home := instances_directory() / _checked(name)) or (home / "instance.json").exists()
 
 
 def is_lost(name: str) -> bool:

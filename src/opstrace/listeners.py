@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import resource
+import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -11,6 +13,7 @@ from starlette.types import ASGIApp
 
 from opstrace import ports
 from opstrace.connections import Connection
+from opstrace.handshakes import Handshakes
 from opstrace.instance import Instance
 
 # Agents keep idle connections for 45 s and log a reset of one as an error (datadog-intake.md, section 3.4).
@@ -41,6 +44,18 @@ def _most_connections() -> int:
 
 class Listener(uvicorn.Server):
     """One listening socket; signals are the server's business."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; where that is by TLS, by handshakes of our own."""
+        context, connection = (
+            self.config.ssl,
+            partial(Connection, self.config, self.server_state, self.lifespan.state),
+        )
+        if context is None:
+            await super().startup(sockets)
+            return
+        self.servers = [Handshakes(one, context, connection) for one in sockets or ()]  # type: ignore[misc]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

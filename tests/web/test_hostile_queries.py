@@ -286,3 +286,20 @@ def test_compression_is_what_the_client_accepts(accepted: str, zipped: bool, ser
     assert answer.headers.get("content-encoding") == ("gzip" if zipped else None)
     assert answer.headers["vary"] == "Accept-Encoding"
     assert len(answer.json["data"]["result"]) == 50
+
+
+class NoMemory(MemoryError):
+    """Such as numpy's own."""
+
+
+def test_what_no_memory_is_found_for_is_over_its_budget(
+    slow: Callable[..., tuple[Server, Slow]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def select(*_: Any) -> Block:
+        raise NoMemory
+
+    monkeypatch.setattr(SlowQuerier, "select", select)
+    server, _ = slow()
+    status, kind, message = refused(get(server, "/query", query="m"))
+    assert (status, kind) == (422, "execution")
+    assert "memory" in message

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 from urllib.parse import parse_qsl
 
-from opstrace.errors import IntakeError, Overloaded
+from opstrace.errors import Forbidden, IntakeError, Overloaded
 from opstrace.intake.acceptance import Acceptance, Parcel
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger
@@ -100,6 +100,8 @@ class Replay:
             fate = _fate_of(await self._acceptance.store(parcel, families, replayed=True))
         except Overloaded:
             return NOT_YET
+        except Forbidden as error:  # the tenant was removed meanwhile: its books are closed
+            return error.reason
         except IntakeError as error:
             fate = error.reason
         self._ledger.replay(parcel.sender, fate)

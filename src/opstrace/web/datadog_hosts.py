@@ -87,7 +87,7 @@ class _HostApi:
         end, message = question.body.get("end"), question.body.get("message")
         if end is not None and (not isinstance(end, int) or end * 1000 <= question.now_ms):
             raise BadQuery("end must be a time to come, in seconds")
-        document = {"end": end, "message": message if isinstance(message, str) else ""}
+        document = {"end": end, "message": _legible(message) if isinstance(message, str) else ""}
         complaint = "" if question.body.get("override") else "is already muted; use override to change it"
         return {"action": "Muted", "hostname": await self._note(question, document, complaint), **document}
 
@@ -167,12 +167,17 @@ class _HostApi:
         tags = question.body.get("tags")
         if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):
             raise BadQuery("tags must be a list of texts")
-        legible = [tag.encode("utf-8", "replace") for tag in tags]  # JSON can spell half of a character
-        if any(len(tag) > self.sources.max_tag_bytes for tag in legible):
+        legible = frozenset(map(_legible, tags))
+        if any(len(tag.encode()) > self.sources.max_tag_bytes for tag in legible):
             raise BadQuery(f"a tag is longer than {self.sources.max_tag_bytes} bytes")
-        return frozenset(tag.decode() for tag in legible)
+        return legible
 
 
 def _name(question: Question) -> str:
     name: str = question.request.path_params["host"]
     return name
+
+
+def _legible(text: str) -> str:
+    """Return a text without what JSON can spell and UTF-8 cannot: half of a character."""
+    return text.encode("utf-8", "replace").decode()

@@ -137,7 +137,7 @@ class _Api:
 
     def _count(self, error: Exception, tenant: str) -> None:
         """Count what went over a budget."""
-        match _TOO_LARGE.get(type(error), error):
+        match _as_refusal(error):
             case BudgetExceeded(budget=budget):
                 self.telemetry.refused_queries.labels(tenant, budget).inc()
             case TooManyQueries():
@@ -213,8 +213,13 @@ _TOO_LARGE: Mapping[type[Exception], QueryError] = {
 }
 
 
+def _as_refusal(error: Exception) -> Exception:
+    """Return what an error is to the client, where Python has its own for it, or numpy one of that kind."""
+    return next((refusal for kind, refusal in _TOO_LARGE.items() if isinstance(error, kind)), error)
+
+
 def _refusal(error: Exception, request: Request) -> Response:
-    error = _TOO_LARGE.get(type(error), error)
+    error = _as_refusal(error)
     if isinstance(error, QueryError):
         return _error_response(*query_verdict(error), str(error))
     if isinstance(error, Overloaded):
