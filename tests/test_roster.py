@@ -10,19 +10,23 @@ from opstrace import roster, token_files
 from opstrace.config import DEFAULT
 from opstrace.errors import InstanceError
 
+BOTH = msgspec.structs.replace(DEFAULT, tenants=("default", "team"))
 
-def test_a_tenant_that_left_the_config_is_added_before_it_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+@pytest.fixture(autouse=True)
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an instance of two tenants with their keys."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    both = msgspec.structs.replace(DEFAULT, tenants=("default", "team"))
-    token_files.ensure(instances.make("demo", both), tmp_path, rewrite=True)
+    token_files.ensure(instances.make("demo", BOTH), tmp_path, rewrite=True)
+
+
+def test_a_tenant_that_left_the_config_is_added_before_it_is_removed() -> None:
     left = instances.make("demo", DEFAULT)
     with pytest.raises(InstanceError, match="add it first by `opstrace tenants add demo team`"):
         roster.check_removable(left, "team")
     with pytest.raises(InstanceError, match="demo has no tenant other; it has default, system"):
         roster.check_removable(left, "other")
-    roster.check_removable(instances.make("demo", both), "team")
+    roster.check_removable(instances.make("demo", BOTH), "team")
 
 
 class Killed(BaseException):
@@ -32,9 +36,6 @@ class Killed(BaseException):
 def test_a_removal_that_was_cut_short_leaves_no_key_for_a_later_tenant_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    both = msgspec.structs.replace(DEFAULT, tenants=("default", "team"))
-    token_files.ensure(instances.make("demo", both), tmp_path, rewrite=True)
     old = (tmp_path / "tenant-api-token-team").read_text()
 
     def killed(*_: object) -> None:

@@ -432,8 +432,13 @@ def _shown(value: Any) -> str:
 
 def check_tenant_name(name: str) -> None:
     """Raise ConfigError for what cannot be a tenant's name."""
-    if len(name) > LONGEST_TENANT_NAME or not re.fullmatch(LABEL, name):
+    if not is_label(name):
         raise ConfigError(f"{_shown(name)} cannot be the name of a tenant; it must be {TENANT_NAME}")
+
+
+def is_label(name: str) -> bool:
+    """Say whether a name can be one part of a host name, as those of tenants and instances must."""
+    return len(name) <= LONGEST_TENANT_NAME and bool(re.fullmatch(LABEL, name))
 
 
 def _check_tenants(config: Config) -> None:

@@ -18,7 +18,6 @@ Making an instance again completes what is missing and keeps what is there: same
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ import msgspec
 
 from opstrace import atomic_file
 from opstrace import config as config_document
-from opstrace.config import LABEL, Config
+from opstrace.config import Config, is_label
 from opstrace.errors import ConfigError, InstanceError
 from opstrace.tenants import Keyring, key_digest, probe_key
 
@@ -376,7 +375,7 @@ def _check_not_lost(home: Path) -> None:
 
 
 def _checked(name: str) -> str:
-    if not re.fullmatch(LABEL, name) or len(name) > 63:
+    if not is_label(name):
         raise InstanceError(
             f"{name!r} cannot be the name of an instance; "
             "it must be lower-case letters, digits and inner hyphens, 63 characters at most"

@@ -98,9 +98,7 @@ class Commit:
         self._waiting = [waiting for waiting in self._waiting if waiting.tenant != tenant]
         self._bytes -= sum(waiting.size for waiting in refused)
         self._show_queue()
-        for waiting in refused:
-            if not waiting.done.done():
-                waiting.done.set_exception(_gone(tenant))
+        _forbid(refused)
         await self.between(lambda: None)
 
     def open(self, tenant: str) -> None:
@@ -195,9 +193,7 @@ class Commit:
 
     def _without_shut(self, batch: list[_Waiting]) -> list[_Waiting]:
         """Refuse what is of tenants that were shut since the batch was taken, which half of one may be."""
-        for waiting in batch:
-            if waiting.tenant in self._shut and not waiting.done.done():
-                waiting.done.set_exception(_gone(waiting.tenant))
+        _forbid([waiting for waiting in batch if waiting.tenant in self._shut])
         return [waiting for waiting in batch if waiting.tenant not in self._shut]
 
     async def _write_all(self, batch: list[_Waiting]) -> None:
@@ -231,6 +227,12 @@ class Commit:
 
 def _gone(tenant: str) -> Forbidden:
     return Forbidden(f"tenant {tenant} was removed")
+
+
+def _forbid(batch: list[_Waiting]) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(_gone(waiting.tenant))
 
 
 def _answer(waiting: _Waiting, verdict: Verdict) -> None:

@@ -56,7 +56,7 @@ class Identities:
     @classmethod
     def of(cls, payload: ColumnarPayload, words: Words, limits: Limits) -> "Identities":
         """Put together what is said of the dictionaries of a payload."""
-        ends = places(np.array([len(entries) for entries in dictionaries(payload)])).tolist()
+        ends = places(np.array([len(entries) for entries in _entries(payload)])).tolist()
         names, hosts, types, tags = (words.slice(start, stop) for start, stop in pairwise(ends))
         lists = _normal(payload.tags, payload.words)
         found = names.hashes[payload.names.which]
@@ -74,8 +74,12 @@ class Identities:
 
 def dictionaries(payload: ColumnarPayload) -> "list[pa.StringArray]":
     """Return the entries that make its series what they are; names are without what marks them (`true_name_of`)."""
-    names = pc.replace_substring_regex(payload.names.entries, r"^n_o_i_n_d_e_x\.", "")
-    return [names, payload.hosts.entries, payload.types.entries, payload.words]
+    names, *others = _entries(payload)
+    return [pc.replace_substring_regex(names, r"^n_o_i_n_d_e_x\.", ""), *others]
+
+
+def _entries(payload: ColumnarPayload) -> "list[pa.StringArray]":
+    return [payload.names.entries, payload.hosts.entries, payload.types.entries, payload.words]
 
 
 def combined(first: "Hashes", second: "Hashes") -> "Hashes":

@@ -127,7 +127,8 @@ class _Api:
         try:
             tenant = self.tenant_of(request).name
             response = await self._answer(endpoint, request, tenant)
-        except Exception as error:  # noqa: BLE001  one door for all of them; _refusal logs what is our fault
+        except Exception as raised:  # noqa: BLE001  one door for all of them; _refusal logs what is our fault
+            error = _as_refusal(raised)
             response = _refusal(error, request)
             self._count(error, tenant)
         self.telemetry.query_duration.labels(name, str(response.status_code), tenant).observe(
@@ -137,7 +138,7 @@ class _Api:
 
     def _count(self, error: Exception, tenant: str) -> None:
         """Count what went over a budget."""
-        match _as_refusal(error):
+        match error:
             case BudgetExceeded(budget=budget):
                 self.telemetry.refused_queries.labels(tenant, budget).inc()
             case TooManyQueries():
@@ -219,7 +220,6 @@ def _as_refusal(error: Exception) -> Exception:
 
 
 def _refusal(error: Exception, request: Request) -> Response:
-    error = _as_refusal(error)
     if isinstance(error, QueryError):
         return _error_response(*query_verdict(error), str(error))
     if isinstance(error, Overloaded):
