@@ -62,7 +62,7 @@ def _web_address(_context: click.Context, _option: click.Parameter, text: str | 
 
 @grafana.command("provision")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--instance", "name", help="Which instance; the only one by default.")
+@click.option("--instance", "name", help="Which instance; the only one, or the only one that runs, by default.")
 @click.option(
     "--seen-as",
     type=click.Path(path_type=Path),

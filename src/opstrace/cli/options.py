@@ -39,14 +39,24 @@ def duration_ms(_context: click.Context, _option: click.Parameter, text: str | N
 
 def only_instance() -> str:
     """Return the name of the one instance there is, or of the one that runs."""
-    from opstrace import instance, server_process
+    from opstrace import instance
 
     names = instance.names()
-    running = [name for name in names if server_process.pid_of(instance.find(name)) is not None]
-    for some in (names, running):
-        if len(some) == 1:
-            return some[0]
-    raise InstanceError(f"say which instance: there are {', '.join(names)}" if names else "there is no instance")
+    if not names:
+        raise InstanceError("there is no instance")
+    running = names if len(names) == 1 else [name for name in names if _runs(name)]
+    if len(running) != 1:
+        raise InstanceError(f"say which instance: there are {', '.join(names)}")
+    return running[0]
+
+
+def _runs(name: str) -> bool:
+    from opstrace import instance, server_process
+
+    try:
+        return server_process.pid_of(instance.find(name)) is not None
+    except InstanceError:
+        return False
 
 
 class Provider(click.Choice[str]):
