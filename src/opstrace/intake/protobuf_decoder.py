@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 
 import pyarrow as pa
 
 from opstrace.errors import StoreError
 from opstrace.intake.payload import Family, Findings, Numbered
-from opstrace.intake.rows import file_of
-from opstrace.intake.series_statement import SeriesStatement
+from opstrace.intake.protobuf_statement import ProtobufStatement, lent, schema
 from opstrace.store.engine import Connection, Parameter, statement
 
 _PACKAGE = "opstrace.intake"
@@ -24,9 +22,7 @@ class ProtobufDecoder:
         self._message = message
         self._table = table
         self._now_s = 0
-        self._decode = statement(_PACKAGE, family.value).replace(
-            "{schema}", _quoted(str(files(_PACKAGE) / "agent_payload.proto"))
-        )
+        self._decode = statement(_PACKAGE, family.value).replace("{schema}", schema())
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
@@ -58,7 +54,7 @@ class ProtobufDecoder:
 
     @contextmanager
     def _lent(self, bodies: Numbered) -> Iterator[dict[str, Parameter]]:
-        with _lent(bodies) as parameters:
+        with lent(bodies) as parameters:
             yield {**parameters, "came": [body.came_ms // 1000 or self._now_s for body in bodies.values()]}
 
 
@@ -66,16 +62,16 @@ class ProtobufSeriesDecoder:
     """Decodes one family of protobuf bodies of series."""
 
     def __init__(
-        self, connection: Connection, family: Family, message: str, of_family: SeriesStatement | None = None
+        self, connection: Connection, family: Family, message: str, of_family: ProtobufStatement | None = None
     ) -> None:
-        """Know the family by its statements, `of_family` or those around its SELECT, and its message.
+        """Know the family by its statement, `of_family` or the one around its SELECT, and its message.
 
         The message is known by its name in agent_payload.proto.
         """
         self.families = frozenset({family})
         self._connection = connection
         self._message = message
-        self._statement = of_family or series_statement(statement(_PACKAGE, family.value), message)
+        self._statement = of_family or ProtobufStatement.of(statement(_PACKAGE, family.value), message)
         self._legible: Numbered = {}
 
     def look(self, bodies: Numbered, limits: Mapping[str, float], findings: Findings) -> Iterator[pa.Table]:
@@ -94,8 +90,8 @@ class ProtobufSeriesDecoder:
     def translate(self, bodies: Collection[int], parameters: Mapping[str, Parameter]) -> int:
         """Translate the series of some of the bodies that were looked at."""
         if own := {i: body for i, body in self._legible.items() if i in bodies}:
-            with _lent(own) as lent:
-                return self._connection.execute(self._statement.translate, **lent, **parameters)
+            with self._statement.translating(own) as (sql, lent_parameters):
+                return self._connection.execute(sql, **lent_parameters, **parameters)
         return 0
 
     def clear(self) -> None:
@@ -105,26 +101,9 @@ class ProtobufSeriesDecoder:
     def _read(self, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
         return self._look(self._statement, bodies, limits)
 
-    def _look(self, of: SeriesStatement, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
-        with _lent(bodies) as parameters:
+    def _look(self, of: ProtobufStatement, bodies: Numbered, limits: Mapping[str, float]) -> pa.Table:
+        with lent(bodies) as parameters:
             return self._connection.read(of.look, **parameters, **limits)
-
-
-def series_statement(select: str, message: str, *, more: Sequence[str] = ()) -> SeriesStatement:
-    """Return the statements around a SELECT that reads a message of agent_payload.proto.
-
-    `more` are columns of the SELECT that are passed on.
-    """
-    schema = _quoted(str(files(_PACKAGE) / "agent_payload.proto"))
-    settings = f"format_schema = '{schema}:{message}', input_format_parallel_parsing = 0"
-    return SeriesStatement.of(select, settings=settings, more=more)
-
-
-@contextmanager
-def _lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
-    """Lend the parameters of a statement that reads bodies."""
-    with file_of(body.content for body in bodies.values()) as path:
-        yield {"path": path, "bodies": list(bodies), "tenants": [body.tenant for body in bodies.values()]}
 
 
 def _faults(bodies: Numbered, message: str, read: Callable[[Numbered], object]) -> dict[int, str]:
@@ -138,7 +117,3 @@ def _faults(bodies: Numbered, message: str, read: Callable[[Numbered], object]) 
                 raise
             faults[i] = f"the body is not a valid {message} protobuf message"
     return faults
-
-
-def _quoted(path: str) -> str:
-    return path.replace("\\", "\\\\").replace("'", "\\'")

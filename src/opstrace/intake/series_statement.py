@@ -25,15 +25,17 @@ class SeriesStatement:
     translate: str
 
     @classmethod
-    def of(cls, select: str, *, settings: str = "", more: Sequence[str] = ()) -> "SeriesStatement":
+    def of(cls, select: str, *, settings: str = "", more: Sequence[str] = (), threads: int = 1) -> "SeriesStatement":
         """Build it around a SELECT of the columns body, tenant, sent_name … points, or around `staged`.
 
-        `more` are columns of the SELECT that a look yields as they are.
+        `more` are columns of the SELECT that a look yields as they are. More than one of the `threads` work where the
+        SELECT is a UNION ALL.
         """
         look, translate = (
             statement(_PACKAGE, name)
             .replace("{sent}", STAGED if select == STAGED else f"(\n{_without(select, unneeded)}\n)")
             .replace("{settings}", f", {settings}" if settings else "")
+            .replace("{threads}", str(threads))
             .replace("{more}", "".join(f", {column}" for column in more))
             for name, unneeded in (("sent_series", _TRANSLATED_ONLY), ("translate", _LOOKED_AT_ONLY))
         )

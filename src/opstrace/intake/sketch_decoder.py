@@ -13,9 +13,9 @@ import pyarrow as pa
 from opstrace.errors import StoreError, Undecodable
 from opstrace.intake.columns import packed, signed
 from opstrace.intake.payload import Family, Numbered
-from opstrace.intake.protobuf_decoder import ProtobufSeriesDecoder, series_statement
+from opstrace.intake.protobuf_decoder import ProtobufSeriesDecoder
+from opstrace.intake.protobuf_statement import ProtobufStatement
 from opstrace.intake.sent_sketches import COLUMNS
-from opstrace.intake.series_statement import SeriesStatement
 from opstrace.store.engine import Connection, statement
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class SketchDecoder(ProtobufSeriesDecoder):
             return super()._read(bodies, limits)
 
 
-def _statement(message: str, key: str, count: str) -> SeriesStatement:
-    """Return the statements that read keys and counts of these types of the engine."""
+def _statement(message: str, key: str, count: str) -> ProtobufStatement:
+    """Return the statement that reads keys and counts of these types of the engine."""
     select = statement("opstrace.intake", "sketches").replace("{key}", key).replace("{count}", count)
-    return series_statement(select, message, more=COLUMNS)
+    return ProtobufStatement.of(select, message, more=COLUMNS)
 
 
 def _unpacked(table: pa.Table) -> pa.Table:

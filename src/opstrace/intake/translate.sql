@@ -114,4 +114,4 @@ FROM
 )
 WHERE seen_key(tenant, day, series) NOT IN seen
 LIMIT 1 BY tenant, day, series, of_points
-SETTINGS query_plan_enable_optimizations = 0, max_threads = 1{settings}
+SETTINGS query_plan_enable_optimizations = 0, max_threads = {threads}{settings}
