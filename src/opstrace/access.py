@@ -99,8 +99,10 @@ def page_of(request: HTTPConnection) -> Page:
 
 def keys(request: HTTPConnection) -> Iterator[str]:
     """Yield the keys a request carries, the most trustworthy place first."""
-    if header := request.headers.get("dd-api-key", "").strip():
-        yield header
+    # Of Agents up to 7.22 their process Agents say the second, and nothing else.
+    for name in ("dd-api-key", "x-dd-apikey"):
+        if header := request.headers.get(name, "").strip():
+            yield header
     for name in ("api_key", "dd-api-key"):
         if query := request.query_params.get(name, "").strip():
             yield query

@@ -15,16 +15,16 @@ from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.telemetry import Telemetry
 
-FORM = b'--edge\r\nContent-Disposition: form-data; name="flare_file"\r\n\r\narchive\r\n--edge--\r\n'
+FORM = b'--edge\r\nContent-Disposition: form-data; name="flare_file"\r\n\r\n%s\r\n--edge--\r\n'
 
 
 def full(*_: Any, **__: Any) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def stored(directory: Path, ledger: Ledger) -> None:
+def stored(directory: Path, ledger: Ledger, archive: bytes = b"PK archive") -> None:
     async def receive() -> Any:
-        return {"type": "http.request", "body": FORM, "more_body": False}
+        return {"type": "http.request", "body": FORM % archive, "more_body": False}
 
     headers = [(b"content-type", b"multipart/form-data; boundary=edge")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
@@ -93,3 +93,11 @@ def test_so_many_arrive_at_once(tmp_path: Path) -> None:
         again.cancel()
 
     asyncio.run(at_once())
+
+
+@pytest.mark.parametrize(("archive", "suffix"), [(b"PK\3\4", ".zip"), (b"BZh91AY", ".bz2"), (b"", ".zip")])
+def test_an_archive_is_named_as_what_it_is(tmp_path: Path, archive: bytes, suffix: str) -> None:
+    stored(tmp_path, Ledger(), archive)
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert path.suffix == suffix
+    assert path.read_bytes() == archive

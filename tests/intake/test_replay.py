@@ -37,7 +37,7 @@ def test_records_are_read_elsewhere_than_on_the_event_loop(tmp_path: Path, monke
             yield one
 
     monkeypatch.setattr(replay, "read_records", reading)
-    one = replay.Replay(cast("Any", None), cast("Any", Between()), kept, Ledger(), lambda _path: ())
+    one = replay.Replay(cast("Any", None), cast("Any", Between()), kept, Ledger(), lambda _path, _headers: ())
     found = asyncio.run(one.run("t"))
     assert found == [replay.Replayed("t", "/unheard", replay.NOT_UNDERSTOOD, 1200)]
     assert readers
@@ -62,7 +62,7 @@ def test_a_request_of_which_nothing_is_stored_stays(tmp_path: Path, verdict: Ver
             return verdict
 
     one = replay.Replay(
-        cast("Any", Deciding()), cast("Any", Between()), kept, Ledger(), lambda _path: (Family.SERIES_V1,)
+        cast("Any", Deciding()), cast("Any", Between()), kept, Ledger(), lambda _path, _headers: (Family.SERIES_V1,)
     )
     assert asyncio.run(one.run("t")) == [replay.Replayed("t", "/unheard", fate, 1)]
     assert sum(segment.records for segment in kept.segments("t")) == left
@@ -78,7 +78,7 @@ def test_what_goes_by_a_bound_meanwhile_is_passed_over(tmp_path: Path) -> None:
             shutil.rmtree(tmp_path)
             return found
 
-    one = replay.Replay(cast("Any", None), cast("Any", Dropping()), kept, Ledger(), lambda _path: ())
+    one = replay.Replay(cast("Any", None), cast("Any", Dropping()), kept, Ledger(), lambda _path, _headers: ())
     assert asyncio.run(one.run("t")) == []
 
 
@@ -96,7 +96,7 @@ def test_what_has_no_room_now_stays_and_the_rest_is_accounted_for(tmp_path: Path
             return Verdict(points={STORED: 5})
 
     one = replay.Replay(
-        cast("Any", Filling()), cast("Any", Between()), kept, Ledger(), lambda _path: (Family.SERIES_V1,)
+        cast("Any", Filling()), cast("Any", Between()), kept, Ledger(), lambda _path, _headers: (Family.SERIES_V1,)
     )
     found = asyncio.run(one.run("t"))
     assert {(of.route, of.fate): of.requests for of in found} == {
@@ -127,7 +127,7 @@ def test_two_replays_at_once_feed_nothing_twice_and_lose_nothing_that_comes_mean
         cast("Any", Between()),
         kept,
         Ledger(),
-        lambda path: (Family.SERIES_V1,) if path == "/old" else (),
+        lambda path, _headers: (Family.SERIES_V1,) if path == "/old" else (),
     )
 
     async def twice() -> list[list[replay.Replayed]]:

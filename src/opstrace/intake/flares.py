@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 
 # Between two chunks of a flare: it may be large, and its line slow.
 _CHUNK_TIMEOUT_S: Final = 30.0
-_TEMPORARY: Final = re.compile(r"\.[0-9]{8}T[0-9.]+\.(part|zip)")
+_TEMPORARY: Final = re.compile(r"\.[0-9]{8}T[0-9.]+\.(part|archive)")
+# What an archive begins with, and how its name ends: Agents of version 5 do not send a zip.
+_KINDS: Final = {b"BZh": "tar.bz2"}
 _FILE: Final = b'name="flare_file"'
 
 
@@ -111,10 +113,12 @@ def _finish(received: Path, path: Path, media_type: str) -> None:
         atomic_file.sync(received)
         received.replace(path.with_name(f"{path.name}.form"))
     else:
-        archive = received.with_name(f".{path.name}.zip")
+        archive = received.with_name(f".{path.name}.archive")
         try:
             _copy(received, archive, *found)
-            archive.replace(path.with_name(f"{path.name}.zip"))
+            with archive.open("rb") as file:
+                kind = _KINDS.get(file.read(3), "zip")
+            archive.replace(path.with_name(f"{path.name}.{kind}"))
         finally:
             archive.unlink(missing_ok=True)
     atomic_file.sync_directory(path.parent)

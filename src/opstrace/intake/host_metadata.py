@@ -33,7 +33,10 @@ _NAMES: Final = (
 _ANYBODYS: Final = ("localhost", "localhost.localdomain", "localhost6.localdomain6", "ip6-localhost")
 _INVENTORY_SUFFIX: Final = "_metadata"
 # Kinds of inventories that are of a cluster, whichever host its Agent runs on.
-_OF_CLUSTERS: Final = ("datadog_cluster_agent_metadata", "clustercheck_metadata")
+_OF_CLUSTERS: Final = (
+    *("datadog_cluster_agent_metadata", "clustercheck_metadata", "datadog_operator_metadata"),
+    *("datadog_operator_helm_metadata", "datadog_operator_crd_metadata", "datadog_helm_metadata"),
+)
 
 # Sources of a host's tags in one document; an Agent knows of six.
 MAX_SOURCES: Final = 50

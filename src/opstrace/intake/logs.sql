@@ -128,6 +128,6 @@ FROM
             ) AS lines
         FROM Python(rows)
     )
-    ARRAY JOIN lines AS line, arrayEnumerate(lines) AS place
+    ARRAY JOIN arrayMap(log -> unwrapped(log), lines) AS line, arrayEnumerate(lines) AS place
     WHERE trim(BOTH ' \r\t\n' FROM line) NOT IN ('', '{}')
 )

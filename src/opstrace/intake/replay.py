@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ NOT_YET: Final = "not_yet"
 _PIECE_RECORDS: Final = 100
 _PIECE_BYTES: Final = 1 << 20
 # Families of a route, none where it is not understood.
-FamiliesOf = Callable[[str], Sequence[Family]]
+FamiliesOf = Callable[[str, Mapping[str, str]], Sequence[Family]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Replay:
 
     async def _fate(self, segment: Segment, record: Record) -> str:
         request = record.request
-        families = self._families_of(request.path)
+        families = self._families_of(request.path, request.headers)
         if not families:
             return NOT_UNDERSTOOD
         parcel = Parcel(

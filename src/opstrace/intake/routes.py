@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,7 +87,7 @@ _DOCUMENTS = {
     ),
     "/api/v1/metadata": Endpoint((Family.INVENTORY,)),
     "/api/v1/events": Endpoint((Family.EVENT_V1,), answer=_STATUS_OK, tell=created),
-    "/api/v2/events": Endpoint((Family.EVENT_V2,), tell=created_v2),
+    "/api/v2/events": Endpoint((Family.EVENT_V2, Family.EVENTS_BATCH), tell=created_v2),
     "/api/v1/events_batch": Endpoint((Family.INTAKE, Family.EVENTS_BATCH)),
 }
 _LOGS = {
@@ -104,12 +104,11 @@ _TRACKS: Final = (
 # Answered as their senders need it, and kept until they are understood.
 _ANSWERED = {
     **dict.fromkeys(
-        ("/api/v1/collector", "/api/v1/container", "/api/v1/discovery", "/api/v1/connections"),
+        (f"/api/v1/{checks}" for checks in ("collector", "container", "discovery", "connections", "orchestrator")),
         Endpoint(status=200, answer=_COLLECTOR_STATUS, media_type=_PROTOBUF),
     ),
     **dict.fromkeys(
         (
-            "/api/v1/orchestrator",
             "/api/v2/apmtelemetry",
             "/api/v2/orch",
             "/api/v2/orchmanif",
@@ -149,6 +148,10 @@ _MISPLACED: Final = {
 }
 # Micrometer says here what its metrics are, with an application key (datadog-intake.md, section 20).
 _DESCRIPTIONS: Final = "/api/v1/metrics/"
+# Agents up to 7.31 send profiles, in a form, to a path by which logs go elsewhere (datadog-intake.md, section 17.3).
+_FORM: Final = "multipart/form-data"
+# Agents ask every address of theirs whether it answers, at the start and every ten minutes, by this at its end.
+_PROBE: Final = "/probe"
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
@@ -158,9 +161,12 @@ def route_name(path: str) -> str:
     return path.strip("/").replace("/", "_") if path in ENDPOINTS or path == _VALIDATE else "other"
 
 
-def families_of(path: str) -> tuple[Family, ...]:
-    """Return the families of a path's bodies; none where they are not understood."""
-    return ENDPOINTS.get(path, _UNKNOWN).families
+def families_of(path: str, headers: Mapping[str, str]) -> tuple[Family, ...]:
+    """Return the families of what is sent to a path; none where it is not understood."""
+    families = ENDPOINTS.get(path, _UNKNOWN).families
+    if Family.LOGS in families and headers.get("content-type", "").lower().startswith(_FORM):
+        return ()  # a profile
+    return families
 
 
 def endpoint_path(path: str) -> str:
@@ -238,6 +244,8 @@ class Intake:
             return Response(b'{"valid":true}', media_type=_JSON)
         endpoint = ENDPOINTS.get(path, _UNKNOWN)
         if request.method in _READING:
+            if path.endswith(_PROBE) and request.method != "DELETE":
+                return Response(_EMPTY, media_type=_JSON)
             if endpoint.asked:
                 return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
             return _errors(404, f"there is nothing to read at {path[:200]}")
@@ -260,8 +268,8 @@ class Intake:
             query["ddtags"] = ",".join(request.query_params.getlist("ddtags"))
         sent_keys = tuple(keys(request))
         parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw, sent_keys)
-        if endpoint.families:
-            verdict = await self._acceptance.store(parcel, endpoint.families)
+        if families := families_of(path, headers):
+            verdict = await self._acceptance.store(parcel, families)
             if verdict.told and endpoint.tell:
                 return endpoint.tell(verdict.told, str(request.base_url).rstrip("/"))
         elif endpoint.status >= _FIRST_REFUSAL:

@@ -58,6 +58,27 @@ CREATE OR REPLACE FUNCTION log_tags_of AS (ddtags, default_tags) -> arraySort(ar
     )
 )));
 
+-- A log in JSON whose message is an object with a message of its own, as functions on Lambda send it, as one object: what
+-- the outer one says counts first.
+CREATE OR REPLACE FUNCTION unwrapped AS log -> if(
+    match(log, '"message"\\s*:\\s*\\{') AND JSONHas(log, 'message', 'message'),
+    concat(
+        '{',
+        arrayStringConcat(
+            arrayMap(
+                pair -> concat(toJSONString(pair.1), ':', pair.2),
+                arrayConcat(
+                    arrayFilter(pair -> pair.1 != 'message', JSONExtractKeysAndValuesRaw(log)),
+                    JSONExtractKeysAndValuesRaw(log, 'message')
+                )
+            ),
+            ','
+        ),
+        '}'
+    ),
+    log
+);
+
 -- Whether a field of a JSON text is a text that begins like a word.
 CREATE OR REPLACE FUNCTION is_word_in AS (text, name) ->
     JSONType(text, name) = 'String' AND match(JSONExtractString(text, name), '^[A-Za-z]');
