@@ -215,11 +215,12 @@ class _Join:
         self.check_one_side()
         many, one = _pairs(self.many_keys, self.one_keys)
         parts = [self.paired(self.many.rows(many), self.one.rows(one), self.many_keys[many])]
+        _, keys, matched = parts[0]
         fill_many, fill_one = self.fills
         if fill_one is not None:
             parts.append(self.filled_one(fill_one))
         if fill_many is not None:
-            parts.append(self.filled_many(fill_many))
+            parts.append(self.filled_many(fill_many, present_in(matched, keys, len(self.keys.labels))))
         return self.checked(*zip(*parts, strict=True))
 
     def paired(self, many: Vector, one: Vector, keys: Ints) -> tuple[Vector, Ints, Bools]:
@@ -277,11 +278,10 @@ class _Join:
             _restricted(self.many, self.many.present & ~seen), self.stand_in(self.many_keys, fill), self.many_keys
         )
 
-    def filled_many(self, fill: float) -> tuple[Vector, Ints, Bools]:
-        seen = present_in(self.many.present, self.many_keys, len(self.keys.labels))[self.one_keys]
-        return self.paired(
-            self.stand_in(self.one_keys, fill), _restricted(self.one, self.one.present & ~seen), self.one_keys
-        )
+    def filled_many(self, fill: float, matched: Bools) -> tuple[Vector, Ints, Bools]:
+        """Fill what nothing was paired with by then; `matched` says of groups × steps where something was."""
+        there = self.one.present & ~matched[self.one_keys]
+        return self.paired(self.stand_in(self.one_keys, fill), _restricted(self.one, there), self.one_keys)
 
     def stand_in(self, keys: Ints, fill: float) -> Vector:
         shape = (len(keys), self.left.steps)

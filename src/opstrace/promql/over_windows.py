@@ -8,9 +8,9 @@ import numpy as np
 from opstrace.promql import extended, mixed
 from opstrace.promql.context import Context
 from opstrace.promql.labelsets import names_of
-from opstrace.promql.rollup import KEEP_NAME, ROLLUPS
+from opstrace.promql.rollup import KEEP_NAME, ROLLUPS, check_factors
 from opstrace.promql.start_times import overlaps
-from opstrace.promql.tree import Call, Node
+from opstrace.promql.tree import Call, Node, Subquery
 from opstrace.promql.values import Bools, Floats, Ints, Matrix, Scalar, Value, Vector, filled
 from opstrace.promql.windows import Cut, Windows, windows, without
 from opstrace.store.backend import Block
@@ -23,16 +23,19 @@ def rolled_up(context: Context, node: Call, values: Sequence[Value]) -> Vector:
     """Apply a range function; its scalar arguments may differ from step to step."""
     matrix = next(value for value in values if isinstance(value, Matrix))
     scalars: list[Floats | Ints] = [value.values for value in values if isinstance(value, Scalar)]
-    if node.function == "quantile_over_time" and len(matrix.block.values):
-        context.annotations.warn_of_quantiles(np.asarray(scalars[0], dtype=np.float64), node.args[0])
+    if node.function == "double_exponential_smoothing" and len(matrix.block.values):
+        check_factors(*scalars)
     if node.function == "predict_linear":
         scalars.append(matrix.times)
     vector = rolled(context, node.function, matrix, scalars)
+    if node.function == "quantile_over_time":
+        asked = np.broadcast_to(np.asarray(scalars[0], dtype=np.float64), vector.steps)
+        context.annotations.warn_of_quantiles(asked[vector.present.any(axis=0)], node.args[0])
     if matrix.block.histograms is not None:
         vector = _with_histograms(context, node, matrix, vector)
     if node.function in ("rate", "increase"):
-        _remark_on_names(context, node.args[0], vector)
-        _remark_on_overlaps(context, node.args[0], matrix)
+        _remark_on_names(context, _place(node), vector)
+        _remark_on_overlaps(context, _place(node), matrix)
     return vector
 
 
@@ -71,7 +74,7 @@ def _with_histograms(context: Context, node: Call, matrix: Matrix, floats: Vecto
     whole = _spread(floats, [rows[id(labels)] for labels in floats.labels], matrix, node.function)
     cells: dict[tuple[int, int], mixed.Cell] = {}
     for row, step, window in mixed_windows(matrix):
-        telling = context.telling(node.args[0], whole.labels[row])
+        telling = context.telling(_place(node), whole.labels[row])
         of_floats = float(whole.values[row, step])
         if matrix.reach:
             start, end = int(matrix.starts[step]), int(matrix.ends[step])
@@ -81,6 +84,12 @@ def _with_histograms(context: Context, node: Call, matrix: Matrix, floats: Vecto
         cells[row, step] = telling.made(cell, *window.samples)
     vector = mixed.with_cells(whole, cells)
     return vector.rows(vector.inhabited)
+
+
+def _place(node: Call) -> Node:
+    """Return where remarks on windows have their place; Prometheus gives what a subquery found that of the start."""
+    place = node.args[0]
+    return replace(place, start=0) if isinstance(place, Subquery) else place
 
 
 def _remark_on_names(context: Context, node: Node, vector: Vector) -> None:

@@ -401,13 +401,17 @@ def _line(windows: Windows) -> tuple[Floats, Floats, Floats]:
     return walk.restored(slope).reshape(shape), middle_s, middle
 
 
-def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Floats) -> Rolled:
-    """double_exponential_smoothing(v range-vector, sf scalar, tf scalar): smoothed value with trend."""
+def check_factors(smoothing: Floats, trend: Floats) -> None:
+    """Raise ExecutionError for factors by which double_exponential_smoothing cannot smooth."""
     for name, factor in (("smoothing", smoothing), ("trend", trend)):
         wrong = factor[(factor <= 0) | (factor >= 1)]
-        if len(wrong) and len(windows.values):
+        if len(wrong):
             got = f"{wrong[0]:f}" if np.isfinite(wrong[0]) else spelled_number(wrong[0])
             raise ExecutionError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {got}")
+
+
+def double_exponential_smoothing(windows: Windows, smoothing: Floats, trend: Floats) -> Rolled:
+    """double_exponential_smoothing(v range-vector, sf scalar, tf scalar): smoothed value with trend."""
     windows = windows.spread
     walk = Walk(windows.first.ravel(), windows.last.ravel())
     shape = windows.shape
