@@ -22,15 +22,15 @@ _OF_COUNTERS = ("_total", "_sum", "_count", "_bucket")
 def rolled_up(context: Context, node: Call, values: Sequence[Value]) -> Vector:
     """Apply a range function; its scalar arguments may differ from step to step."""
     matrix = next(value for value in values if isinstance(value, Matrix))
-    scalars: list[Floats | Ints] = [value.values for value in values if isinstance(value, Scalar)]
+    parameters = [value.values for value in values if isinstance(value, Scalar)]
     if node.function == "double_exponential_smoothing" and len(matrix.block.values):
-        check_factors(*scalars)
+        check_factors(*parameters)
+    scalars: list[Floats | Ints] = [*parameters]
     if node.function == "predict_linear":
         scalars.append(matrix.times)
     vector = rolled(context, node.function, matrix, scalars)
     if node.function == "quantile_over_time":
-        asked = np.broadcast_to(np.asarray(scalars[0], dtype=np.float64), vector.steps)
-        context.annotations.warn_of_quantiles(asked[vector.present.any(axis=0)], node.args[0])
+        context.annotations.warn_of_quantiles(parameters[0][vector.present.any(axis=0)], node.args[0])
     if matrix.block.histograms is not None:
         vector = _with_histograms(context, node, matrix, vector)
     if node.function in ("rate", "increase"):
