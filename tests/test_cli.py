@@ -574,6 +574,7 @@ def test_destroy_asks_and_then_removes_all(instance: Instance) -> None:
     pid = status(instance)["pid"]
     for stdin, told in (
         ("n\n", "nothing was done, as the answer was not yes"),
+        ("sure\n" * 3, "nothing was done, as the answer was not yes"),
         ("", "there is nobody to answer, so nothing was done; --yes does not ask"),
     ):
         done = instance.run("destroy", "local", "demo", stdin=stdin, check=False)

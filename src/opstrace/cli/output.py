@@ -54,11 +54,12 @@ def show_progress(answered: int, total: int) -> None:
 
 
 def confirm(question: str) -> None:
-    """Ask before what cannot be undone; raise ConfigError unless the answer is yes."""
+    """Ask before what cannot be undone, once; raise ConfigError unless the answer is yes."""
     sure = False
     refusal = "nothing was done, as the answer was not yes"
     try:
-        sure = click.confirm(question, err=True)
+        answer = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
+        sure = answer.strip().lower() in ("y", "yes")
     except click.Abort:
         if sys.stdin.isatty():
             raise
