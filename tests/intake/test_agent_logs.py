@@ -52,7 +52,7 @@ def connection(engine: Engine, translator: Translator) -> Connection:
 
 def staged_by_the_engine(connection: Connection, bodies: dict[int, Body]) -> list[dict[str, Any]]:
     rows = rows_of(bodies)
-    for name in ("default_host", "default_service", "default_source", "default_tags"):
+    for name in ("default_host", "default_service", "default_source", "default_tags", "default_attributes"):
         rows = rows.append_column(name, [[""] * len(bodies)])
     rows = rows.append_column("came_ms", [[NOW_MS] * len(bodies)])
     connection.execute(statement("opstrace.intake", "logs"), rows=rows)

@@ -169,6 +169,11 @@ def of_host(tags: Mapping[str, Sequence[str]], source: str) -> list[str]:
     return sorted({tag for name, some in tags.items() if wanted in ("", source_of(name)) for tag in some})
 
 
+def by_source(tags: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the tags of a host under the sources that told them."""
+    return {source: found for source in sorted(set(map(source_of, tags))) if (found := of_host(tags, source))}
+
+
 def _matches(host: Host, word: str) -> bool:
     names = (host.name, *host.aliases)
     key, _, value = word.partition(":")

@@ -13,7 +13,7 @@ from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
-from opstrace.intake.logs_decoder import DEFAULTS, GUESSED, LOGPLEX
+from opstrace.intake.log_facts import LOGPLEX, facts_of
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
@@ -31,6 +31,7 @@ _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 # What a Content-Type must say for the second of two families; anything else decides by the first byte.
 _TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
 _PROTOBUF: Final = ("protobuf",)
+_LOGS: Final = (Family.LOGS, Family.LOGS_TEXT)
 # Of an Agent's bodies those up to here wait for others: a larger one is a commit's worth, and many may be behind it.
 PATIENT_BYTES: Final = 128 * 1024
 # A protobuf message has lengths and field numbers below a space's code this early.
@@ -75,7 +76,10 @@ class Acceptance:
         self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "inflated").inc(len(content))
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
-        body = Body(family, parcel.tenant, content, _facts(parcel, media_type), parcel.came_ms)
+        facts = {}
+        if family in _LOGS:
+            facts = facts_of(_public(parcel.query, parcel.keys), media_type, content)
+        body = Body(family, parcel.tenant, content, facts, parcel.came_ms)
         patiently = not replayed and _may_wait(parcel, body)
         verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body, patiently=patiently)
         self._settle(parcel, body, verdict, replayed=replayed)
@@ -134,14 +138,6 @@ class Acceptance:
 def _may_wait(parcel: Parcel, body: Body) -> bool:
     """Say whether a body can wait for others to be committed with."""
     return len(body.content) <= PATIENT_BYTES and is_patient(parcel.headers)
-
-
-def _facts(parcel: Parcel, media_type: str) -> dict[str, str]:
-    # Heroku's drains name their host so.
-    query = {"hostname": parcel.query.get("host", ""), **parcel.query}
-    facts = {name: query[name] for name in DEFAULTS if query.get(name)}
-    told = {LOGPLEX: LOGPLEX in media_type, GUESSED: "json" not in media_type}
-    return facts | {name: "yes" for name, holds in told.items() if holds}
 
 
 def redacted(text: str, keys: Iterable[str]) -> str:

@@ -39,22 +39,25 @@ SELECT
     multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.syslog.severity),
     log_tags_of(s.ddtags, default_tags),
     multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, o.msg != '', o.msg, o.log),
-    if(
-        empty(others),
-        '',
-        concat(
-            '{',
-            arrayStringConcat(
-                arrayMap(
-                    pair -> concat(toJSONString(pair.1), ':', pair.2),
-                    arrayFilter(
-                        pair -> is_attribute(pair.1, is_timed, is_named, is_sourced), JSONExtractKeysAndValuesRaw(line)
-                    )
+    attributes_with(
+        if(
+            empty(others),
+            '',
+            concat(
+                '{',
+                arrayStringConcat(
+                    arrayMap(
+                        pair -> concat(toJSONString(pair.1), ':', pair.2),
+                        arrayFilter(
+                            pair -> is_attribute(pair.1, is_timed, is_named, is_sourced), JSONExtractKeysAndValuesRaw(line)
+                        )
+                    ),
+                    ','
                 ),
-                ','
-            ),
-            '}'
-        )
+                '}'
+            )
+        ),
+        default_attributes
     )
 FROM
 (
@@ -69,6 +72,7 @@ FROM
         default_service,
         default_source,
         default_tags,
+        default_attributes,
         substring(trimLeft(line), 1, 1) AS first,
         JSONExtract(line, 'Tuple(
             message   String,
@@ -118,8 +122,9 @@ FROM
             assumeNotNull(default_service) AS default_service,
             assumeNotNull(default_source) AS default_source,
             assumeNotNull(default_tags) AS default_tags,
+            assumeNotNull(default_attributes) AS default_attributes,
             toValidUTF8(assumeNotNull(content)) AS text,
-            cityHash64(text, default_host, default_service, default_source, default_tags) AS payload,
+            cityHash64(text, default_host, default_service, default_source, concat(default_tags, default_attributes)) AS payload,
             multiIf(
                 startsWith(trimLeft(text), '['), JSONExtractArrayRaw(text),
                 isValidJSON(text), [text],

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from opstrace.errors import Undecodable
 from opstrace.intake.agent_logs import AgentLogs
+from opstrace.intake.log_facts import DEFAULTS, GUESSED, LOGPLEX
 from opstrace.intake.logplex import separated
 from opstrace.intake.payload import STORED, Body, Family, Findings, Numbered
 from opstrace.intake.repair import MAX_REPAIR_BYTES, repair, repair_lines
@@ -18,17 +19,8 @@ from opstrace.store.engine import Connection, statement
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
 _WEEK_S: Final = 7 * _DAY_S  # how old a line may be that says itself when it was written
-# Parameters of the address that are defaults for every log of a body, and the columns they fill.
-DEFAULTS: Final = {
-    "hostname": "default_host",
-    "service": "default_service",
-    "ddsource": "default_source",
-    "ddtags": "default_tags",
-}
 # Written out for each log. A shipper's batch has 5 MB, and a few hundred bytes of tags beside it.
 MAX_DEFAULTS_BYTES: Final = 64 * 1024 * 1024
-LOGPLEX: Final = "logplex"
-GUESSED: Final = "guessed"
 MAX_MESSAGE_BYTES: Final = 1_000_000
 CUT_HERE: Final = "...TRUNCATED..."  # as Agents end what they cut (DataDog/datadog-agent: pkg/logs/message)
 _READ: Final = """
@@ -46,8 +38,7 @@ _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 class LogsDecoder:
     """Decodes logs into a staging table of their own, and stores them.
 
-    `facts` of a body may hold DEFAULTS, LOGPLEX where it is syslog records, and GUESSED where nobody said that it is
-    JSON: what cannot be read as such is text.
+    `facts` of a body are those of log_facts.py.
     """
 
     families = frozenset({Family.LOGS, Family.LOGS_TEXT})

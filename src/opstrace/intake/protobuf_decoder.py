@@ -26,7 +26,7 @@ class ProtobufDecoder:
 
     def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
-        self._now_s = round(now)
+        self._now_s = int(now)
         try:
             self._insert(bodies)
         except StoreError as error:

@@ -24,6 +24,7 @@ from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Ov
 from opstrace.intake.acceptance import Acceptance, Parcel, redacted
 from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
+from opstrace.intake.pages import forwarded, may_send, open_to_pages
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import with_retry_after
@@ -199,7 +200,7 @@ class Intake:
 
     def routes(self) -> list[Route]:
         """Return the routes; the last takes every path, so mount them last."""
-        methods = ["POST", "PUT", "PATCH", "GET", "HEAD", "DELETE"]
+        methods = ["POST", "PUT", "PATCH", "GET", "HEAD", "DELETE", "OPTIONS"]
         return [Route("/_health", _health), Route(f"/{{path:{ANYTHING}}}", self.answer, methods=methods)]
 
     def before(self, application: ASGIApp) -> ASGIApp:
@@ -219,7 +220,10 @@ class Intake:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, and measure how long that took."""
+        if request.method == "OPTIONS":
+            return open_to_pages(may_send(request), request)
         started = time.perf_counter()
+        request = forwarded(request)
         path = endpoint_path(request.scope["path"])
         tenant = ""
         try:
@@ -237,7 +241,7 @@ class Intake:
         self._telemetry.request_duration.labels(
             request.method, route_name(path), str(response.status_code), tenant
         ).observe(time.perf_counter() - started)
-        return response
+        return open_to_pages(response, request)
 
     async def _answer(self, request: Request, path: str, tenant: str) -> Response:
         if path == _VALIDATE:

@@ -79,6 +79,13 @@ CREATE OR REPLACE FUNCTION unwrapped AS log -> if(
     log
 );
 
+-- The attributes of a log, after those that the address says of all.
+CREATE OR REPLACE FUNCTION attributes_with AS (attributes, default_attributes) -> multiIf(
+    default_attributes = '', attributes,
+    attributes = '', default_attributes,
+    concat(substring(default_attributes, 1, length(default_attributes) - 1), ',', substring(attributes, 2))
+);
+
 -- Whether a field of a JSON text is a text that begins like a word.
 CREATE OR REPLACE FUNCTION is_word_in AS (text, name) ->
     JSONType(text, name) = 'String' AND match(JSONExtractString(text, name), '^[A-Za-z]');

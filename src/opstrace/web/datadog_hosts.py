@@ -131,7 +131,10 @@ class _HostApi:
     async def tags(self, question: Question) -> Json:
         """Answer the tags of one host."""
         tagged = await question.look(self.sources.hosts.current_tags, question.tenant)
-        return {"tags": shapes.of_host(tagged.tags_of(_name(question)), question.text("source"))}
+        tags = tagged.tags_of(_name(question))
+        if question.text("by_source") == "true":
+            return {"tags": shapes.by_source(tags)}
+        return {"tags": shapes.of_host(tags, question.text("source"))}
 
     async def add_tags(self, question: Question) -> Json:
         """Add tags to those that a source gave a host."""
