@@ -16,7 +16,7 @@ DEFAULTS: Final = {
 LOGPLEX: Final = "logplex"  # they are syslog records
 GUESSED: Final = "guessed"  # nobody said that it is JSON, or it cannot be: what cannot be read as such is text
 # Parameters that are for the receiver; those of browsers begin with `dd-`, and say nothing of logs.
-_OF_THE_RECEIVER: Final = re.compile("dd-.*|ddforward|batch_time|host|env|attributes")
+_OF_THE_RECEIVER: Final = re.compile("dd-.*|ddforward|batch_time|host|env")
 _JSON: Final = re.compile(rb'\s*(?:[\[{"]|(?:[-0-9.eE+]+|true|false|null)\s*\Z)')
 
 
