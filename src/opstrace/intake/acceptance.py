@@ -14,6 +14,7 @@ from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.log_facts import LOGPLEX, facts_of
+from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.rates import Rates
 from opstrace.intake.repeats import Repeats
@@ -31,7 +32,6 @@ _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 # What a Content-Type must say for the second of two families; anything else decides by the first byte.
 _TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
 _PROTOBUF: Final = ("protobuf",)
-_LOGS: Final = (Family.LOGS, Family.LOGS_TEXT)
 # Of an Agent's bodies those up to here wait for others: a larger one is a commit's worth, and many may be behind it.
 PATIENT_BYTES: Final = 128 * 1024
 # A protobuf message has lengths and field numbers below a space's code this early.
@@ -77,7 +77,7 @@ class Acceptance:
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
         facts = {}
-        if family in _LOGS:
+        if family in LogsDecoder.families:
             facts = facts_of(_public(parcel.query, parcel.keys), media_type, content)
         body = Body(family, parcel.tenant, content, facts, parcel.came_ms)
         patiently = not replayed and _may_wait(parcel, body)

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Between two chunks of a flare: it may be large, and its line slow.
 _CHUNK_TIMEOUT_S: Final = 30.0
-_TEMPORARY: Final = re.compile(r"\.[0-9]{8}T[0-9.]+\.(part|archive)")
+_TEMPORARY: Final = re.compile(r"\.[0-9]{8}T[0-9.]+\.(part|zip)")
 # What an archive begins with, and how its name ends: Agents of version 5 do not send a zip.
 _KINDS: Final = {b"BZh": "tar.bz2"}
 _FILE: Final = b'name="flare_file"'
@@ -113,7 +113,7 @@ def _finish(received: Path, path: Path, media_type: str) -> None:
         atomic_file.sync(received)
         received.replace(path.with_name(f"{path.name}.form"))
     else:
-        archive = received.with_name(f".{path.name}.archive")
+        archive = received.with_name(f".{path.name}.zip")
         try:
             _copy(received, archive, *found)
             with archive.open("rb") as file:

@@ -17,6 +17,7 @@ LOGPLEX: Final = "logplex"  # they are syslog records
 GUESSED: Final = "guessed"  # nobody said that it is JSON, or it cannot be: what cannot be read as such is text
 # Parameters that are for the receiver; those of browsers begin with `dd-`, and say nothing of logs.
 _OF_THE_RECEIVER: Final = re.compile("dd-.*|ddforward|batch_time|host|env")
+# What a document begins with, or a number or a word that is all of it.
 _JSON: Final = re.compile(rb'\s*(?:[\[{"]|(?:[-0-9.eE+]+|true|false|null)\s*\Z)')
 
 
@@ -27,7 +28,7 @@ def facts_of(query: Mapping[str, str], media_type: str, content: bytes) -> dict[
     (docs.datadoghq.com: logs/guide/collect-heroku-logs).
     """
     tags = [query.get("ddtags", ""), f"env:{query['env']}" if query.get("env") else ""]
-    others = {name: value for name, value in query.items() if name not in DEFAULTS and not _is_for_receiver(name)}
+    others = {name: query[name] for name in query if name not in DEFAULTS and not _OF_THE_RECEIVER.fullmatch(name)}
     said = {
         "hostname": query.get("hostname") or query.get("host", ""),
         "service": query.get("service", ""),
@@ -38,7 +39,3 @@ def facts_of(query: Mapping[str, str], media_type: str, content: bytes) -> dict[
         GUESSED: "yes" if "json" not in media_type or not _JSON.match(content) else "",
     }
     return {name: value for name, value in said.items() if value}
-
-
-def _is_for_receiver(name: str) -> bool:
-    return _OF_THE_RECEIVER.fullmatch(name) is not None

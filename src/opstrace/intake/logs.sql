@@ -43,19 +43,9 @@ SELECT
         if(
             empty(others),
             '',
-            concat(
-                '{',
-                arrayStringConcat(
-                    arrayMap(
-                        pair -> concat(toJSONString(pair.1), ':', pair.2),
-                        arrayFilter(
-                            pair -> is_attribute(pair.1, is_timed, is_named, is_sourced), JSONExtractKeysAndValuesRaw(line)
-                        )
-                    ),
-                    ','
-                ),
-                '}'
-            )
+            object_of(arrayFilter(
+                pair -> is_attribute(pair.1, is_timed, is_named, is_sourced), JSONExtractKeysAndValuesRaw(line)
+            ))
         ),
         default_attributes
     )

@@ -39,11 +39,7 @@ SELECT
     log_tags_of('', default_tags),
     if(syslog, record[8], line),
     attributes_with(
-        if(
-            empty(said),
-            '',
-            concat('{', arrayStringConcat(arrayMap(pair -> concat('"', pair.1, '":', toJSONString(pair.2)), said), ','), '}')
-        ),
+        if(empty(said), '', object_of(arrayMap(pair -> (pair.1, toJSONString(pair.2)), said))),
         default_attributes
     )
 FROM

@@ -22,4 +22,4 @@ FROM
     FROM {sent}
 )
 -- Statements like these are planned for longer than they run; they gain nothing from it.
-SETTINGS query_plan_enable_optimizations = 0, max_threads = {threads}, output_format_arrow_compression_method = 'none'{settings}
+SETTINGS query_plan_enable_optimizations = 0, max_threads = 1, output_format_arrow_compression_method = 'none'{settings}

@@ -28,8 +28,8 @@ class SeriesStatement:
     def of(cls, select: str, *, settings: str = "", more: Sequence[str] = (), threads: int = 1) -> "SeriesStatement":
         """Build it around a SELECT of the columns body, tenant, sent_name … points, or around `staged`.
 
-        `more` are columns of the SELECT that a look yields as they are. More than one of the `threads` work where the
-        SELECT is a UNION ALL.
+        `more` are columns of the SELECT that a look yields as they are. More than one of the `threads` translate
+        where the SELECT is a UNION ALL.
         """
         look, translate = (
             statement(_PACKAGE, name)

@@ -58,24 +58,18 @@ CREATE OR REPLACE FUNCTION log_tags_of AS (ddtags, default_tags) -> arraySort(ar
     )
 )));
 
+-- An object in JSON, of its keys and their values as JSON.
+CREATE OR REPLACE FUNCTION object_of AS pairs ->
+    concat('{', arrayStringConcat(arrayMap(pair -> concat(toJSONString(pair.1), ':', pair.2), pairs), ','), '}');
+
 -- A log in JSON whose message is an object with a message of its own, as functions on Lambda send it, as one object: what
 -- the outer one says counts first.
 CREATE OR REPLACE FUNCTION unwrapped AS log -> if(
     match(log, '"message"\\s*:\\s*\\{') AND JSONHas(log, 'message', 'message'),
-    concat(
-        '{',
-        arrayStringConcat(
-            arrayMap(
-                pair -> concat(toJSONString(pair.1), ':', pair.2),
-                arrayConcat(
-                    arrayFilter(pair -> pair.1 != 'message', JSONExtractKeysAndValuesRaw(log)),
-                    JSONExtractKeysAndValuesRaw(log, 'message')
-                )
-            ),
-            ','
-        ),
-        '}'
-    ),
+    object_of(arrayConcat(
+        arrayFilter(pair -> pair.1 != 'message', JSONExtractKeysAndValuesRaw(log)),
+        JSONExtractKeysAndValuesRaw(log, 'message')
+    )),
     log
 );
 

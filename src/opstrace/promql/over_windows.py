@@ -34,8 +34,9 @@ def rolled_up(context: Context, node: Call, values: Sequence[Value]) -> Vector:
     if matrix.block.histograms is not None:
         vector = _with_histograms(context, node, matrix, vector)
     if node.function in ("rate", "increase"):
-        _remark_on_names(context, _place(node), vector)
-        _remark_on_overlaps(context, _place(node), matrix)
+        place = _place(node)
+        _remark_on_names(context, place, vector)
+        _remark_on_overlaps(context, place, matrix)
     return vector
 
 
@@ -73,8 +74,9 @@ def _with_histograms(context: Context, node: Call, matrix: Matrix, floats: Vecto
     rows = {id(labels): row for row, labels in enumerate(matrix.block.labels)}
     whole = _spread(floats, [rows[id(labels)] for labels in floats.labels], matrix, node.function)
     cells: dict[tuple[int, int], mixed.Cell] = {}
+    place = _place(node)
     for row, step, window in mixed_windows(matrix):
-        telling = context.telling(_place(node), whole.labels[row])
+        telling = context.telling(place, whole.labels[row])
         of_floats = float(whole.values[row, step])
         if matrix.reach:
             start, end = int(matrix.starts[step]), int(matrix.ends[step])
