@@ -245,15 +245,14 @@ def equalities(node: Node) -> Labels:
     selector = getattr(node, "selector", node)
     if not isinstance(selector, Selector):
         return {}
+    # The first `=` of a label says what it is, any matcher after that takes it away for good.
     labels: dict[str, str] = {}
     for matcher in selector.matchers:
-        if matcher.name == NAME:
-            continue
         if matcher.op is MatchOp.EQUAL and matcher.name not in labels:
             labels[matcher.name] = matcher.value
-        else:
-            labels.pop(matcher.name, None)
-    return {name: value for name, value in labels.items() if value}
+        elif matcher.name in labels:
+            labels[matcher.name] = ""
+    return {name: value for name, value in labels.items() if value and name != NAME}
 
 
 # Labels
