@@ -21,6 +21,7 @@ from opstrace.store.kept import KeptRequests
 from opstrace.store.writer import Writer
 
 DAY_S = 86_400
+NOTHING_TO_READ = "SELECT * FROM what_is_not_there"
 
 
 def test_room_on_a_day_is_what_is_not_taken() -> None:
@@ -317,14 +318,41 @@ def test_a_commit_that_fails_takes_no_room(family: Family, tmp_path: Path, monke
         ),
     }
 
-    def full(*_: Any) -> int:
-        raise StoreError("the disk is full")
-
     with translator(tmp_path, max_series=3, max_new_series_per_minute=3) as target:
         with monkeypatch.context() as failing:
-            failing.setattr(Writer, "register_unseen", full)
+            failing.setattr(target._writer, "_register_series", f"INSERT INTO series {NOTHING_TO_READ}")
             for _ in range(3):
                 with pytest.raises(StoreError):
                     committed(target, bodies[family])
         (verdict,) = committed(target, bodies[family])
         assert verdict.series == {"stored": 2}
+
+
+def test_a_commit_whose_samples_fail_registers_nothing_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its series are on disk by then; they are new once more when the sender comes again."""
+    now = time.time()
+    with translator(tmp_path, max_series=3, max_new_series_per_minute=3) as target:
+        with monkeypatch.context() as failing:
+            failing.setitem(target._writer._append_rows, "samples", f"INSERT INTO samples {NOTHING_TO_READ}")
+            for _ in range(3):
+                with pytest.raises(StoreError):
+                    committed(target, payload(["a", "b"], now))
+        (other,) = committed(target, payload([], now))
+        assert other.series == {}
+        (verdict,) = committed(target, payload(["a", "b"], now))
+        assert verdict.series == {"stored": 2}
+        (full,) = committed(target, payload(["a", "b", "c", "d"], now))
+        assert full.series == {"stored": 3, "too_many_series": 1}
+
+
+def test_what_surely_has_room_is_not_counted_first() -> None:
+    room = Room(lambda _tenant: Limits(max_series=10, max_new_series_per_minute=8))
+    room.take(Added("t", "2026-01-01", 4, 4), 0.0)
+    room.take(Added("t", "2026-01-02", 6, 0), 0.0)
+    assert room.surely_has("t", 4, 1.0)
+    assert not room.surely_has("t", 5, 1.0)  # where they are of the fuller day, or all new
+    assert not room.surely_has("t", 5, 61.0)  # where they are of the fuller day
+    assert room.surely_has("u", 8, 1.0)
+    assert not room.surely_has("u", 9, 1.0)

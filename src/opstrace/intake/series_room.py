@@ -54,6 +54,11 @@ class Room:
         most = self._limits_of(tenant).max_new_series_per_minute
         return most if now >= began + _MINUTE_S else max(most - used, 0)
 
+    def surely_has(self, tenant: str, rows: int, now: float) -> bool:
+        """Say whether so many rows have room, of whatever days, and however many of their series are new."""
+        fullest = max((taken for (of, _), taken in self._on_day.items() if of == tenant), default=0)
+        return fullest + rows <= self._limits_of(tenant).max_series and rows <= self.for_new(tenant, now)
+
     def forget(self, tenant: str) -> None:
         """Count nothing of a tenant any more."""
         for key in [key for key in self._on_day if key[0] == tenant]:
@@ -103,6 +108,7 @@ class SeriesRoom:
         self._of_days = statement(_PACKAGE, "series_of_days")
         self._reloads, self._counted_at = reloads, -1
         self._admitted: tuple[list[Added], float] = [], 0.0
+        self._uncounted: bool | None = None  # what is admitted is not counted yet; whether each series is there once
         self._count_days()
 
     def _count_days(self) -> None:
@@ -136,8 +142,25 @@ class SeriesRoom:
         self._admitted = commit, now
         return exceeded
 
+    def admit_uncounted(self, tenants: Iterable[str], rows: int, *, each_once: bool) -> bool:
+        """Say whether all of `unseen` is admitted for it surely has room, this many rows of any of these tenants.
+
+        Then `count` is to follow before `take`, while the rows are there still and not among those seen.
+        """
+        now = self._clock()
+        self._count_days()
+        surely = all(self._room.surely_has(tenant, rows, now) for tenant in tenants)
+        self._uncounted = each_once if surely else None
+        return surely
+
+    def count(self) -> None:
+        """Count what was admitted uncounted, if there is such."""
+        if self._uncounted is not None:
+            self._admitted = self._added(each_once=self._uncounted), self._clock()
+            self._uncounted = None
+
     def take(self) -> None:
-        """Count what was admitted last."""
+        """Count what was admitted last as used."""
         commit, now = self._admitted
         for added in commit:
             self._room.take(added, now)

@@ -179,30 +179,40 @@ class Translator:
         findings.faults |= dict.fromkeys(too_large, _TOO_MUCH)
         findings.put_off |= put_off
         untranslated = judgement.untranslated()
-        added = self._translate_unseen(judgement, bodies, untranslated, moments) if untranslated else 0
-        self._writer.append_samples(judgement.samples([body.tenant for body in bodies]), commit)
-        if sketches is not None:
-            self._writer.append_sketches(judgement.sketches(sketches, bodies), commit)
-        return judgement.judged(), added
+        unseen = self._translate_unseen(judgement, bodies, untranslated, moments) if untranslated else set()
+        with self._writer.registering(unseen) as registered:
+            if unseen:
+                self._room.count()
+            self._writer.append_samples(judgement.samples([body.tenant for body in bodies]), commit)
+            if sketches is not None:
+                self._writer.append_sketches(judgement.sketches(sketches, bodies), commit)
+            judged = judgement.judged()
+        if unseen:
+            self._room.take()
+        return judged, registered.result()
 
     def _translate_unseen(
         self, judgement: Judgement, bodies: Sequence[Body], untranslated: Collection[int], moments: Moments
-    ) -> int:
-        """Translate and register the series that have no row of their day yet; those without room are refused."""
+    ) -> set[str]:
+        """Translate the series that have no row of their day yet; those without room are refused.
+
+        Return the tenants of the rest.
+        """
         parameters: dict[str, Parameter] = {**self._alphabet, "oldest": moments.oldest, "newest": moments.newest}
         added = [
             decoder.translate(untranslated, parameters) for decoder in (*self._series_decoders, self._staged_series)
         ]
         if not any(added):
-            return 0
-        # Only different decoders translate one series twice.
-        if self._room.admit(each_once=sum(map(bool, added)) == 1):
+            return set()
+        tenants = {bodies[i].tenant for i in untranslated}
+        each_once = sum(map(bool, added)) == 1  # only different decoders translate one series twice
+        if not self._room.admit_uncounted(tenants, sum(added), each_once=each_once) and self._room.admit(
+            each_once=each_once
+        ):
             for tenant, day, series, reason in self._room.excess():
                 judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], day, series, reason)
             self._room.clear()
-        count = self._writer.register_unseen({bodies[i].tenant for i in untranslated})
-        self._room.take()
-        return count
+        return tenants
 
     def _clear(self) -> None:
         self._connection.execute("TRUNCATE TABLE unseen")

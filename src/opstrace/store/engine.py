@@ -214,6 +214,9 @@ class Engine:
         except BaseException:
             self.writer.close()
             raise
+        # Writes series while `writer` writes samples; only one of them writes to a table on disk.
+        self.registrar = Connection(path)
+        self.registrar.watch(self._directories)
         self._connections = [Connection(path) for _ in range(readers)]
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         for connection in self._connections:
@@ -224,7 +227,8 @@ class Engine:
         for name in ("schema", *([f"upgrade_from_{found}"] if found in _UPGRADED_VERSIONS else [])):
             for part in script("opstrace.store", name):
                 self.writer.execute(part)
-        self.writer.watch(self._settled_tables())
+        self._directories = self._settled_tables()
+        self.writer.watch(self._directories)
         if found != str(SCHEMA_VERSION):
             atomic_file.write(_marker(self.directory), f"{SCHEMA_VERSION}\n")
 
@@ -266,7 +270,7 @@ class Engine:
 
     def close(self) -> None:
         """Close every connection; the directory is free for another process afterwards."""
-        for connection in [*self._connections, self.writer]:
+        for connection in [*self._connections, self.registrar, self.writer]:
             connection.close()
 
 

@@ -1,14 +1,15 @@
 """The write side of the store: one thread's, one commit at a time.
 
-A commit registers its unseen series first and writes its samples last; both are synced to disk when their
-statement returns. A crash in between leaves series without samples, which no query shows.
+A commit registers its unseen series and writes its samples, side by side; both are synced to disk when it ends. A
+crash in between leaves series without samples, or samples without series, which no query shows.
 """
 
 import logging
 import secrets
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 
@@ -36,6 +37,8 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.writer
+        self._registrar = engine.registrar
+        self._registration = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registration")
         self._memory = engine.directory / _LATEST
         self._last_commit = self._reserved = self._latest_on_disk()
         self.changes = Changes()
@@ -92,12 +95,29 @@ class Writer:
 
     def register_unseen(self, tenants: Collection[str]) -> int:
         """Make the rows of `unseen` durable, which are of these tenants; return how many there were."""
-        count = self._connection.execute(self._register_series)
-        if count:
+        with self.registering(tenants) as registered:
+            pass
+        return registered.result()
+
+    @contextmanager
+    def registering(self, tenants: Collection[str]) -> Iterator["Future[int]"]:
+        """Make the rows of `unseen` durable while something else is done that leaves them alone.
+
+        They are of these tenants; without any there are none. Yields what knows at the end how many there were.
+        """
+        registered: Future[int] = Future()
+        if not tenants:
+            registered.set_result(0)
+        else:
+            registered = self._registration.submit(self._registrar.execute, self._register_series)
+        try:
+            yield registered
+        finally:
+            wait([registered])
+        if count := registered.result():
             self._connection.execute(self._register_seen)
             self._tell_of_unseen(count, tenants)
             self._connection.execute("TRUNCATE TABLE unseen")
-        return count
 
     def _tell_of_unseen(self, count: int, tenants: Collection[str]) -> None:
         """Tell of which metrics there are new series; of many at once it does not pay to find out."""
@@ -108,7 +128,7 @@ class Writer:
             self.changes.registered(tenant, of_tenant)
 
     def append_samples(self, rows: pa.Table, commit: int) -> None:
-        """Make samples durable: tenant, metric, series, timestamp (ms), value. Their series are registered before."""
+        """Make samples durable: tenant, metric, series, timestamp (ms), value. Their series are registered, too."""
         if not rows.num_rows:
             return
         try:
@@ -119,7 +139,7 @@ class Writer:
                 self.changes.wrote(row["tenant"], row["timestamp_min"])
 
     def append_sketches(self, rows: pa.Table, commit: int) -> None:
-        """Make sketches durable: the columns of append_sketches.sql. Their series are registered before."""
+        """Make sketches durable: the columns of append_sketches.sql. Their series are registered, too."""
         self._append("sketches", rows, commit)
 
     def append(self, blocks: Sequence[tuple[str, Block]], commit: int) -> int:
