@@ -21,7 +21,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from end_to_end.instance import Instance, LabelSet, running
 from opstrace import instance as instances
 from opstrace.cli import main as command
-from opstrace.config import Config, Limits, struct_of_list, struct_of_mapping
+from opstrace.config import Config, Limits
+from opstrace.config_document import struct_of_list, struct_of_mapping
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
 from opstrace.intake.judgement import REASONS
 from opstrace.intake.routes import ENDPOINTS as DATADOG

@@ -26,7 +26,8 @@ ROWS = (
     ("store",),
     ("listeners",),
     ("access", "handshakes", "instance", "ports", "tls"),
-    ("config", "connections", "protobuf_wire", "recurring", "telemetry", "tenants"),
+    ("config", "connections", "recurring", "telemetry", "tenants"),
+    ("config_document", "protobuf_wire"),
     (
         "allocator",
         "atomic_file",

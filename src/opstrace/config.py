@@ -4,17 +4,17 @@ The structs below are the schema: a field's annotation says what is allowed, in 
 `docs/configuration.md` has a row for each field; a test compares the two.
 """
 
-import difflib
 import ipaddress
 import re
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import yaml
 
+from opstrace.config_document import StructReader, allowed, mapping_of, plain, shown
 from opstrace.errors import ConfigError
 
 SYSTEM_TENANT: Final = "system"
@@ -260,8 +260,6 @@ LIVE_LIMITS: Final = frozenset(TenantLimits.__struct_fields__)
 # What a tenant may use now.
 LimitsOf = Callable[[str], Limits]
 
-_S = TypeVar("_S", bound=msgspec.Struct)
-
 
 def load(path: Path | None) -> Config:
     """Read a config document from a file, or from standard input without one; raise ConfigError."""
@@ -280,8 +278,7 @@ def load(path: Path | None) -> Config:
 
 def parse(text: str, base: Path) -> Config:
     """Turn a document into a Config; relative paths in it start at `base`. Raise ConfigError at the first fault."""
-    document = _document(text)
-    config = _struct(Config, document, "")
+    config = StructReader(_advice).read(Config, mapping_of(text))
     _check_tenants(config)
     _check_tenant_limits(config)
     _check_listen(config)
@@ -301,89 +298,6 @@ def changed(config: Config, **fields: Any) -> Config:
     return parse(render(msgspec.structs.replace(config, **fields)), base=Path())
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which one key given twice is a fault, not a silent overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if (key := str(key_node.value)) in seen:
-                raise ConfigError(f"line {key_node.start_mark.line + 1}: the key {key} is there twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _document(text: str) -> Mapping[str, Any]:
-    try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"not valid YAML: {where}{error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from error
-    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45, or brackets a thousand deep
-        raise ConfigError(f"not valid YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigError("the document must be a mapping of keys to values, such as `tenants: [default]`")
-    return document
-
-
-def _struct(kind: type[_S], raw: Any, prefix: str) -> _S:
-    if not isinstance(raw, dict):
-        raise ConfigError(
-            f"{prefix.rstrip('.')}: {_shown(raw)} is not allowed; it must be a mapping of keys to values"
-        )
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    for key in raw:
-        if key not in fields:
-            raise ConfigError(_unknown_key(kind, key, prefix))
-    for name, field in fields.items():
-        if field.required and name not in raw:
-            raise ConfigError(f"{prefix}{name} is missing; it must be {_allowed(field.type)}")
-    return kind(**{key: _value(fields[key].type, value, prefix + key) for key, value in raw.items()})
-
-
-def _value(kind: Any, raw: Any, key: str) -> Any:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _struct(kind, raw, f"{key}.")
-    if inner := struct_of_list(kind):
-        return _structs(inner, kind, raw, key)
-    if inner := struct_of_mapping(kind):
-        return _structs_by_name(inner, kind, raw, key)
-    try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        element = re.search(r"`\$\[(\d+)\]`", str(error))
-        where = f"{key}[{element[1]}]" if element else key
-        shown = _shown(raw[int(element[1])] if element else raw)
-        raise ConfigError(f"{where}: {shown} is not allowed; {key} must be {_allowed(kind)}") from error
-
-
-def struct_of_list(kind: Any) -> type[msgspec.Struct] | None:
-    """Return what a list of structs is a list of; None for anything else."""
-    of = get_args(next(iter(get_args(kind)), None))
-    return of[0] if of and isinstance(of[0], type) and issubclass(of[0], msgspec.Struct) else None
-
-
-def struct_of_mapping(kind: Any) -> type[msgspec.Struct] | None:
-    """Return what a mapping of names to structs is a mapping to; None for anything else."""
-    of = get_args(next(iter(get_args(kind)), None))
-    return of[1] if len(of) > 1 and isinstance(of[1], type) and issubclass(of[1], msgspec.Struct) else None
-
-
-def _structs_by_name(inner: type[_S], kind: Any, raw: Any, key: str) -> dict[str, _S]:
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{key}: {_shown(raw)} is not allowed; it must be {_allowed(kind)}")
-    return {str(name): _struct(inner, element, f"{key}.{_plain(name)}.") for name, element in raw.items()}
-
-
-def _structs(inner: type[_S], kind: Any, raw: Any, key: str) -> tuple[_S, ...]:
-    if not isinstance(raw, list):
-        raise ConfigError(f"{key}: {_shown(raw)} is not allowed; it must be {_allowed(kind)}")
-    return tuple(_struct(inner, element, f"{key}[{i}].") for i, element in enumerate(raw))
-
-
 # What an Agent says by keys of its own, and `listeners` says here.
 _LISTENERS: Final = {
     "dogstatsd_port": "udp://127.0.0.1:PORT",
@@ -393,17 +307,13 @@ _LISTENERS: Final = {
 }
 
 
-def _unknown_key(kind: type[msgspec.Struct], key: Any, prefix: str) -> str:
-    """Say that a key is none, and what comes next to it."""
+def _advice(kind: type[msgspec.Struct], key: Any, prefix: str) -> str | None:
+    """Return what to say of a key that is none where it stands, if there is more to say than that."""
     if kind is TenantLimits and (place := place_for_all(key)):
         return f"{prefix}{key} is the same for all tenants; set {place}"
-    said = f"{prefix}{_plain(key)} is not a key of the config"
     if kind is Dogstatsd and key in _LISTENERS:
-        return f'{said}; write {prefix}listeners: [{{url: "{_LISTENERS[key]}"}}]'
-    close = difflib.get_close_matches(str(key), kind.__struct_fields__, n=1)
-    return (
-        f"{said}; the closest one is {prefix}{close[0]}" if close else f"{said}; docs/configuration.md has them all"
-    )
+        return f'{prefix}{key} is not a key of the config; write {prefix}listeners: [{{url: "{_LISTENERS[key]}"}}]'
+    return None
 
 
 def place_for_all(name: Any) -> str | None:
@@ -413,27 +323,10 @@ def place_for_all(name: Any) -> str | None:
     return f"limits.{name}" if name in Limits.__struct_fields__ and name not in LIVE_LIMITS else None
 
 
-def _plain(key: Any) -> str:
-    """Return a key as it is written, on one line."""
-    return str(key) if str(key).isprintable() else repr(key)
-
-
-def _allowed(kind: Any) -> str:
-    metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, msgspec.Meta)]
-    return str(metas[0].description)
-
-
-def _shown(value: Any) -> str:
-    text = (
-        {None: "nothing", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else repr(value)
-    )
-    return text if text and len(text) <= 80 else f"{text!s:.77}..."
-
-
 def check_tenant_name(name: str) -> None:
     """Raise ConfigError for what cannot be a tenant's name."""
     if not is_label(name):
-        raise ConfigError(f"{_shown(name)} cannot be the name of a tenant; it must be {TENANT_NAME}")
+        raise ConfigError(f"{shown(name)} cannot be the name of a tenant; it must be {TENANT_NAME}")
 
 
 def is_label(name: str) -> bool:
@@ -455,7 +348,7 @@ def _check_tenant_limits(config: Config) -> None:
     for name in config.tenant_limits:
         if name not in config.all_tenants:
             raise ConfigError(
-                f"tenant_limits.{_plain(name)}: there is no such tenant; there are {', '.join(config.all_tenants)}"
+                f"tenant_limits.{plain(name)}: there is no such tenant; there are {', '.join(config.all_tenants)}"
             )
 
 
@@ -463,7 +356,7 @@ def _check_listen(config: Config) -> None:
     try:
         ipaddress.ip_address(config.listen)
     except ValueError as error:
-        raise ConfigError(f"listen: {config.listen!r} is not allowed; it must be {_allowed(Address)}") from error
+        raise ConfigError(f"listen: {config.listen!r} is not allowed; it must be {allowed(Address)}") from error
     if config.https_port == config.http_port:
         raise ConfigError(
             f"http_port: {config.http_port} is https_port's; the two ports must differ (0 turns HTTP off)"
