@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Final
 
+from opstrace.config import Limits
 from opstrace.errors import BudgetExceeded, QueryCanceled, QueryTimeout
+
+_USUAL: Final = Limits()  # where nobody says otherwise
 
 
 class Share:
@@ -96,14 +100,15 @@ class Lanes:
 class Budget:
     """What one query may use; `spend` and `check` raise when it is over."""
 
-    max_samples: int = 50_000_000
-    max_series: int = 500_000
-    deadline: float = field(default_factory=lambda: time.monotonic() + 120.0)  # on the monotonic clock
+    max_samples: int = _USUAL.max_query_samples
+    max_series: int = _USUAL.max_query_series
+    # On the monotonic clock.
+    deadline: float = field(default_factory=lambda: time.monotonic() + _USUAL.query_timeout_s)
     canceled: bool = False
     samples: int = 0  # that are held
     peak_samples: int = 0
     given_back: int = 0  # samples that are held no more
-    max_memory_bytes: int = 2 << 30  # of reading from the store, and of what is computed with
+    max_memory_bytes: int = _USUAL.max_query_memory_bytes  # of reading from the store, and of what is computed with
     held_bytes: int = 0  # by what is no sample: texts, labels, buckets
     share: Share | None = None
     lanes: Lanes | None = None

@@ -13,15 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
+from opstrace.config import Limits
 from opstrace.errors import QueryCanceled, QueryTimeout, TooManyQueries
 from opstrace.store.budget import Budget, Lane, Lanes, Share
 from opstrace.web.encode import Piece
 
 T = TypeVar("T")
+
+_USUAL: Final = Limits()  # where nobody says otherwise
 
 # A query looks at its budget between array operations; one that has not stopped this long after its deadline is
 # answered without waiting for it.
@@ -35,14 +38,14 @@ class QueryLimits:
     """What queries may use: one of them, those of a tenant, and all of them together."""
 
     max_points: int = 11_000  # steps from the first point of a range query to its last, as in Prometheus
-    max_samples: int = 50_000_000  # one query may read or compute
-    max_series: int = 500_000  # one query may touch
-    max_memory_bytes: int = 2 << 30  # one query may use, for reading and for its arrays
+    max_samples: int = _USUAL.max_query_samples  # one query may read or compute
+    max_series: int = _USUAL.max_query_series  # one query may touch
+    max_memory_bytes: int = _USUAL.max_query_memory_bytes  # one query may use, for reading and for its arrays
     max_tenant_samples: int = 100_000_000  # all queries of a tenant that are under way
     max_answer_bytes: int = 1 << 30  # of one answer, before compression
     max_form_bytes: int = 1 << 20  # of a posted form, or of a remote read request
-    timeout_s: float = 120.0  # of one query, its wait included; `timeout` may ask for less
-    concurrency: int = 4  # queries evaluated at once
+    timeout_s: float = _USUAL.query_timeout_s  # of one query, its wait included; `timeout` may ask for less
+    concurrency: int = _USUAL.query_concurrency  # queries evaluated at once
     max_waiting: int = 256  # queries waiting for their turn; one more is refused
     max_tenant_waiting: int = 128  # those of one tenant
     heavy_from_samples: int = 1_000_000  # a query that reads or computes so many is heavy
