@@ -43,6 +43,7 @@ from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
 from opstrace.intake.routes import Intake, families_of
 from opstrace.intake.senders import DOGSTATSD
+from opstrace.intake.settlement import Settlement
 from opstrace.intake.translator import Translator
 from opstrace.listeners import DRAIN_S, listening, raise_open_files
 from opstrace.log_lines import Sparing
@@ -143,12 +144,13 @@ class Server:
         ledger, rates = Ledger(), Rates(self._limits_of)
         self.books = Books(self.engine)
         self.bookkeeper = Bookkeeper(ledger, self.books, self.kept, self.commit, self.telemetry)
-        acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, rates)
+        settlement = self.settlement = Settlement(ledger, rates)
+        acceptance = self.acceptance = Acceptance(self.commit, self.telemetry, limits, ledger, settlement)
         self.rates = rates
         self.dogstatsd = Dogstatsd(config, socket.gethostname(), self._store_dogstatsd, self.telemetry)
         flares = Flares(instance.home / "flares", limits, ledger, self.telemetry)
         self.intake = Intake(self.access, acceptance, flares, rates, self.telemetry, limits)
-        writes = self.writes = Writes(self.commit, self.telemetry, ledger, rates)
+        writes = Writes(self.commit, self.telemetry, ledger, rates, settlement)
         self.remote_write = RemoteWrite(self.access, writes, self.telemetry, limits)
         self.otlp = Otlp(self.access, writes, self.telemetry, limits)
         self.replay = Replay(acceptance, self.commit, self.kept, ledger, families_of)
@@ -307,8 +309,7 @@ class Server:
         self.host_tags.forget([tenant])
         self.store.recent.clear()
         self.telemetry.forget(tenant)
-        self.acceptance.forget(tenant)
-        self.writes.forget(tenant)
+        self.settlement.forget(tenant)
         self.rates.forget(tenant)
         self.bookkeeper.forget(tenant)
 

@@ -9,16 +9,14 @@ from typing import Final
 from urllib.parse import urlencode
 
 from opstrace.config import Limits
-from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.log_facts import LOGPLEX, facts_of
 from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.payload import STORED, Body, Family, Verdict
-from opstrace.intake.rates import Rates
-from opstrace.intake.repeats import Repeats
 from opstrace.intake.senders import is_patient, sender_of, shown
+from opstrace.intake.settlement import Settlement
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
 
@@ -61,13 +59,14 @@ class Parcel:
 class Acceptance:
     """Takes parcels in."""
 
-    def __init__(self, commit: Commit, telemetry: Telemetry, limits: Limits, ledger: Ledger, rates: Rates) -> None:
+    def __init__(
+        self, commit: Commit, telemetry: Telemetry, limits: Limits, ledger: Ledger, settlement: Settlement
+    ) -> None:
         self._commit = commit
         self._telemetry = telemetry
         self._limits = limits
         self._ledger = ledger
-        self._rates = rates
-        self._repeats = Repeats()
+        self._settlement = settlement
 
     async def store(self, parcel: Parcel, families: Sequence[Family], *, replayed: bool = False) -> Verdict:
         """Make what is in a parcel durable, book it, and return what became of it; raises IntakeError."""
@@ -98,10 +97,6 @@ class Acceptance:
         self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
         self._ledger.keep(parcel.sender, len(parcel.raw))
 
-    def forget(self, tenant: str) -> None:
-        """Know nothing of what came of a tenant any more: it was removed."""
-        self._repeats.forget(tenant)
-
     def refuse(self, tenant: str, headers: Mapping[str, str], size_bytes: int, reason: str) -> None:
         """Book a request that was refused; who has no key has no name either."""
         sender = sender_of(headers, tenant)
@@ -115,17 +110,12 @@ class Acceptance:
     def _settle(self, parcel: Parcel, body: Body, verdict: Verdict, *, replayed: bool) -> None:
         if verdict.fault:
             self._count("events", parcel.tenant, verdict.events)
-            raise Undecodable(verdict.fault)
-        if verdict.put_off:
-            raise Overloaded("the tags of what came together are too much for one commit; try again")
-        repeated = verdict.repeatable and verdict.stored > 0 and self._repeats.note(body, parcel.raw, verdict.stored)
-        self._rates.spend(parcel.tenant, sum(verdict.points.values()))
+        named = parcel.sender
+        sender = named if named.host else Sender(named.tenant, shown(verdict.host), named.version)
+        repeated = self._settlement.settle(body, parcel.raw, sender, verdict, booked=replayed)
         for what, fates in (("points", verdict.points), ("logs", verdict.logs), ("events", verdict.events)):
             self._count(what, parcel.tenant, {**fates, STORED: 0} if repeated else fates)
         self._count("facts", parcel.tenant, verdict.facts)
-        named = parcel.sender
-        sender = named if named.host else Sender(named.tenant, shown(verdict.host), named.version)
-        self._ledger.settle(sender, None if replayed else len(parcel.raw), verdict, repeated=repeated)
 
     def _count(self, what: str, tenant: str, fates: Mapping[str, int]) -> None:
         for fate, number in fates.items():

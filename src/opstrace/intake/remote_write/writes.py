@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.payload import STORED, Body, Verdict
 from opstrace.intake.rates import Rates
-from opstrace.intake.repeats import Repeats
+from opstrace.intake.settlement import Settlement
 from opstrace.telemetry import Telemetry
 
 # What is no fault of a message: a series may have metadata or exemplars alone.
@@ -23,12 +22,14 @@ _SHOWN_REASONS: Final = 5
 class Writes:
     """Stores messages of one server and books what became of them; use it on one event loop."""
 
-    def __init__(self, commit: Commit, telemetry: Telemetry, ledger: Ledger, rates: Rates) -> None:
+    def __init__(
+        self, commit: Commit, telemetry: Telemetry, ledger: Ledger, rates: Rates, settlement: Settlement
+    ) -> None:
         self._commit = commit
         self._telemetry = telemetry
         self._ledger = ledger
         self._rates = rates
-        self._repeats = Repeats()
+        self._settlement = settlement
 
     def admit(self, tenant: str) -> None:
         """Count a payload; raise RateExceeded where the tenant has sent too much already."""
@@ -43,26 +44,16 @@ class Writes:
         for what is no message, Overloaded for what has to wait, and what the commit raises.
         """
         verdict = await self._commit.submit(body)
-        if verdict.fault:
-            raise Undecodable(verdict.fault)
-        if verdict.put_off:
-            raise Overloaded("the labels of what came together are too much for one commit; try again")
         if dropped:
             verdict = _with_dropped(verdict, dropped)
-        self._rates.spend(body.tenant, sum(verdict.points.values()))
-        repeated = verdict.stored > 0 and self._repeats.note(body, raw, verdict.stored)
+        repeated = self._settlement.settle(body, raw, sender, verdict)
         self._count(body.tenant, verdict, repeated=repeated)
-        self._ledger.settle(sender, len(raw), verdict, repeated=repeated)
         return verdict
 
     def refuse(self, sender: Sender, raw: bytes, reason: str) -> None:
         """Book a payload that is refused as a whole."""
         self._telemetry.refused_writes.labels(sender.tenant, reason).inc()
         self._ledger.refuse(sender, len(raw), reason)
-
-    def forget(self, tenant: str) -> None:
-        """Know nothing of what came of a tenant any more: it was removed."""
-        self._repeats.forget(tenant)
 
     def _count(self, tenant: str, verdict: Verdict, *, repeated: bool) -> None:
         for kind in KINDS:
