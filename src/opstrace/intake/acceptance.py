@@ -14,8 +14,9 @@ from opstrace.intake.commit import Commit
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.log_facts import LOGPLEX, facts_of
 from opstrace.intake.logs_decoder import LogsDecoder
+from opstrace.intake.patience import Patience
 from opstrace.intake.payload import STORED, Body, Family, Verdict
-from opstrace.intake.senders import is_patient, sender_of, shown
+from opstrace.intake.senders import sender_of, shown
 from opstrace.intake.settlement import Settlement
 from opstrace.store.kept import Kept, Record
 from opstrace.telemetry import Telemetry
@@ -30,8 +31,6 @@ _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
 # What a Content-Type must say for the second of two families; anything else decides by the first byte.
 _TELLING: Final = {Family.LOGS_TEXT: ("text/plain", LOGPLEX)}
 _PROTOBUF: Final = ("protobuf",)
-# Of an Agent's bodies those up to here wait for others: a larger one is a commit's worth, and many may be behind it.
-PATIENT_BYTES: Final = 128 * 1024
 # A protobuf message has lengths and field numbers below a space's code this early.
 _HEAD: Final = 64
 
@@ -49,6 +48,7 @@ class Parcel:
     raw: bytes
     keys: tuple[str, ...] = ()  # that came with it
     came_ms: int = 0  # 0: now
+    connection: str = ""  # on which it came; none: it came on none
 
     @property
     def sender(self) -> Sender:
@@ -67,6 +67,7 @@ class Acceptance:
         self._limits = limits
         self._ledger = ledger
         self._settlement = settlement
+        self._patience = Patience()
 
     async def store(self, parcel: Parcel, families: Sequence[Family], *, replayed: bool = False) -> Verdict:
         """Make what is in a parcel durable, book it, and return what became of it; raises IntakeError."""
@@ -79,8 +80,7 @@ class Acceptance:
         if family in LogsDecoder.families:
             facts = facts_of(_public(parcel.query, parcel.keys), media_type, content)
         body = Body(family, parcel.tenant, content, facts, parcel.came_ms)
-        patiently = not replayed and _may_wait(parcel, body)
-        verdict = Verdict() if content.strip() in _NOTHING else await self._commit.submit(body, patiently=patiently)
+        verdict = Verdict() if content.strip() in _NOTHING else await self._submit(body, parcel, replayed=replayed)
         self._settle(parcel, body, verdict, replayed=replayed)
         if verdict.cut_logs:
             self._telemetry.cut_logs.labels(parcel.tenant).inc(verdict.cut_logs)
@@ -93,7 +93,7 @@ class Acceptance:
             return
         record = Record(_kept(parcel), parcel.raw).encode()
         body = Body(Family.KEPT, parcel.tenant, record, {"route": parcel.route})
-        await self._commit.submit(body, patiently=_may_wait(parcel, body))
+        await self._submit(body, parcel)
         self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
         self._ledger.keep(parcel.sender, len(parcel.raw))
 
@@ -106,6 +106,14 @@ class Acceptance:
         """Return a body without its compression; raises PayloadTooLarge and Undecodable."""
         limit = self._limits.max_inflated_bytes
         return await inflated(raw, headers.get("content-encoding", ""), limit, inflate)
+
+    async def _submit(self, body: Body, parcel: Parcel, *, replayed: bool = False) -> Verdict:
+        """Commit what came in a parcel, with others' where it can wait for them."""
+        patiently = not replayed and self._patience.has(parcel.headers, len(body.content), parcel.connection)
+        try:
+            return await self._commit.submit(body, patiently=patiently)
+        finally:
+            self._patience.answered(parcel.connection)
 
     def _settle(self, parcel: Parcel, body: Body, verdict: Verdict, *, replayed: bool) -> None:
         if verdict.fault:
@@ -123,11 +131,6 @@ class Acceptance:
                 getattr(self._telemetry, f"stored_{what}").labels(tenant).inc(number)
             else:
                 getattr(self._telemetry, f"refused_{what}").labels(tenant, fate).inc(number)
-
-
-def _may_wait(parcel: Parcel, body: Body) -> bool:
-    """Say whether a body can wait for others to be committed with."""
-    return len(body.content) <= PATIENT_BYTES and is_patient(parcel.headers)
 
 
 def redacted(text: str, keys: Iterable[str]) -> str:

@@ -271,7 +271,10 @@ class Intake:
         if "ddtags" in query:
             query["ddtags"] = ",".join(request.query_params.getlist("ddtags"))
         sent_keys = tuple(keys(request))
-        parcel = Parcel(tenant, request.method, path, route_name(path), query, headers, raw, sent_keys)
+        connection = "{}:{}".format(*request.client) if request.client else ""
+        parcel = Parcel(
+            tenant, request.method, path, route_name(path), query, headers, raw, sent_keys, connection=connection
+        )
         if families := families_of(path, headers):
             verdict = await self._acceptance.store(parcel, families)
             if verdict.told and endpoint.tell:
