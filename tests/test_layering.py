@@ -36,6 +36,7 @@ ROWS = (
         "log_lines",
         "nesting",
         "opstrace",
+        "ragged",
         "routing",
         "transport",
         "unneeded",

@@ -9,7 +9,7 @@ from end_to_end import wire
 from end_to_end.columnar import Strings, differences, varint
 from opstrace.errors import Undecodable
 from opstrace.intake import columns
-from opstrace.intake.columns import fields, fixed, packed, places, running, runs, signed, strings, varints
+from opstrace.intake.columns import fields, fixed, packed, running, signed, strings, varints
 
 COLUMNS = wire.message_class(
     {
@@ -91,13 +91,6 @@ def test_differences_start_again_at_each_run(lists: list[list[int]]) -> None:
     lengths = np.array([len(numbers) for numbers in lists], dtype=np.int64)
     found = running(np.array(flat, dtype=np.int64), lengths)
     assert found.tolist() == [number for numbers in lists for number in numbers]
-    assert places(lengths).tolist() == [sum(map(len, lists[:index])) for index in range(len(lists) + 1)]
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9))))
-def test_runs_are_all_their_indexes(pairs: list[tuple[int, int]]) -> None:
-    starts, lengths = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
-    assert runs(starts, lengths).tolist() == [start + i for start, length in pairs for i in range(length)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from opstrace.dogstatsd.histogram import BUCKET_S, Samples, aggregates
 from opstrace.dogstatsd.names import Names
 from opstrace.dogstatsd.parse import Event, Kind, ServiceCheck
 from opstrace.protobuf_wire import field, varint, zigzag
+from opstrace.ragged import places
 from opstrace.store.sketch import Sketches, sketches_of
 
 # What one body holds at most: an Agent cuts its payloads, too, and a commit that is short delays no one.
@@ -190,7 +191,7 @@ def _sketches_body(distributions: Sequence[tuple[int, Context, Any]]) -> bytes:
     """Return a SketchPayload with a sketch for each distribution of a bucket."""
     values = np.concatenate([np.array(gathered[0]) for *_, gathered in distributions])
     weights = np.concatenate([np.array(gathered[1]) for *_, gathered in distributions])
-    offsets = np.append(0, np.cumsum([len(gathered[0]) for *_, gathered in distributions])).astype(np.int64)
+    offsets = places([len(gathered[0]) for *_, gathered in distributions])
     made = sketches_of(values, offsets, weights)
     encoded = (_sketch(made, i, start_s, context) for i, (start_s, context, _) in enumerate(distributions))
     return b"".join(field(1, one) for one in encoded)

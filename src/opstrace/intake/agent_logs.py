@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opstrace.intake.columns import places
 from opstrace.intake.payload import Body, Numbered
+from opstrace.ragged import places
 from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from opstrace.config import Limits
 from opstrace.errors import Undecodable
 from opstrace.intake.columnar_payload import ColumnarPayload
-from opstrace.intake.columns import places
 from opstrace.intake.identity import Identities, Words, dictionaries
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.series_statement import SeriesStatement
+from opstrace.ragged import places
 from opstrace.store.engine import Connection, Parameter, statement
 
 if TYPE_CHECKING:

@@ -18,14 +18,13 @@ from opstrace.intake.columns import (
     fields,
     fixed,
     legible,
-    places,
     running,
-    runs,
     signed,
     strings,
     varints,
 )
 from opstrace.intake.sent_sketches import numbered
+from opstrace.ragged import places, runs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

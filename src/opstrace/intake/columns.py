@@ -199,15 +199,3 @@ def running(differences: "Ints", lengths: "Ints | None" = None) -> "Ints":
     starts = np.cumsum(lengths) - lengths
     bases: Ints = np.repeat(totals[starts], lengths)
     return totals[1:] - bases
-
-
-def places(lengths: "Ints") -> "Ints":
-    """Return where runs of these lengths begin, and where the last one ends."""
-    return np.append(0, np.cumsum(lengths))
-
-
-def runs(starts: "Ints", lengths: "Ints") -> "Ints":
-    """Return the indexes of all elements of runs, one run after the other."""
-    before = np.cumsum(lengths) - lengths
-    shifts: Ints = np.repeat(starts - before, lengths)
-    return shifts + np.arange(len(shifts))

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from opstrace.intake.columns import places
 from opstrace.intake.json_decoder import repaired_bodies
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.rows import rows_of
 from opstrace.intake.tabular_sketches import TabularSketches
+from opstrace.ragged import owners, places
 from opstrace.store.engine import Connection, statement
 from opstrace.store.sketch import sketches_of
 
@@ -62,9 +62,9 @@ def _sketches(values: pa.Table) -> tuple[pa.Table, defaultdict[int, Counter[str]
     samples = values["samples"].combine_chunks()
     points = samples.values
     numbers = points.values.to_numpy(zero_copy_only=False).astype(np.float64)
-    owners = np.repeat(np.arange(len(points)), np.diff(points.offsets.to_numpy()))
+    of_numbers = owners(np.diff(points.offsets.to_numpy()))
     known = np.isfinite(numbers)
-    lengths = np.bincount(owners[known], minlength=len(points))
+    lengths = np.bincount(of_numbers[known], minlength=len(points))
     columns = {name: _lists(samples.offsets, column) for name, column in _columns(numbers[known], lengths).items()}
     table = values.drop_columns(["samples"])
     for name, column in columns.items():
@@ -72,7 +72,7 @@ def _sketches(values: pa.Table) -> tuple[pa.Table, defaultdict[int, Counter[str]
     absent = points.values.is_null().to_numpy(zero_copy_only=False)
     missing: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for reason, lost in (("no_value", absent), ("not_finite", ~known & ~absent)):
-        for i, count in _by_body(values, samples, owners[lost]).items():
+        for i, count in _by_body(values, samples, of_numbers[lost]).items():
             missing[i][reason] = count
     return table, missing
 

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from opstrace.config import Limits
 from opstrace.intake.columnar_payload import ColumnarPayload, Ragged
-from opstrace.intake.columns import places
 from opstrace.intake.judgement import CODES
+from opstrace.ragged import places
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from opstrace.intake.columns import places
+from opstrace.ragged import owners, places
 from opstrace.store.sketch import INFINITY_KEY, LARGEST_KEY, binned
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ def _evened(
     keys: "NDArray[np.signedinteger[Any]]", counts: "NDArray[np.uint64]", lengths: "Ints"
 ) -> "tuple[NDArray[np.int16], NDArray[np.uint64], Ints]":
     """Bring keys in order, each once; infinite ones go to the outermost bins, empty bins go."""
-    owners = np.repeat(np.arange(len(lengths)), lengths)
     within = np.clip(keys, -LARGEST_KEY, LARGEST_KEY).astype(np.int16)
-    offsets, stored, totals = binned(owners, within, counts, len(lengths))
+    offsets, stored, totals = binned(owners(lengths), within, counts, len(lengths))
     filled = totals > 0
-    return stored[filled], totals[filled], np.diff(np.append(0, np.cumsum(filled))[offsets])
+    return stored[filled], totals[filled], np.diff(places(filled)[offsets])

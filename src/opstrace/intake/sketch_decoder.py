@@ -16,6 +16,7 @@ from opstrace.intake.payload import Family, Numbered
 from opstrace.intake.protobuf_decoder import ProtobufSeriesDecoder
 from opstrace.intake.protobuf_statement import ProtobufStatement
 from opstrace.intake.sent_sketches import COLUMNS
+from opstrace.ragged import places
 from opstrace.store.engine import Connection, statement
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _lists(column: pa.ListArray, *, is_signed: bool) -> pa.ListArray:
     if numbers.dtype == np.uint64 and int(numbers.max()) >= _BEYOND:
         raise Undecodable("a key or a count is longer than 32 bits")
     values = pa.array(_keys(numbers) if is_signed else numbers)
-    offsets = pa.array(np.append(0, np.cumsum(lengths)), pa.int32())
+    offsets = pa.array(places(lengths), pa.int32())
     starts = pa.array(of_series.to_numpy() - of_series[0].as_py(), pa.int32())
     return pa.ListArray.from_arrays(starts, pa.ListArray.from_arrays(offsets, values))
 

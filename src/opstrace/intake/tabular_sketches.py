@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from opstrace.intake.columns import places
 from opstrace.intake.sent_sketches import COLUMNS, numbered
 from opstrace.intake.tabular_series import TabularSeries
+from opstrace.ragged import places
 from opstrace.store.engine import Connection, Parameter
 
 _OF_SERIES: Final = (

@@ -13,6 +13,7 @@ from opstrace.promql.labelsets import Grouping
 from opstrace.promql.quantiles import between, bounded
 from opstrace.promql.sums import ROOM, group_fold, group_sums
 from opstrace.promql.values import Bools, Floats, Ints
+from opstrace.ragged import owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Groups:
     @property
     def rows_of(self) -> Ints:
         """The group of each row."""
-        return np.repeat(np.arange(len(self.starts)), self.sizes)
+        return owners(self.sizes)
 
 
 def grouped(values: Floats, present: Bools, groups: Grouping) -> Groups:

@@ -13,6 +13,7 @@ from opstrace.promql import mixed
 from opstrace.promql.labelsets import NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector, stacked
+from opstrace.ragged import owners, runs
 from opstrace.store.backend import Labels, memoised_pair
 
 
@@ -328,9 +329,7 @@ def _pairs(many: Ints, one: Ints) -> tuple[Ints, Ints]:
     ordered = one[order]
     first = np.searchsorted(ordered, many, side="left")
     counts = np.searchsorted(ordered, many, side="right") - first
-    rows = np.repeat(np.arange(len(many)), counts)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rows, order[np.repeat(first, counts) + within]
+    return owners(counts), order[runs(first, counts)]
 
 
 def _clash(present: Bools, ids: Ints) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from opstrace.promql.start_times import overlaps
 from opstrace.promql.tree import Call, Node, Subquery
 from opstrace.promql.values import Bools, Floats, Ints, Matrix, Scalar, Value, Vector, filled
 from opstrace.promql.windows import Cut, Windows, windows, without
+from opstrace.ragged import places
 from opstrace.store.backend import Block
 
 # How names of counters end, by convention; the text of a remark lists them.
@@ -151,7 +152,7 @@ def mixed_windows(matrix: Matrix) -> Iterator[tuple[int, int, mixed.Window]]:
     assert block.histograms is not None
     starts, ends = _reached(matrix)
     everything = windows(block, 0, len(block.labels), starts, ends).spread
-    before = np.append(0, np.cumsum(filled(block.histograms)))
+    before = places(filled(block.histograms))
     rows, steps = np.nonzero(before[everything.last] > before[everything.first])
     for row, step in zip(rows.tolist(), steps.tolist(), strict=True):
         span = slice(int(everything.first[row, step]), int(everything.last[row, step]))

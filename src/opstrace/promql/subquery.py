@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from opstrace.promql.values import Ints, Objects, Vector, filled
+from opstrace.ragged import places, runs
 from opstrace.store.backend import Block
 from opstrace.store.histogram import ResetHint
 
@@ -21,18 +22,15 @@ def multiples(starts: Ints, ends: Ints, step: int) -> Ints:
     # Where windows overlap each goes on where the one before has ended.
     first[1:] = np.maximum(first[1:], last[:-1] + 1)
     counts = np.maximum(last - first + 1, 0)
-    within = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
-    times: Ints = (np.repeat(first, counts) + within) * step
-    return times
+    return runs(first, counts) * step
 
 
 def block_of(vector: Vector, times: Ints) -> Block:
     """Return a vector's samples as a block."""
     counts = vector.present.sum(axis=1)
-    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     moments = np.broadcast_to(times, vector.present.shape)[vector.present]
     histograms = None if vector.histograms is None else _unhinted(vector.histograms[vector.present])
-    return Block(vector.labels, offsets, moments, vector.values[vector.present], histograms)
+    return Block(vector.labels, places(counts), moments, vector.values[vector.present], histograms)
 
 
 def _unhinted(histograms: Objects) -> Objects:

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from opstrace.promql.values import Bools, Floats, Grid, Ints
+from opstrace.ragged import places
 from opstrace.store.backend import Block
 from opstrace.store.traits import Traits, common_times, stale
 
@@ -105,7 +106,7 @@ def without(block: Block, unwanted: Bools) -> Block:
     """Return a block that lacks these samples; its series stay, even if empty."""
     if not unwanted.any():
         return block
-    dropped = np.concatenate(([0], np.cumsum(unwanted)))
+    dropped = places(unwanted)
     kept = ~unwanted
     histograms = None if block.histograms is None else block.histograms[kept]
     start_times = None if block.start_times is None else block.start_times[kept]

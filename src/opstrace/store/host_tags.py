@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opstrace.errors import BadQuery
+from opstrace.ragged import runs
 from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, memoised
 from opstrace.store.engine import Parameter
 from opstrace.store.host_versions import BEGINNING, END, Version
@@ -324,8 +325,7 @@ def _precedences(labels: Sequence[Labels]) -> list[int]:
 def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int, int, int]]) -> Block:
     table = np.array(parts, dtype=np.int64).reshape(-1, 4)
     lengths = table[:, 3] - table[:, 2]
-    begins = np.cumsum(lengths) - lengths
-    index = np.arange(lengths.sum()) + np.repeat(table[:, 2] - begins, lengths)
+    index = runs(table[:, 2], lengths)
     rows, times = np.repeat(table[:, 0], lengths), block.timestamps[index]
     precedences = np.repeat(table[:, 1], lengths)
     order = np.lexsort((precedences, times, rows))

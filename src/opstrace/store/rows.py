@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from opstrace import ragged
 from opstrace.store.backend import Block
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def rows_of_blocks(blocks: Iterable[tuple[str, Block]]) -> BlockRows | None:
 def _rows(tenant: str, block: Block) -> BlockRows:
     names = [labels.get("__name__", "") for labels in block.labels]
     pairs = [sorted((k, v) for k, v in labels.items() if v and k != "__name__") for labels in block.labels]
-    owners = np.repeat(np.arange(len(names)), np.diff(block.offsets))
+    owners = ragged.owners(np.diff(block.offsets))
     metrics = np.array([_digest(name) for name in names], dtype=np.uint64)
     parts, series = [], []
     for aspect, places in _places(block).items():

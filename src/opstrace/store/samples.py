@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from opstrace.ragged import places
 from opstrace.store.traits import Traits, are_shared, common_times, each_time
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class _Placed:
         if line.over.any():
             return None
         ends, order = line.ends, line.order
-        begins = np.append(0, np.cumsum((ends - starts)[order]))
+        begins = places((ends - starts)[order])
         leads = np.append(True, line.changes)[: len(heads)]
         offsets = np.append(begins[:-1][leads], begins[-1])
         in_place = bool((order[1:] > order[:-1]).all())
@@ -241,7 +242,7 @@ class Samples:
         """Return a slice of the samples for each of these series."""
         order = np.arange(len(starts))
         times_ms, values = (slices(column, starts, ends, order) for column in (self.each_time_ms, self.values))
-        return Samples(series, np.append(0, np.cumsum(ends - starts)), times_ms, values)
+        return Samples(series, places(ends - starts), times_ms, values)
 
     def _columns(self, first: int, last: int) -> "Samples":
         """Return the samples from one to another of each series, where they share their times."""
@@ -304,7 +305,7 @@ def slices(column: "NDArray[Any]", starts: "Ints", ends: "Ints", order: "Ints") 
     texts = pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(column)]
     )
-    begins = np.append(0, np.cumsum(lengths))
+    begins = places(lengths)
     cuts = np.searchsorted(begins, np.arange(0, len(copied), _COPIED_BYTES // column.itemsize))
     for first, last in pairwise([*np.unique(cuts[cuts < len(order)]).tolist(), len(order)]):
         part = texts.take(pa.array(2 * order[first:last])).buffers()[2]

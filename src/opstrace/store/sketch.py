@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from opstrace.ragged import owners, places
 from opstrace.store.histogram import NativeHistogram, ResetHint
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Sketches:
             sum=self.sum[wanted],
             min=self.min[wanted],
             max=self.max[wanted],
-            offsets=np.append(0, np.cumsum(np.diff(self.offsets)[wanted])),
+            offsets=places(np.diff(self.offsets)[wanted]),
             keys=self.keys[bins],
             counts=self.counts[bins],
         )
@@ -93,10 +94,9 @@ def sketches_of(values: "Floats", offsets: "Ints", weights: "Floats | None" = No
 
     A weight, 1 or more, is how many values one stands for: whole ones count, but the sum is of all (section 10.3).
     """
-    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     weights = np.ones(len(values)) if weights is None else weights
     counts = weights.astype(np.int64)
-    bins = binned(owners, keys_of(values), counts, len(offsets) - 1)
+    bins = binned(owners(np.diff(offsets)), keys_of(values), counts, len(offsets) - 1)
     starts = offsets[:-1]
     with np.errstate(over="ignore"):
         weighted = values * weights
@@ -209,9 +209,9 @@ def native_histograms(sketches: Sketches) -> list[NativeHistogram]:
     keys = np.clip(sketches.keys.astype(np.int64), -LARGEST_KEY, LARGEST_KEY)
     indexes = np.where(keys == 0, 0, _buckets()[np.abs(keys) - 1]).tolist()
     counts = sketches.counts.astype(np.float64).tolist()
-    owners = np.repeat(np.arange(len(sketches)), np.diff(sketches.offsets))
-    negative = np.bincount(owners[keys < 0], minlength=len(sketches))
-    zero = np.bincount(owners[keys == 0], minlength=len(sketches))
+    of_bins = owners(np.diff(sketches.offsets))
+    negative = np.bincount(of_bins[keys < 0], minlength=len(sketches))
+    zero = np.bincount(of_bins[keys == 0], minlength=len(sketches))
     starts = sketches.offsets[:-1]
     bounds = np.stack([starts, starts + negative, starts + negative + zero, sketches.offsets[1:]], axis=1)
     return [

@@ -23,6 +23,7 @@ from opstrace.promql.engine import Result
 from opstrace.promql.numbers import spelled_number
 from opstrace.promql.utf8 import sayable
 from opstrace.promql.values import filled
+from opstrace.ragged import places
 from opstrace.store.backend import Block, Labels, memoised
 from opstrace.store.histogram import NativeHistogram
 from opstrace.web.numerals import format_floats, format_time, format_times, with_floats
@@ -208,7 +209,7 @@ def _of_grid(result: Result) -> Iterator[_Series]:
     there = result.rows[counts[result.rows] > 0]
     openings = _grid_openings(result.timestamps.tobytes())
     heads = memoised(result.labels, "heads", lambda: _heads(result.labels))
-    offsets = np.append(0, np.cumsum(counts[there]))
+    offsets = places(counts[there])
     for part in _slices(offsets):
         rows = there[part]
         present = result.present[rows]
@@ -340,8 +341,7 @@ def _mixed_json(series: _Series, histograms: NDArray[np.object_]) -> bytes:
 
 def _kept(offsets: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the offsets of series after the samples that are not kept are gone."""
-    before: NDArray[np.int64] = np.append(0, np.cumsum(kept))
-    return before[offsets]
+    return places(kept)[offsets]
 
 
 # Grids whose openings are remembered: the panels of a dashboard share one.

@@ -1,0 +1,27 @@
+"""Lists of different lengths that lie one behind the other in one array, and are known by their lengths."""
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Ints: TypeAlias = NDArray[np.int64]
+
+
+def places(lengths: "ArrayLike") -> "Ints":
+    """Return where each of N lists begins, and where the last one ends: N + 1 places."""
+    return np.append(0, np.cumsum(lengths, dtype=np.int64))
+
+
+def owners(lengths: "Ints") -> "Ints":
+    """Return of each element which list it is of."""
+    return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def runs(starts: "Ints", lengths: "Ints") -> "Ints":
+    """Return the indexes of all elements of lists that begin anywhere, one list after the other."""
+    before = np.cumsum(lengths) - lengths
+    shifts: Ints = np.repeat(starts - before, lengths)
+    return shifts + np.arange(len(shifts))
