@@ -13,6 +13,7 @@ from end_to_end.remote_write import HEADERS_V1, HEADERS_V2, Document, request, s
 from opstrace.intake.remote_write.decoder import MAX_BUCKETS
 
 WRITE = "/prometheus/api/v1/write"
+Counts = tuple[int, int, int]
 MARKER = 12345.678  # stands for the end of a series until it is on the wire
 FORMS: dict[str, tuple[Callable[[Document], bytes], Mapping[str, str]]] = {
     "1.0": (write_request, HEADERS_V1),
@@ -71,12 +72,17 @@ def sent(instance: Instance, form: str, *series: Document) -> Answer:
     return send(instance, with_marker(encode({"timeseries": series}), MARKER), headers)
 
 
-def written(answer: Answer) -> tuple[int, int, int]:
-    """Return how many samples, histograms and exemplars an answer says are stored."""
-    return tuple(  # type: ignore[return-value]
-        int(answer.headers[f"x-prometheus-remote-write-{kind}-written"])
-        for kind in ("samples", "histograms", "exemplars")
-    )
+def written(answer: Answer) -> Counts | None:
+    """Return how many samples, histograms and exemplars an answer says are written, if it says so."""
+    names = [f"x-prometheus-remote-write-{kind}-written" for kind in ("samples", "histograms", "exemplars")]
+    if not answer.headers.keys() & set(names):
+        return None
+    return tuple(int(answer.headers[name]) for name in names)  # type: ignore[return-value]
+
+
+def said(form: str, counts: Counts) -> Counts | None:
+    """Return what an answer to a version says of how much was written: senders of 1.0 expect nothing."""
+    return counts if form == "2.0" else None
 
 
 def complaint(answer: Answer) -> str:
@@ -96,7 +102,7 @@ def test_a_series_keeps_its_own_labels(instance: Instance, form: str) -> None:
     values = [0.1, float("inf"), float("nan"), -0.0]
     samples = [{"timestamp": at_ms - 1000 * n, "value": _json(value)} for n, value in enumerate(values)]
     answer = sent(instance, form, {"labels": labels, "samples": samples})
-    assert (answer.status, answer.body, written(answer)) == (204, b"", (4, 0, 0))
+    assert (answer.status, answer.body, written(answer)) == (204, b"", said(form, (4, 0, 0)))
     found = instance.samples(name, at_ms / 1000, 60)
     kept = label_set({key: value for key, value in labels.items() if value})
     assert found == {kept: {at_ms: "0.1", at_ms - 1000: "+Inf", at_ms - 2000: "NaN", at_ms - 3000: "-0"}}
@@ -119,7 +125,7 @@ def test_a_marker_ends_a_series(instance: Instance, form: str) -> None:
         {"labels": {"__name__": name, "kind": "float"}, "samples": floats},
         {"labels": {"__name__": name, "kind": "histogram"}, "histograms": histograms},
     )
-    assert (answer.status, written(answer)) == (204, (2, 2, 0))
+    assert (answer.status, written(answer)) == (204, said(form, (2, 2, 0)))
     before, after = (
         instance.ask("query", {"query": f"count({name})", "time": str(at_ms / 1000 - ago)}) for ago in (5, 3)
     )
@@ -151,7 +157,7 @@ def test_native_histograms(instance: Instance, form: str) -> None:
         for kind, one in kinds.items()
     ]
     answer = sent(instance, form, *series)
-    assert (answer.status, written(answer)) == (204, (0, 3, 0))
+    assert (answer.status, written(answer)) == (204, said(form, (0, 3, 0)))
     found = {
         row["metric"]["kind"]: row["histogram"][1]
         for row in instance.ask("query", {"query": name, "time": str(at_ms / 1000)})["result"]
@@ -260,12 +266,12 @@ def test_metadata_of_a_classic_histogram_are_its_familys(instance: Instance) -> 
 
 
 def test_exemplars_are_counted(instance: Instance, form: str) -> None:
-    """They are not kept, and nobody is told that they were."""
+    """They are not kept; senders would take fewer than they sent for a fault, and log it for each request."""
     exemplars = [{"value": 3, "timestamp": now_ms()}] * 2
     series = {"labels": {"__name__": "ex"}, "samples": [{"timestamp": now_ms(), "value": 1}], "exemplars": exemplars}
     before = _counted(instance, 'opstrace_write_refused_total{kind="exemplars",reason="not_kept"')
     answer = sent(instance, form, series)
-    assert (answer.status, written(answer)) == (204, (1, 0, 0))
+    assert (answer.status, written(answer)) == (204, said(form, (1, 0, 2)))
     assert _counted(instance, 'opstrace_write_refused_total{kind="exemplars",reason="not_kept"') - before == 2
 
 
@@ -273,7 +279,7 @@ def test_a_series_of_exemplars_alone_is_no_fault(instance: Instance, form: str) 
     """Prometheus sends exemplars so, beside their series; the books say what they were."""
     series = {"labels": {"__name__": "ex_alone"}, "exemplars": [{"value": 3, "timestamp": now_ms()}]}
     answer = sent(instance, form, series)
-    assert (answer.status, written(answer)) == (204, (0, 0, 0))
+    assert (answer.status, written(answer)) == (204, said(form, (0, 0, 1)))
     ledger = instance.send("GET", "/admin/losses", headers={"DD-API-KEY": instance.key()}).json()["entries"]
     assert {one["reason"] for one in ledger if one["unit"] == "series" and one["outcome"] == "refused"} >= {
         "not_kept"
@@ -305,7 +311,7 @@ def test_the_good_part_of_a_request_is_stored(fault: str, instance: Instance, fo
     answer = sent(
         instance, form, {"labels": labels, "samples": [sample]}, {"labels": {"__name__": name}, "samples": [sample]}
     )
-    assert (answer.status, written(answer)) == (400, (1, 0, 0))
+    assert (answer.status, written(answer)) == (400, said(form, (1, 0, 0)))
     assert f"1 {reason}" in complaint(answer)
     assert list(instance.vector(name, at_ms / 1000).values()) == ["1"]
 
@@ -343,7 +349,7 @@ def test_a_histogram_that_cannot_be_is_refused(fault: str, instance: Instance, f
     ]
     name = f"bad_histogram_{form[0]}_{fault.replace(' ', '_')}"
     answer = sent(instance, form, {"labels": {"__name__": name}, "histograms": histograms})
-    assert (answer.status, written(answer)) == (400, (0, 1, 0))
+    assert (answer.status, written(answer)) == (400, said(form, (0, 1, 0)))
     assert "1 bad_histogram" in complaint(answer)
 
 
@@ -355,22 +361,30 @@ def test_a_count_that_is_not_of_its_buckets(instance: Instance, form: str) -> No
         "NaN": {**HISTOGRAM, "count_int": 13, "sum": "NaN"},
         "less": {**spans, "count_float": 2, "sum": 1, "zero_count_float": 1, "positive_counts": [1.5]},
         "nothing": {**spans, "count_float": 0, "sum": 0, "positive_counts": [5e-17]},
+        "no number": {
+            **spans,
+            "count_float": "NaN",
+            "sum": "NaN",
+            "zero_count_float": "NaN",
+            "positive_counts": ["NaN"],
+        },
+        "endless": {**spans, "count_float": "Infinity", "sum": 1, "positive_counts": ["Infinity"]},
     }
     series = [
         {"labels": {"__name__": name, "kind": kind}, "histograms": [{**one, "timestamp": at_ms}]}
         for kind, one in kinds.items()
     ]
     answer = sent(instance, form, *series)
-    assert (answer.status, written(answer)) == (204, (0, 3, 0))
+    assert (answer.status, written(answer)) == (204, said(form, (0, 5, 0)))
     found = instance.vector(f"histogram_count({name})", at_ms / 1000)
-    assert sorted(found.values()) == ["0", "13", "2"]
+    assert sorted(found.values()) == ["+Inf", "0", "13", "2", "NaN"]
 
 
 def test_a_histogram_may_have_many_buckets(instance: Instance, form: str) -> None:
     wide = {"positive_spans": [{"offset": 0, "length": MAX_BUCKETS - 1}], "positive_deltas": [0] * (MAX_BUCKETS - 1)}
     histograms = [{**HISTOGRAM, **wide, "count_int": 4, "timestamp": now_ms()}]
     answer = sent(instance, form, {"labels": {"__name__": f"wide_{form[0]}"}, "histograms": histograms})
-    assert (answer.status, written(answer)) == (204, (0, 1, 0))
+    assert (answer.status, written(answer)) == (204, said(form, (0, 1, 0)))
 
 
 def test_out_of_time(instance: Instance, form: str) -> None:
@@ -379,7 +393,7 @@ def test_out_of_time(instance: Instance, form: str) -> None:
     times = (at_ms, at_ms + 10_000_000, at_ms - 40 * 86_400_000, 2**62, -(2**62), 0)
     samples = [{"timestamp": time_ms, "value": 1} for time_ms in times]
     answer = sent(instance, form, {"labels": {"__name__": name}, "samples": samples})
-    assert (answer.status, written(answer)) == (400, (1, 0, 0))
+    assert (answer.status, written(answer)) == (400, said(form, (1, 0, 0)))
     assert "3 ancient, 2 future" in complaint(answer)
 
 
@@ -394,7 +408,7 @@ LONG: dict[str, tuple[str, dict[str, str]]] = {
 def test_limits_of_a_series(what: str, small: Instance, form: str) -> None:
     reason, labels = LONG[what]
     answer = sent(small, form, {"labels": labels, "samples": [{"timestamp": now_ms(), "value": 1}]})
-    assert (answer.status, written(answer)) == (400, (0, 0, 0))
+    assert (answer.status, written(answer)) == (400, said(form, (0, 0, 0)))
     assert f"1 {reason}" in complaint(answer)
 
 
@@ -406,7 +420,7 @@ def test_room_for_series(small: Instance) -> None:
         for n in range(10)
     ]
     for _ in range(2):
-        answer = sent(small, "1.0", *series)
+        answer = sent(small, "2.0", *series)
         assert (answer.status, written(answer)) == (400, (6, 0, 0))
         assert "4 too_many_series" in complaint(answer)
     assert len(small.vector("room", at_ms / 1000)) == 6
@@ -441,7 +455,14 @@ def test_what_is_not_supported(what: str, instance: Instance) -> None:
 def test_nothing_is_well(instance: Instance) -> None:
     """No header says 1.0 in Snappy, and an empty message is a message."""
     answer = send(instance, b"", {})
+    assert (answer.status, written(answer)) == (204, None)
+    answer = send(instance, b"", HEADERS_V2)
     assert (answer.status, written(answer)) == (204, (0, 0, 0))
+
+
+def test_a_refusal_of_all_says_that_nothing_was_written(instance: Instance) -> None:
+    answer = instance.send("POST", WRITE, b"no Snappy", {**HEADERS_V2, "Authorization": f"Bearer {instance.key()}"})
+    assert (answer.status, written(answer)) == (400, (0, 0, 0))
 
 
 @pytest.mark.parametrize("header", ["DD-API-KEY", "Basic", "none", "wrong"])

@@ -66,20 +66,31 @@ def metric_name(name: str, unit: str, kind: Kind) -> str:
 
 
 def _unit_words(unit: str) -> tuple[str, str]:
-    """Return what a unit adds to a name, `bytes` and `per_second`; what stands in braces is no unit."""
+    """Return what a unit adds to a name, `bytes` and `per_second`; what stands in braces is no unit.
+
+    What a last character that is none of the alphabet's leaves is gone only before `per`.
+    """
     main, _, per = (part.strip() for part in unit.partition("/"))
     main = "" if {"{", "}"} & set(main) else _cleaned(_UNITS.get(main, main))
     per = "" if {"{", "}"} & set(per) else _cleaned(_PER.get(per, per))
-    return main, f"per_{per}" if per else ""
+    per = per.rstrip("_")
+    return (main.rstrip("_"), f"per_{per}") if per else (main, "")
+
+
+def unit_name(unit: str) -> str:
+    """Return what Prometheus calls a unit: `bytes_per_second`; nothing for what counts things."""
+    return "_".join(word for word in _unit_words(unit) if word).strip("_")
 
 
 def _cleaned(unit: str) -> str:
-    return _NOT_OF_METRICS.sub("_", unit).strip("_")
+    return _NOT_OF_METRICS.sub("_", unit).lstrip("_")
 
 
 def label_name(key: str) -> str:
-    """Return the name of an attribute; nothing where no letter of it is left."""
+    """Return the name of an attribute; nothing where no letter of several is left."""
     name = _NOT_OF_LABELS.sub("_", key)
+    if name == "_":
+        return "key_"
     if not name.strip("_"):
         return ""
     if name[0].isdigit():

@@ -9,10 +9,10 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -29,6 +29,7 @@ from opstrace.config import Limits
 from opstrace.errors import Overloaded, Undecodable
 from opstrace.intake.body import inflate, inflated, read
 from opstrace.intake.otlp.bounds import check_json, check_protobuf
+from opstrace.intake.otlp.legible import legible_json, legible_protobuf
 from opstrace.intake.otlp.translation import Translated, translated
 from opstrace.intake.payload import Body, Family
 from opstrace.intake.remote_write.door import Door, Unsupported
@@ -109,17 +110,34 @@ def _media_type(request: Request) -> str:
 
 def _translated(content: bytes, media_type: str, max_bytes: int, newest_ms: int) -> Translated:
     """Read a request and translate it; raises Undecodable and PayloadTooLarge."""
-    request = ExportMetricsServiceRequest()
+    read, mended = _READERS[media_type]
     try:
-        if media_type == _JSON:
-            check_json(content)
-            json_format.Parse(content, request, ignore_unknown_fields=True)
-        else:
-            check_protobuf(content)
-            request.ParseFromString(content)
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        try:
+            request = read(content)
+        except _FAULTS:
+            request = read(mended(content))
+    except _FAULTS as error:
         raise Undecodable(f"the body is no ExportMetricsServiceRequest in {media_type}: {str(error)[:200]}") from None
     return translated(request, max_bytes, newest_ms)
+
+
+def _of_json(content: str | bytes) -> ExportMetricsServiceRequest:
+    if isinstance(content, bytes):
+        check_json(content)
+    return json_format.Parse(content, ExportMetricsServiceRequest(), ignore_unknown_fields=True)
+
+
+def _of_protobuf(content: bytes) -> ExportMetricsServiceRequest:
+    check_protobuf(content)
+    return ExportMetricsServiceRequest.FromString(content)
+
+
+_FAULTS: Final = (DecodeError, json_format.ParseError, UnicodeDecodeError, ValueError, RecursionError)
+# What reads a request, and what makes text of it legible that is not UTF-8, which needs to be done for few.
+_READERS: Final[Mapping[str, tuple[Callable[[Any], ExportMetricsServiceRequest], Callable[[bytes], Any]]]] = {
+    _JSON: (_of_json, legible_json),
+    _PROTOBUF: (_of_protobuf, legible_protobuf),
+}
 
 
 def _answer(reasons: Counter[str], points: int, media_type: str) -> Response:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from opstrace import protobuf_wire
 from opstrace.errors import PayloadTooLarge
-from opstrace.intake.otlp.names import Kind, label_name, metric_name
+from opstrace.intake.otlp.names import Kind, label_name, metric_name, unit_name
 from opstrace.promql.numbers import spelled_number
 from opstrace.store import series_message
 from opstrace.store.backend import Labels
@@ -32,7 +32,7 @@ _TARGET_EVERY_MS: Final = 150_000  # half a lookback
 _CUMULATIVE: Final = 2
 _NO_RECORDED_VALUE: Final = 1
 _FINEST_SCALE, _COARSEST_SCALE = 8, -4
-_ZERO_THRESHOLD: Final = 1e-128  # where none is said
+_ZERO_THRESHOLD: Final = 1e-128  # where none is said, or none that can be
 _MOST_INDEX: Final = (1 << 31) - 1  # of a bucket: it has 32 bits
 # Types of metrics in remote write.
 _COUNTER, _GAUGE, _HISTOGRAM, _SUMMARY = 1, 2, 3, 5
@@ -88,21 +88,19 @@ def translated(request: Any, max_bytes: int, newest_ms: int) -> Translated:
 
 def _target(attributes: Mapping[str, str]) -> dict[str, str]:
     """Return the labels of a resource's series."""
-    target = {}
-    if attributes.get(_SERVICE):
-        target["job"] = "/".join(attributes[name] for name in (_NAMESPACE, _SERVICE) if attributes.get(name))
-    if attributes.get(_INSTANCE):
-        target["instance"] = attributes[_INSTANCE]
-    return target
+    # A namespace counts where it is said, even if it is empty.
+    job = "/".join(attributes[name] for name in (_NAMESPACE, _SERVICE) if name in attributes)
+    target = {"job": job if _SERVICE in attributes else "", "instance": attributes.get(_INSTANCE, "")}
+    return {name: text for name, text in target.items() if text}
 
 
 def _target_info(
     attributes: Mapping[str, str], target: Labels, first_ms: int, last_ms: int, result: Translated
 ) -> None:
     own = {key: text for key, text in attributes.items() if key not in (_SERVICE, _NAMESPACE, _INSTANCE)}
-    if not own or not target:
-        return
     labels = {**_labels(own), **target, "__name__": "target_info"}
+    if not own or not labels.keys() & {"job", "instance"}:
+        return
     first_ms = max(first_ms, last_ms - 1000 * MAX_TARGET_S)
     moments = [*range(first_ms, last_ms, _TARGET_EVERY_MS), last_ms]
     result.add(series_message.series(labels, b"".join(series_message.sample(at_ms, 1.0) for at_ms in moments)))
@@ -136,7 +134,7 @@ def _metric(metric: Any, target: Labels, result: Translated) -> Iterable[int]:
         for suffix, more, value in shape.parts(point):
             _add(result, {**labels, **more, "__name__": name + suffix}, at_ms, value, stale=_is_stale(point))
     if moments:
-        result.add(_metadata(name, shape.type, metric.description, metric.unit))
+        result.add(_metadata(name, shape.type, metric.description, unit_name(metric.unit)))
     return moments
 
 
@@ -176,7 +174,8 @@ def _histogram(point: Any) -> Iterator[Part]:
     below = 0
     for bound, count in zip(point.explicit_bounds, point.bucket_counts, strict=False):
         below += count
-        yield "_bucket", {"le": spelled_number(bound)}, float(below)
+        if bound != math.inf:
+            yield "_bucket", {"le": spelled_number(bound)}, float(below)
     yield "_bucket", {"le": "+Inf"}, float(point.count)
 
 
@@ -189,7 +188,7 @@ def _exponential_histogram(point: Any) -> Iterator[Part]:
             schema=point.scale - coarser,
             count=float(point.count),
             sum=point.sum,
-            zero_threshold=point.zero_threshold or _ZERO_THRESHOLD,
+            zero_threshold=point.zero_threshold if 0 < point.zero_threshold < math.inf else _ZERO_THRESHOLD,
             zero_count=float(point.zero_count),
             positive=_buckets(point.positive, coarser),
             negative=_buckets(point.negative, coarser),
@@ -265,7 +264,7 @@ def _labels(attributes: Mapping[str, str]) -> dict[str, str]:
     for key, text in attributes.items():
         name = label_name(key)
         if name:
-            labels[name] = f"{labels[name]};{text}" if name in labels else text
+            labels[name] = f"{labels[name]};{text}" if labels.get(name) else text
     return {name: text for name, text in labels.items() if text}
 
 
@@ -283,7 +282,7 @@ def _text(value: Any) -> str:
 
 
 def _json_text(found: Any) -> str:
-    """Return JSON as Go writes it: sorted by key, whole numbers without decimals, fit for HTML."""
+    """Return JSON as Go writes it: sorted by key, whole numbers without decimals, two line breaks spelled."""
     match found:
         case float():
             if not math.isfinite(found):
@@ -294,15 +293,17 @@ def _json_text(found: Any) -> str:
         case dict():
             return f"{{{','.join(f'{_json_text(key)}:{_json_text(found[key])}' for key in sorted(found))}}}"
         case _:
-            return json.dumps(found, ensure_ascii=False).translate(_NOT_IN_HTML)
+            return json.dumps(found, ensure_ascii=False).translate(_SPELLED)
 
 
-_NOT_IN_HTML: Final = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+_SPELLED: Final = {ord(character): f"\\u{ord(character):04x}" for character in "\u2028\u2029"}
 
 
 def _float_text(number: float) -> str:
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
     # As Go's JSON has it: exponents below 1e-6 and from 1e21 on, without a leading zero below.
-    if not math.isfinite(number) or not number or 1e-6 <= abs(number) < 1e21:
+    if math.isnan(number) or not number or 1e-6 <= abs(number) < 1e21:
         return spelled_number(number)
     return repr(number).replace("e-0", "e-").replace(".0e", "e")
 

@@ -6,7 +6,7 @@ SELECT DISTINCT
     {tenants:Array(String)}[message + 1],
     if(
         type IN (3, 4, 5) AND isValidUTF8(name),
-        replaceRegexpOne(name, '_(bucket|count|sum)$', ''),
+        replaceRegexpOne(name, '_(bucket|g?count|g?sum)$', ''),
         name
     ),
     type,

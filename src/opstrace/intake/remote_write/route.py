@@ -16,7 +16,7 @@ from starlette.routing import Route
 from opstrace.intake.body import inflate_write, inflated, read
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.remote_write.door import Door, Unsupported
-from opstrace.intake.remote_write.writes import refused, shown
+from opstrace.intake.remote_write.writes import NOT_KEPT, refused, shown
 from opstrace.intake.senders import sender_of
 
 # `proto` of the Content-Type, which may be missing, to the version.
@@ -50,11 +50,15 @@ class RemoteWrite(Door):
         raw = await read(request, self.limits)
         content = await inflated(raw, encoding, self.limits.max_inflated_bytes, inflate_write)
         sender = sender_of(request.headers, tenant)
-        return _answer(await self.writes.store(Body(family, tenant, content), raw, sender))
+        return _answer(family, await self.writes.store(Body(family, tenant, content), raw, sender))
 
-    def refusal(self, request: Request, status: int, message: str) -> Response:  # noqa: ARG002 (all have one form)
-        """Return an error as Prometheus's API has them."""
-        return _error(status, message, {})
+    def refusal(self, request: Request, status: int, message: str) -> Response:
+        """Return an error as Prometheus's API has them; nothing was written."""
+        try:
+            family = family_of(request.headers.get("content-type", ""))
+        except Unsupported:
+            return _error(status, message, {})
+        return _error(status, message, _written(family, {}))
 
 
 def family_of(content_type: str) -> Family:
@@ -76,9 +80,23 @@ def _encoding_of(sent: str) -> str:
     return encoding
 
 
-def _answer(verdict: Verdict) -> Response:
+def _written(family: Family, written: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Return the headers that say how much was written, which only version 2.0 has.
+
+    A sender that hears of fewer exemplars than it sent believes them lost by mistake, and says so for each request.
+    As Prometheus does that keeps none, those count that could have been kept.
+    """
+    if family is not Family.REMOTE_WRITE_V2:
+        return {}
+    return {
+        header: str(sum(number for fate, number in written.get(kind, {}).items() if fate in (STORED, NOT_KEPT)))
+        for kind, header in _HEADERS.items()
+    }
+
+
+def _answer(family: Family, verdict: Verdict) -> Response:
     """Return 204, or 400 where something was not stored; and how much was."""
-    headers = {header: str(verdict.written.get(kind, {}).get(STORED, 0)) for kind, header in _HEADERS.items()}
+    headers = _written(family, verdict.written)
     reasons = refused(verdict)
     if not reasons:
         return Response(status_code=204, headers=headers)

@@ -89,14 +89,15 @@ CREATE TABLE staged_writes
     ),
     -- A marker of the series' end is a histogram with that one NaN for a sum.
     are_markers Array(UInt8) MATERIALIZED arrayMap(h -> reinterpretAsUInt64(h.sum) = 0x7FF0000000000002, sent_histograms),
-    -- The rest must be what it says: as many counts as buckets, none of them negative, bounds that ascend, a whole count
+    -- The rest must be what it says: as many counts as buckets, none of them negative (but NaN or infinite, as a rule that
+    -- divides by nothing makes them), bounds that ascend, a whole count
     -- that is what is in the buckets (prometheus/prometheus: model/histogram/histogram.go and float_histogram.go,
     -- Validate). And no more of all that than queries could work with.
     are_sound Array(UInt8) MATERIALIZED arrayMap(
         (h, both, is_marker) -> is_marker OR (
             arrayAll(
                 side -> arraySum(side.lengths) = length(side.counts)
-                    AND arrayAll(n -> n >= 0 AND isFinite(n), side.counts)
+                    AND arrayAll(n -> NOT n < 0, side.counts)
                     AND arrayAll((from, n) -> from BETWEEN -2147483648 AND 2147483647 - n, side.starts, side.lengths),
                 both
             )
@@ -104,7 +105,7 @@ CREATE TABLE staged_writes
             AND length(h.custom_values) <= {max_buckets}
             AND arrayAll(span -> span.offset >= 0, arraySlice(h.positive_spans, 2))
             AND arrayAll(span -> span.offset >= 0, arraySlice(h.negative_spans, 2))
-            AND h.zero_count_float >= 0 AND h.zero_threshold >= 0 AND h.count_float >= 0
+            AND NOT h.zero_count_float < 0 AND h.zero_threshold >= 0 AND NOT h.count_float < 0
             AND if(
                 h.schema = -53,
                 empty(both[2].counts) AND h.zero_count_int = 0 AND h.zero_count_float = 0

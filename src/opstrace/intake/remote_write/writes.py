@@ -12,8 +12,10 @@ from opstrace.intake.rates import Rates
 from opstrace.intake.settlement import Settlement
 from opstrace.telemetry import Telemetry
 
+# The fate of exemplars, and of a series that has nothing else.
+NOT_KEPT: Final = "not_kept"
 # What is no fault of a message: a series may have metadata or exemplars alone.
-_NO_REFUSALS: Final = (STORED, "no_points", "not_kept")
+_NO_REFUSALS: Final = (STORED, "no_points", NOT_KEPT)
 # What is counted of a message.
 KINDS: Final = ("samples", "histograms", "exemplars")
 _SHOWN_REASONS: Final = 5
