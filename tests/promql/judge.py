@@ -485,6 +485,19 @@ def call_quantile_over_time(query: Query, args: Sequence[Node], at_ms: int) -> V
     return [Sample(one.labels, quantile(q, [value for _, value in one.points]), unnamed=True) for one in seen.series]
 
 
+def call_integral(query: Query, args: Sequence[Node], at_ms: int) -> Value:
+    strategy = scalar(query, args[1], at_ms) if len(args) > 1 else 2.0
+    found = []
+    for one in window(query, args[0], at_ms).series:
+        points = [(time_ms, 0.0 if math.isnan(value) else value) for time_ms, value in one.points]
+        areas = [
+            {0.0: before, 1.0: after}.get(strategy, before / 2 + after / 2) * (until - since) / 1000
+            for (since, before), (until, after) in itertools.pairwise(points)
+        ]
+        found.append(Sample(one.labels, math.fsum(areas), unnamed=True))
+    return found
+
+
 def call_predict_linear(query: Query, args: Sequence[Node], at_ms: int) -> Value:
     ahead = scalar(query, args[1], at_ms)
     lines = [(one, regression(one.points, at_ms)) for one in window(query, args[0], at_ms).series]
@@ -650,6 +663,7 @@ CALLS: dict[str, Callable[[Query, Sequence[Node], int], Value]] = {
     "days_in_month": of_date(lambda date: monthrange(date.year, date.month)[1]),
     "histogram_quantile": call_histogram_quantile,
     "hour": of_date(lambda date: date.hour),
+    "integral": call_integral,
     "label_join": call_label_join,
     "label_replace": call_label_replace,
     "minute": of_date(lambda date: date.minute),

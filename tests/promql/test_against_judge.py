@@ -92,6 +92,7 @@ STEPS = ("", "15s", "20s", "1m", "7s")
 MATCHERS = ("", '{a="1"}', '{b=""}', '{a!="1"}', '{b=~"x|y"}', '{b!~"x"}', '{a=~".+", b="y"}')
 AT = ("", "", "", " @ 60", " @ 100.5", " @ start()", " @ end()", " @ 0")
 OFFSET = ("", "", "", " offset 15s", " offset 1m", " offset -30s")
+STRATEGIES = ("", ", 0", ", 1", ", 2", ", 1.5", ", time() / 30 % 3")
 ROLLUPS = (
     *("avg_over_time", "changes", "count_over_time", "delta", "deriv", "first_over_time", "idelta", "increase"),
     *("irate", "last_over_time", "mad_over_time", "max_over_time", "min_over_time", "present_over_time", "rate"),
@@ -154,6 +155,7 @@ def larger(vectors: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds(lambda name, one: f"{name}({one})", st.sampled_from(ROLLUPS), ranges(vectors)),
         st.builds(lambda name, one: f"{name}({one})", st.sampled_from(ELEMENTWISE), vectors),
         st.builds(lambda q, one: f"quantile_over_time({q}, {one})", numbers, ranges(vectors)),
+        st.builds(lambda one, rule: f"integral({one}{rule})", ranges(vectors), st.sampled_from(STRATEGIES)),
         st.builds(lambda one, ahead: f"predict_linear({one}, {ahead})", ranges(vectors), st.sampled_from(SCALARS)),
         st.builds(lambda one, to: f"round({one}, {to})", vectors, st.sampled_from(("1", "2.5", "0.5", "10"))),
         st.builds(lambda one, low, high: f"clamp({one}, {low}, {high})", vectors, numbers, numbers),

@@ -41,10 +41,9 @@ def document(node: Node) -> dict[str, Any]:
         case Selector():
             return {"type": "vectorSelector", **_selector(node)}
         case Range(selector=selector):
-            return {"type": "matrixSelector", **_selector(selector), "range": _milliseconds(node.range)}
+            return {"type": "matrixSelector", **_selector(selector), **_span("range", node.range)}
         case Subquery(expr=expr):
-            step = 0 if node.step is None else _milliseconds(node.step)
-            times = {"range": _milliseconds(node.range), "step": step, "offset": _milliseconds(node.offset)}
+            times = {**_span("range", node.range), **_span("step", node.step or 0), **_span("offset", node.offset)}
             return {"type": "subquery", "expr": document(expr), **times, **_pinned(node.at)}
         case Call():
             return {"type": "call", "func": _function(node.function), "args": [document(arg) for arg in node.args]}
@@ -78,15 +77,13 @@ def _binary(node: Binary) -> dict[str, Any]:
 
 
 def _matching(matching: Matching) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    return {
         "card": matching.card,
         "labels": list(matching.labels),
         "on": matching.on,
         "include": list(matching.include),
+        "fillValues": {"lhs": matching.fill_left, "rhs": matching.fill_right},
     }
-    if matching.fill_left is not None or matching.fill_right is not None:
-        found["fillValues"] = {"lhs": matching.fill_left, "rhs": matching.fill_right}
-    return found
 
 
 def _function(name: str) -> dict[str, Any]:
@@ -103,7 +100,7 @@ def _selector(node: Selector) -> dict[str, Any]:
     return {
         "name": node.name,
         "matchers": _matchers(node.matchers),
-        "offset": _milliseconds(node.offset),
+        **_span("offset", node.offset),
         **_pinned(node.at),
         "anchored": node.extension == "anchored",
         "smoothed": node.extension == "smoothed",
@@ -120,6 +117,30 @@ def _pinned(at: At) -> dict[str, Any]:
     return {"timestamp": at if isinstance(at, int) else None, "startOrEnd": at if isinstance(at, str) else None}
 
 
-def _milliseconds(duration: Duration) -> int:
-    """Return a duration; one with arithmetic is only known to a concrete query, and 0 here as in Prometheus."""
-    return duration if isinstance(duration, int) else 0
+def _span(name: str, duration: Duration) -> dict[str, Any]:
+    """Return a duration in ms, or 0 and the arithmetic of one that only a concrete query knows."""
+    if isinstance(duration, int):
+        return {name: duration, f"{name}Expr": None}
+    return {name: 0, f"{name}Expr": _arithmetic(duration)}
+
+
+def _arithmetic(node: Node) -> dict[str, Any]:
+    match node:
+        case Number(value=value, duration=duration):
+            return {"type": "numberLiteral", "val": spelled_number(value), "duration": duration}
+        case Paren(expr=Number() as number):
+            return _operation("+", None, number, wrapped=True)
+        case Paren(expr=expr):
+            return {**_arithmetic(expr), "wrapped": True}
+        case Unary(op=op, expr=expr):
+            return _operation(op, None, expr)
+        case Binary(op=op, left=left, right=right):
+            return _operation(op, left, right)
+        case Call(function=function, args=args):
+            return _operation(function, *(args or (None, None)))
+    raise TypeError(f"a {type(node).__name__} is no part of a duration")
+
+
+def _operation(op: str, left: Node | None, right: Node | None, *, wrapped: bool = False) -> dict[str, Any]:
+    sides = {side: None if of is None else _arithmetic(of) for side, of in (("lhs", left), ("rhs", right))}
+    return {"type": "durationExpr", "op": op, **sides, "wrapped": wrapped}

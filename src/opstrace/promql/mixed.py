@@ -341,6 +341,7 @@ ROLLUPS_OF_MIXED: dict[str, RollupOfMixed] = {
     "first_over_time": lambda window, _, __: window.samples[0],
     "idelta": _idelta,
     "increase": _increase,
+    "integral": _ignoring(1),
     "irate": _irate,
     "last_over_time": lambda window, _, __: window.samples[-1],
     "mad_over_time": _ignoring(1),

@@ -32,6 +32,8 @@ def rolled_up(context: Context, node: Call, values: Sequence[Value]) -> Vector:
     vector = rolled(context, node.function, matrix, scalars)
     if node.function == "quantile_over_time":
         context.annotations.warn_of_quantiles(parameters[0][vector.present.any(axis=0)], node.args[0])
+    if node.function == "integral" and parameters:
+        context.annotations.warn_of_strategies(parameters[0][vector.present.any(axis=0)], node.args[1])
     if matrix.block.histograms is not None:
         vector = _with_histograms(context, node, matrix, vector)
     if node.function in ("rate", "increase"):

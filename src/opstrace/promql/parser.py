@@ -70,7 +70,7 @@ def parse(query: str) -> Node:
 
 def parse_selector(query: str) -> tuple[Matcher, ...]:
     """Return the matchers of a lone selector, as `match[]` parameters hold; raise BadQuery for anything else."""
-    node = parse(query)
+    node = _Parser(query, names_twice=True).query()
     if not isinstance(node, Selector) or node.offset or node.at is not None or node.extension:
         raise BadQuery(f'{query!r} is not a series selector such as up{{job="prometheus"}}')
     return node.matchers
@@ -102,6 +102,7 @@ Fault = BadQuery | None
 @dataclass(slots=True)
 class _Parser:
     query_text: str
+    names_twice: bool = False  # a selector may be named before its braces and within, as Prometheus lets `match[]` be
     tokens: Sequence[Token] = ()
     index: int = 0
     depth: int = 0
@@ -485,7 +486,7 @@ class _Parser:
                     self.expect(",", "label matching", '"," or "}"')
             end = self.take().end
         second = next((matcher.value for matcher in matchers if matcher.name == "__name__"), None)
-        if name and second is not None:
+        if name and second is not None and not self.names_twice:
             self.wrong(first.start, f"metric name must not be set twice: {quote(name)} or {quote(second)}")
         if not name and all(_matches_empty(matcher) for matcher in matchers):
             self.wrong(first.start, "vector selector must contain at least one non-empty matcher")

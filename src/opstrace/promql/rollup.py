@@ -14,7 +14,7 @@ from opstrace.errors import ExecutionError
 from opstrace.promql.numbers import spelled_number
 from opstrace.promql.quantiles import sorted_quantiles
 from opstrace.promql.start_times import begins_within, reset_before
-from opstrace.promql.sums import ROOM, Walk, window_sums
+from opstrace.promql.sums import ROOM, Walk, add, compensated, window_sums
 from opstrace.promql.values import Bools, Floats, Ints
 from opstrace.promql.windows import Windows
 
@@ -330,6 +330,46 @@ def _median_distance(values: Floats, counts: Ints, half: Floats) -> Floats:
     return np.where(numbers == counts, distances, np.nan)
 
 
+# Which of two neighbours' values counts for the time between them: the earlier, the later, or their mean.
+STRATEGIES = (0.0, 1.0, 2.0)
+_EARLIER, _LATER, _MEAN = STRATEGIES
+
+
+def integral(windows: Windows, strategy: Floats | None = None) -> Rolled:
+    """integral(v range-vector, strategy=2 scalar): what lies below the samples, value × seconds; NaN is nothing."""
+    windows = windows.spread
+    shape = windows.shape
+    chosen = (
+        np.full(shape[1], _MEAN) if strategy is None else np.where(np.isin(strategy, STRATEGIES), strategy, _MEAN)
+    )
+    last = windows.last.ravel()
+    walk = Walk(np.minimum(windows.first.ravel() + 1, last), last)
+    rules = walk.ordered(np.broadcast_to(chosen, shape).ravel())
+    total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
+    with np.errstate(all="ignore"):
+        for count, index in walk:
+            before, after = (
+                np.nan_to_num(windows.values[at], posinf=np.inf, neginf=-np.inf) for at in (index - 1, index)
+            )
+            mean, rest = _mean(before, after)
+            rule = rules[:count]
+            values = np.where(rule == _EARLIER, before, np.where(rule == _LATER, after, mean))
+            seconds = (windows.timestamps[index] - windows.timestamps[index - 1]) / 1000.0
+            lost[:count] += np.where(rule == _MEAN, rest, 0.0) * seconds
+            add(total[:count], lost[:count], np.where(values == 0, 0.0, values * seconds))
+        return walk.restored(compensated(total, lost)).reshape(shape), windows.counts >= 1
+
+
+def _mean(one: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """Return means, and what rounding loses of them; those of large finite numbers do not overflow."""
+    sums, lost = one.copy(), np.zeros(len(one))
+    add(sums, lost, other)
+    halves, lost_halves = one / 2, np.zeros(len(one))
+    add(halves, lost_halves, other / 2)
+    overflown = np.isinf(sums) & np.isfinite(one) & np.isfinite(other)
+    return np.where(overflown, halves, sums / 2), np.where(overflown, lost_halves, lost / 2)
+
+
 def _by_rectangle(windows: Windows, quantile: Floats, compute: Callable[[Floats, Ints, Floats], Floats]) -> Rolled:
     """Apply a function of (windows × samples padded with NaN, counts, quantiles) to all windows, in pieces."""
     windows = windows.spread
@@ -443,6 +483,7 @@ ROLLUPS: dict[str, Callable[..., Rolled]] = {
         first_over_time,
         idelta,
         increase,
+        integral,
         irate,
         last_over_time,
         mad_over_time,

@@ -52,6 +52,7 @@ SIGNATURES: dict[str, Signature] = {
     "histogram_quantile": Signature((_S, _V)),
     "histogram_quantiles": Signature((_V, _T, _S), repeats=True),
     "info": Signature((_V, _V), optional=1),
+    "integral": Signature((_M, _S), optional=1),
     "label_join": Signature((_V, _T, _T, _T), optional=1, repeats=True),
     "label_replace": Signature((_V, _T, _T, _T, _T)),
     "max_of": Signature((_S, _S), returns=_S),

@@ -86,7 +86,16 @@ class Parameters:
         return int(text)
 
 
+# What client libraries of Go send for the earliest and the latest time there are.
+_BOUNDARIES = {
+    "-292273086-05-16T16:47:06Z": EARLIEST_MS,
+    "292277025-08-18T07:12:54.999999999Z": LATEST_MS,
+}
+
+
 def _time_ms(text: str) -> int | None:
+    if (boundary := _BOUNDARIES.get(text)) is not None:
+        return boundary
     if _NUMBER.fullmatch(text):
         return _milliseconds(float(text))
     match = _RFC3339.fullmatch(text)

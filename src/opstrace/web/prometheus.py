@@ -35,7 +35,7 @@ from opstrace.telemetry import Telemetry
 from opstrace.tenants import Tenant
 from opstrace.web import encode, query_endpoints, remote_read, series_endpoints, status_endpoints
 from opstrace.web.answer import Answer, Body, accepts_gzip, response
-from opstrace.web.parameters import Parameters
+from opstrace.web.parameters import Parameters, invalid
 from opstrace.web.query_pool import QueryPool
 from opstrace.web.question import About, Endpoint, Question
 from opstrace.web.request_body import read_body
@@ -72,6 +72,9 @@ def routes(
             Route(PREFIX + path, partial(_wrong_method, methods), methods=_others(methods))
             for path, methods, _ in ENDPOINTS
         ),
+        # Clients look by it whether anybody is there.
+        Route("/prometheus", partial(_well, "healthy")),
+        Route("/prometheus", nowhere, methods=_others(["GET", "HEAD"])),
         Route("/prometheus/-/healthy", partial(_well, "healthy")),
         Route("/prometheus/-/ready", partial(_well, "ready")),
         Route(f"/prometheus/{{path:{ANYTHING}}}", nowhere, methods=_METHODS),
@@ -168,10 +171,10 @@ class _Api:
 
 
 def _timeout_ms(parameters: Parameters) -> int:
-    """Return the timeout that was asked for, 0 where none was; one that is over already is a QueryTimeout."""
+    """Return the timeout that was asked for, 0 where none was."""
     timeout_ms = parameters.duration_ms("timeout", 0)
     if timeout_ms <= 0 and parameters.text("timeout"):
-        raise QueryTimeout("query timed out before it began: its timeout is not above zero")
+        raise invalid("timeout", f"timeout must be positive, got {parameters.text('timeout')[:100]}")
     return timeout_ms
 
 
@@ -270,5 +273,6 @@ ENDPOINTS: Sequence[tuple[str, Sequence[str], Endpoint]] = (
     ("/status/flags", _GET, status_endpoints.flags),
     ("/status/runtimeinfo", _GET, status_endpoints.runtime),
     ("/status/tsdb", _GET, status_endpoints.tsdb),
+    ("/status/tsdb/blocks", _GET, constant({"blocks": []})),
     ("/status/walreplay", _GET, constant({"min": 0, "max": 0, "current": 0, "state": "done"})),
 )

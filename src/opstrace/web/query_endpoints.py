@@ -10,6 +10,7 @@ from opstrace.errors import BadQuery
 from opstrace.promql.document import document
 from opstrace.promql.engine import Result
 from opstrace.promql.printer import printed
+from opstrace.promql.tokens import quote
 from opstrace.store.backend import Block
 from opstrace.web import encode, remote_read
 from opstrace.web.answer import Answer, Message
@@ -79,7 +80,7 @@ def _lookback_ms(parameters: Parameters) -> int | None:
 
 def _result_answer(question: Question, result: Result, limit: int) -> Answer:
     shown = _first(result, limit)
-    warnings = result.warnings if shown is result else (TRUNCATED, *result.warnings)
+    warnings = (*_of_stats(question.parameters), *(() if shown is result else (TRUNCATED,)), *result.warnings)
     told = _first_of("warning", warnings), _first_of("info", result.infos)
     return Answer(encode.result_json(shown, _stats(question)), *told, partial(encode.bytes_at_most, shown))
 
@@ -130,15 +131,35 @@ def _first_raw(block: Block, limit: int) -> Block:
     )
 
 
+def _of_stats(parameters: Parameters) -> tuple[str, ...]:
+    """Return a warning of a value of `stats` that is none of Prometheus's."""
+    if (stats := parameters.text("stats")) in ("", "true", "all"):
+        return ()
+    told = f'value {quote(stats[:100])} for parameter "stats" is deprecated'
+    return (f'{told} and will be rejected in the next major release, use "true" or "all"',)
+
+
 def _stats(question: Question) -> bytes:
-    """Return the statistics a client asked for by `stats`: those we measure of those Prometheus has."""
+    """Return the statistics a client asked for by `stats`: all of Prometheus's, zero where nothing is measured."""
     if not question.parameters.text("stats"):
         return b""
     elapsed = time.monotonic() - question.started
-    timings = {"evalTotalTime": elapsed, "execTotalTime": elapsed}
+    timings = {**dict.fromkeys(_TIMINGS, 0.0), "evalTotalTime": elapsed, "execTotalTime": elapsed}
     budget = question.budget
-    samples = {"totalQueryableSamples": budget.total_samples, "peakSamples": budget.peak_samples}
+    samples = {
+        "totalQueryableSamples": budget.total_samples,
+        "samplesRead": budget.total_samples,
+        "seriesTouched": 0,
+        "peakSamples": budget.peak_samples,
+    }
     return encode.json_bytes({"timings": timings, "samples": samples})
+
+
+# Clients may want all of them (prometheus/prometheus: util/stats/query_stats.go).
+_TIMINGS = (
+    *("evalTotalTime", "resultSortTime", "queryPreparationTime"),
+    *("innerEvalTime", "execQueueTime", "execTotalTime"),
+)
 
 
 def format_query(question: Question) -> Answer:

@@ -3,6 +3,7 @@
 import os
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 from opstrace import __version__
 from opstrace.web.answer import Answer
@@ -18,7 +19,8 @@ BUILD = {
     "revision": __version__,
     "branch": "",
     "buildUser": "",
-    "buildDate": "",
+    # When it was installed; clients read it as a date.
+    "buildDate": datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC).strftime("%Y%m%d-%H:%M:%S"),
     "goVersion": "",
 }
 
@@ -31,7 +33,7 @@ def constant(data: object) -> Endpoint:
 
 def rules(question: Question) -> Answer:
     """Return no rules: none are evaluated here."""
-    if (kind := question.parameters.text("type")) not in ("", "alert", "record"):
+    if (kind := question.parameters.text("type")).lower() not in ("", "alert", "record"):
         raise invalid("type", f'not supported value "{kind}"')
     return plain({"groups": []})
 
