@@ -1,10 +1,9 @@
 """A query's tree as the data that `/parse_query` answers (prometheus/prometheus: web/api/v1/translate_ast.go)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from opstrace.promql.numbers import spelled_number
-from opstrace.promql.signatures import SIGNATURES
+from opstrace.promql.signatures import SIGNATURES, Signature
 from opstrace.promql.tree import (
     Aggregate,
     At,
@@ -22,7 +21,6 @@ from opstrace.promql.tree import (
     Type,
     Unary,
 )
-from opstrace.store.backend import Matcher
 
 _TYPES = {Type.SCALAR: "scalar", Type.VECTOR: "vector", Type.MATRIX: "matrix", Type.STRING: "string"}
 
@@ -91,15 +89,22 @@ def _function(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "argTypes": [_TYPES[kind] for kind in signature.args],
-        "variadic": -1 if signature.repeats else signature.optional,
+        "variadic": _variadic(signature),
         "returnType": _TYPES[signature.returns],
     }
+
+
+def _variadic(signature: Signature) -> int:
+    """Return how many arguments there may be beyond all but the last one, where that may be left out or repeat."""
+    if signature.most:
+        return signature.most - len(signature.args) + 1
+    return -1 if signature.repeats else signature.optional
 
 
 def _selector(node: Selector) -> dict[str, Any]:
     return {
         "name": node.name,
-        "matchers": _matchers(node.matchers),
+        "matchers": _matchers(node),
         **_span("offset", node.offset),
         **_pinned(node.at),
         "anchored": node.extension == "anchored",
@@ -107,10 +112,11 @@ def _selector(node: Selector) -> dict[str, Any]:
     }
 
 
-def _matchers(matchers: Sequence[Matcher]) -> list[dict[str, str]]:
-    """Return matchers, that of the name last."""
-    last = sorted(matchers, key=lambda one: one.name == "__name__")
-    return [{"name": one.name, "value": one.value, "type": one.op.value} for one in last]
+def _matchers(node: Selector) -> list[dict[str, str]]:
+    """Return matchers as they are written, that of a name before the braces last."""
+    outside = 1 if node.name else 0
+    matchers = (*node.matchers[outside:], *node.matchers[:outside])
+    return [{"name": one.name, "value": one.value, "type": one.op.value} for one in matchers]
 
 
 def _pinned(at: At) -> dict[str, Any]:

@@ -457,13 +457,13 @@ class _Parser:
         return node, None if isinstance(node, Selector) else fault
 
     def check_count_of(self, token: Token, signature: Signature, count: int) -> None:
-        most, least = len(signature.args), len(signature.args) - signature.optional
+        most, least = signature.most or len(signature.args), len(signature.args) - signature.optional
         called = f'in call to "{token.text}", got {count}'
         if least == most != count and not signature.repeats:
             self.wrong(token.start, f"expected {most} argument(s) {called}")
         if count < least:
             self.wrong(token.start, f"expected at least {least} argument(s) {called}")
-        if count > most and not signature.repeats:
+        if count > most and (signature.most or not signature.repeats):
             self.wrong(token.start, f"expected at most {most} argument(s) {called}")
 
     def check_extension(self, token: Token, args: tuple[Node, ...]) -> None:

@@ -11,12 +11,13 @@ from opstrace.promql.tree import Type
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Argument types; the last `optional` may be left out, or the last repeat without end."""
+    """Argument types; the last `optional` may be left out, or the last repeat: without end, or `most` arguments."""
 
     args: tuple[Type, ...]
     returns: Type = Type.VECTOR
     optional: int = 0
     repeats: bool = False
+    most: int = 0
 
 
 _S, _V, _M, _T = Type.SCALAR, Type.VECTOR, Type.MATRIX, Type.STRING
@@ -50,7 +51,7 @@ SIGNATURES: dict[str, Signature] = {
     "double_exponential_smoothing": Signature((_M, _S, _S)),
     "histogram_fraction": Signature((_S, _S, _V)),
     "histogram_quantile": Signature((_S, _V)),
-    "histogram_quantiles": Signature((_V, _T, _S), repeats=True),
+    "histogram_quantiles": Signature((_V, _T, _S, _S), optional=1, repeats=True, most=12),
     "info": Signature((_V, _V), optional=1),
     "integral": Signature((_M, _S), optional=1),
     "label_join": Signature((_V, _T, _T, _T), optional=1, repeats=True),

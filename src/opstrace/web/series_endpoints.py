@@ -46,6 +46,8 @@ def labels(question: Question) -> Answer:
 def label_values(question: Question) -> Answer:
     """List values of a label."""
     name = unescape_name(question.path["name"])
+    if not name:
+        raise BadQuery('invalid label name: ""')
     return _listed(question, partial(question.querier.label_values, name))
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opstrace import __version__
+from opstrace.errors import BadQuery
 from opstrace.web.answer import Answer
 from opstrace.web.parameters import invalid
 from opstrace.web.question import Endpoint, Question, plain
@@ -75,13 +76,17 @@ def runtime(question: Question) -> Answer:
 
 
 _STATISTICS, _MOST_STATISTICS = 10, 10_000  # rows of each table, as in Prometheus
+_LONGEST_NUMBER = 19  # characters
 
 
 def tsdb(question: Question) -> Answer:
     """Tell how many series there are, and of what."""
-    limit = question.parameters.count("limit") or _STATISTICS
+    text = question.parameters.text("limit") or str(_STATISTICS)
+    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER else 0
+    if limit < 1:
+        raise BadQuery("limit must be a positive number")
     if limit > _MOST_STATISTICS:
-        raise invalid("limit", f"limit must not exceed {_MOST_STATISTICS}")
+        raise BadQuery(f"limit must not exceed {_MOST_STATISTICS}")
     found = question.querier.statistics(question.now_ms, limit)
     tables = {
         "seriesCountByMetricName": found.series_by_name,
