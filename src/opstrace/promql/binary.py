@@ -10,7 +10,7 @@ import numpy as np
 
 from opstrace.errors import ExecutionError
 from opstrace.promql import mixed
-from opstrace.promql.labelsets import NAME, Grouping, all_but, grouping, identities, only, spelled
+from opstrace.promql.labelsets import METADATA, NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector, stacked
 from opstrace.ragged import owners, runs
@@ -253,7 +253,7 @@ class _Join:
     def labels(self, many: Sequence[Labels], one: Sequence[Labels]) -> Sequence[Labels]:
         matching = self.matching
         # What is computed of two metrics is neither, and no message calls it so.
-        gone = frozenset((NAME,) if self.op in ARITHMETIC else ())
+        gone = METADATA if self.op in ARITHMETIC else frozenset()
         if matching.card == "one-to-one" and matching.on:
             return only(many, frozenset(matching.labels) - gone)
         if matching.card == "one-to-one":

@@ -4,6 +4,7 @@ Series are brought into batches of cells, one cell a histogram at a step, that s
 are those of BucketQuantile and BucketFraction (prometheus/prometheus: promql/quantile.go).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class Cells:
 
 def histograms_of(vector: Vector) -> Histograms:
     """Gather the series that carry a readable `le`."""
-    numbers = [parse_float(labels.get(LE, "")) for labels in vector.labels]
+    numbers = [bound_of(labels) for labels in vector.labels]
     chosen = [row for row, number in enumerate(numbers) if number is not None]
     bounds = np.array([numbers[row] for row in chosen], dtype=np.float64)
     groups = grouping([_without_le(vector.labels[row]) for row in chosen], (), without=True, keep_name=True)
@@ -52,6 +53,12 @@ def histograms_of(vector: Vector) -> Histograms:
     rows = [np.array(chosen, dtype=np.int64)[part] for part in np.split(order, starts)] if len(order) else []
     limits = [tuple(bounds[part].tolist()) for part in np.split(order, starts)] if len(order) else []
     return Histograms(groups.labels, rows, limits)
+
+
+def bound_of(labels: Labels) -> float | None:
+    """Return the upper bound of a bucket; none of a series that is no bucket."""
+    number = parse_float(labels.get(LE, ""))
+    return None if number is None or math.isnan(number) else number
 
 
 def _without_le(labels: Labels) -> Labels:

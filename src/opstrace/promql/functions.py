@@ -13,7 +13,7 @@ from opstrace.errors import BudgetExceeded, ExecutionError
 from opstrace.promql import regex
 from opstrace.promql.annotations import Annotations
 from opstrace.promql.binary import merged
-from opstrace.promql.labelsets import NAME, sort_key
+from opstrace.promql.labelsets import METADATA, NAME, sort_key
 from opstrace.promql.plan import Bounds
 from opstrace.promql.tree import Call, Node, Paren, Selector
 from opstrace.promql.utf8 import is_text, sayable
@@ -103,13 +103,13 @@ ELEMENTWISE: dict[str, Callable[..., Floats]] = {
     "clamp_min": _larger,
     "cos": np.cos,
     "cosh": np.cosh,
-    "deg": lambda values: values * 180.0 / np.pi,
+    "deg": lambda values: values * (180.0 / np.pi),
     "exp": np.exp,
     "floor": np.floor,
     "ln": np.log,
     "log10": np.log10,
     "log2": np.log2,
-    "rad": lambda values: values * np.pi / 180.0,
+    "rad": lambda values: values * (np.pi / 180.0),
     "round": _round,
     "sgn": _sign,
     "sin": np.sin,
@@ -239,7 +239,7 @@ def _absence(site: Site, operand: Vector) -> Vector:
 
 
 def equalities(node: Node) -> Labels:
-    """Return what a selector says its series must be labelled, the metric name left out."""
+    """Return what a selector says its series must be labelled; what describes the metric is left out."""
     while isinstance(node, Paren):
         node = node.expr
     selector = getattr(node, "selector", node)
@@ -252,7 +252,7 @@ def equalities(node: Node) -> Labels:
             labels[matcher.name] = matcher.value
         elif matcher.name in labels:
             labels[matcher.name] = ""
-    return {name: value for name, value in labels.items() if value and name != NAME}
+    return {name: value for name, value in labels.items() if value and name not in METADATA}
 
 
 # Labels

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from opstrace.golang import parse_float
 from opstrace.promql import buckets, native
 from opstrace.promql.annotations import for_metric
 from opstrace.promql.binary import merged
@@ -159,8 +158,8 @@ def warn_of_bounds(site: Site, node: Node, operand: Vector) -> None:
     floats = np.logical_or.reduce(operand.floats, axis=1)
     for row in np.flatnonzero(floats).tolist():
         labels = operand.labels[row]
-        text = labels.get(buckets.LE, "")
-        if parse_float(text) is None:
+        if buckets.bound_of(labels) is None:
+            text = labels.get(buckets.LE, "")
             message = f'bucket label "le" is missing or has a malformed value of "{text}"'
             site.annotations.warn(for_metric(message, labels.get(NAME, "")), node)
 

@@ -11,7 +11,7 @@ import numpy as np
 from opstrace.errors import ExecutionError
 from opstrace.promql import regex
 from opstrace.promql.binary import merged
-from opstrace.promql.labelsets import NAME, spelled
+from opstrace.promql.labelsets import METADATA, NAME, spelled
 from opstrace.promql.tree import Node, Range, Selector, Subquery, children
 from opstrace.promql.values import Bools, Ints, Vector, empty_vector, stacked
 from opstrace.store.backend import Labels, Matcher, MatchOp
@@ -38,7 +38,7 @@ class Wanted:
 
     def adds(self, name: str) -> bool:
         """Whether a label of an info series is wanted."""
-        return name != NAME and (not self.labels or any(matcher.name == name for matcher in self.labels))
+        return name not in METADATA and (not self.labels or any(matcher.name == name for matcher in self.labels))
 
     @property
     def optional(self) -> bool:

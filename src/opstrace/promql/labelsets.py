@@ -11,7 +11,7 @@ from opstrace.store.backend import Labels, alike, memoised
 
 NAME = "__name__"
 # What describes the metric as it was stored, and nothing that is computed from it.
-_METADATA = frozenset((NAME, "__type__", "__unit__"))
+METADATA = frozenset((NAME, "__type__", "__unit__"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Grouping:
 
 
 def grouping(series: Sequence[Labels], names: Iterable[str], *, without: bool, keep_name: bool = False) -> Grouping:
-    """Group series by these labels, or by all others; the metric name is dropped unless it is asked for."""
+    """Group series by these labels, or by all others, none of which describes the metric unless that is kept."""
     wanted = tuple(dict.fromkeys(names))
-    dropped = frozenset(wanted if keep_name else (*wanted, NAME))
+    dropped = frozenset(wanted if keep_name else (*wanted, *METADATA))
     if without:
         return memoised(series, ("without", dropped), lambda: _without(series, dropped))
     return memoised(series, ("by", wanted), lambda: _by(series, wanted))
@@ -65,7 +65,7 @@ def _identities(series: Sequence[Labels]) -> Grouping:
 
 def nameless(labels: Labels) -> Labels:
     """Return the labels without the metric name, and without its type and unit where they are labels."""
-    return {name: value for name, value in labels.items() if name not in _METADATA}
+    return {name: value for name, value in labels.items() if name not in METADATA}
 
 
 def only(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
@@ -86,7 +86,7 @@ def all_but(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]
 
 def all_nameless(series: Sequence[Labels]) -> Sequence[Labels]:
     """Return `nameless` of each."""
-    return all_but(series, _METADATA)
+    return all_but(series, METADATA)
 
 
 def in_order(series: Sequence[Labels]) -> Ints:
