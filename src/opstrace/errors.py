@@ -84,8 +84,12 @@ class Overloaded(IntakeError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What an answer says beside its body: when to send again, and that the rest of this body is not read."""
-        return {"retry-after": str(self.retry_after_s), "connection": "close"}
+        """What an answer says beside its body: when to send again, and that the rest of this body is not read.
+
+        Datadog's own client reads the second of these names.
+        """
+        after_s = str(self.retry_after_s)
+        return {"retry-after": after_s, "x-ratelimit-reset": after_s, "connection": "close"}
 
 
 class RateExceeded(Overloaded):

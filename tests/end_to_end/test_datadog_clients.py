@@ -2,6 +2,7 @@
 
 # mypy: allow-untyped-calls
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -86,6 +87,28 @@ def test_the_datadog_library_and_events(api: Any) -> None:
         api.Event.get(1)
 
 
+def test_what_the_datadog_library_sends_and_other_clients_refuse(
+    api: Any, client: ApiClient, instance: Instance
+) -> None:
+    """An event with more text than clients read, or a type that they do not know, costs no answer its neighbours."""
+    now = int(time.time())
+    long = api.Event.create(
+        title="Long", text="x" * 5000, tags=["lib:odd"], source_type_name="lib-a", device_name=["eth0"]
+    )
+    odd = {"title": "Odd", "text": "t", "tags": ["lib:odd"], "source_type_name": "lib-b", "alert_type": "Critical"}
+    key = {"DD-API-KEY": instance.key(), "Content-Type": "application/json"}
+    assert instance.send("POST", "/api/v1/events", json.dumps(odd).encode(), key).status == 202
+    listed = EventsApiV1(client).list_events(start=now - 60, end=now + 60, tags="lib:odd").events
+    assert sorted((one.title, len(one.text), str(one.alert_type)) for one in listed) == [
+        ("Long", 4000, "info"),
+        ("Odd", 1, "info"),
+    ]
+    assert {one.source_type_name for one in listed} == {"lib-a", "lib-b"}
+    assert EventsApiV1(client).get_event(event_id=long["event"]["id"]).event.device_name == "eth0"
+    found = api.Event.query(start=now - 60, end=now + 60, tags="lib:odd", sources=["lib-a", "lib-b"])["events"]
+    assert len(found) == 2
+
+
 def test_the_datadog_library_and_hosts(api: Any, instance: Instance) -> None:
     now = int(time.time())
     api.Metric.send(metric="lib.hosts", points=[(now, 1)], host="lib-host")
@@ -103,6 +126,16 @@ def test_the_datadog_library_and_hosts(api: Any, instance: Instance) -> None:
     assert api.Host.mute("lib-host", end=now + 600, message="deploy")["action"] == "Muted"
     assert api.Hosts.search(filter="lib-host")["host_list"][0]["is_muted"] is True
     assert api.Host.unmute("lib-host")["action"] == "Unmuted"
+    for end in (str(now + 600), now + 600.5):
+        assert api.Host.mute("lib-host", end=end, override=True)["end"] == now + 600
+    assert api.Host.unmute("lib-host")["action"] == "Unmuted"
+    with pytest.raises(ApiError):
+        api.Host.mute("lib-host", end=True)
+    api.Tag.create("lib-host", tags=["env:lib", "role:web"])
+    assert api.Tag.get("lib-host", source="user") == {"tags": ["env:lib", "role:web"]}
+    assert len(api.Hosts.get_all(filter=["env:lib", "role:web"])["host_list"]) == 1
+    assert api.Hosts.get_all(filter="lib-host", from_=now + 60)["host_list"] == []
+    assert api.Tag.get("lib-host", by_source=True) == {"tags": {"users": ["env:lib", "role:web"]}}
 
 
 def test_the_datadog_library_and_distributions(api: Any, instance: Instance) -> None:

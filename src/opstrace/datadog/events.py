@@ -5,12 +5,18 @@ The shapes are those of DataDog/datadog-api-client-python: .generator/schemas/{v
 
 import json
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from opstrace.nesting import is_too_deep
 from opstrace.store.events import Event
 
 Document: TypeAlias = dict[str, Any]
+
+# Characters of an event's text that the first API version shows: clients refuse an answer with more in it.
+MAX_SHOWN_TEXT: Final = 4_000
+# What the first version knows; clients refuse, or set aside, what is none of it.
+_ALERT_TYPES: Final = frozenset(("error", "warning", "info", "success", "user_update", "recommendation", "snapshot"))
+_PRIORITIES: Final = frozenset(("normal", "low"))
 
 
 def created(event: Event, base_url: str) -> Document:
@@ -19,10 +25,10 @@ def created(event: Event, base_url: str) -> Document:
         "id": event.id,
         "id_str": str(event.id),
         "title": event.title,
-        "text": event.text,
+        "text": event.text[:MAX_SHOWN_TEXT],
         "date_happened": event.time_ms // 1000,
         "handle": None,
-        "priority": event.priority,
+        "priority": _one_of(_PRIORITIES, event.priority, "normal"),
         "related_event_id": event.related_event_id or None,
         "tags": event.tags,
         "url": _url(event, base_url),
@@ -46,11 +52,12 @@ def shown(event: Event, base_url: str) -> Document:
         "id": event.id,
         "id_str": str(event.id),
         "title": event.title,
-        "text": event.text,
+        "text": event.text[:MAX_SHOWN_TEXT],
         "date_happened": event.time_ms // 1000,
-        "alert_type": event.alert_type,
-        "priority": event.priority,
+        "alert_type": _one_of(_ALERT_TYPES, event.alert_type, "info"),
+        "priority": _one_of(_PRIORITIES, event.priority, "normal"),
         "source": event.source,
+        "source_type_name": event.source,
         "host": event.host,
         "device_name": event.device_name or None,
         "tags": event.tags,
@@ -70,12 +77,14 @@ def shown_v2(event: Event) -> Document:
     attributes = {
         **own,
         "title": event.title,
-        "status": _STATUSES.get(event.alert_type, event.alert_type),
+        "status": _STATUSES.get(event.alert_type, event.alert_type) if category == "alert" else event.alert_type,
         "hostname": event.host,
         "service": _tag(event, "service"),
         "priority": own.get("priority") or event.priority,
         "aggregation_key": event.aggregation_key,
         "source_type_name": event.source,
+        **({"device_name": event.device_name} if event.device_name else {}),
+        **({"related_event_id": event.related_event_id} if event.related_event_id else {}),
         "timestamp": event.time_ms,
         "tags": event.tags,
         "evt": {
@@ -102,7 +111,11 @@ def _sent(event: Event) -> Document:
     return sent
 
 
-# The types of the first version in the second one's words.
+def _one_of(known: frozenset[str], text: str, otherwise: str) -> str:
+    return text.lower() if text.lower() in known else otherwise
+
+
+# The types of the first version in the words of the second one's alerts.
 _STATUSES = {"warning": "warn", "success": "ok"}
 
 

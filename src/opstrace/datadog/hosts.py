@@ -20,7 +20,8 @@ UP_MS: Final = 10 * 60_000
 MAX_HOSTS: Final = 1000  # in one answer
 # Sources as the list of hosts names them; others are named as they were sent.
 _SOURCES: Final = {AGENT: "Datadog", USERS: "Users"}
-_BY_NAME: Final = {shown.lower(): source for source, shown in _SOURCES.items()}
+# `user` is what the documentation of Datadog's client calls it.
+_BY_NAME: Final = {"user": USERS} | {shown.lower(): source for source, shown in _SOURCES.items()}
 _VERSIONS: Final = ("nixV", "macV", "winV", "fbsdV")
 _UNITS: Final = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 _SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Z]*)\s*")
@@ -132,7 +133,7 @@ def retagged(sets: Sequence[TagSet], host: str, source: str, tags: Sequence[str]
 
 def matching(hosts: Iterable[Host], text: str) -> list[Host]:
     """Return the hosts of which each word of a filter is part of a name, or is a tag."""
-    words = text.lower().split()
+    words = text.lower().replace(",", " ").split()  # clients join lists by commas
     return [host for host in hosts if all(_matches(host, word) for word in words)]
 
 

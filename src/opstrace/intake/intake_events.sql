@@ -26,7 +26,8 @@ SELECT
     if(e.alert_type = '', 'info', e.alert_type),
     if(e.aggregation_key = '', e.event_object, e.aggregation_key),
     e.tags,
-    e.device_name,
+    -- datadogpy takes a list.
+    if(startsWith(e.device_name, '['), JSONExtractString(e.device_name, 1), e.device_name),
     e.event_type,
     if(own_fields = '', '', concat('{"attributes":', own_fields, '}'))
 FROM

@@ -6,7 +6,7 @@ from typing import Final
 from opstrace.store.engine import Engine, statement
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.place import FIRST, LAST, Place
-from opstrace.store.search import All, Condition, Field, Node
+from opstrace.store.search import All, Condition, Either, Field, Node, Not
 from opstrace.store.tagged_hosts import TaggedHosts
 
 # Fields of an event by the names that searches have for them; the others are tags, or attributes that were sent.
@@ -92,7 +92,7 @@ class Events:
         """
         hosts = self._host_tags.tagged(tenant)
         condition = Condition(_FIELDS | _SHOWN, ("title", "text"), hosts)
-        sql = self._select.replace("{condition}", condition.of(wanted))
+        sql = self._select.replace("{condition}", condition.of(_respelled(wanted)))
         sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
         sql = sql.replace("{beyond}", ">" if oldest_first else "<")
         after = after or (FIRST if oldest_first else LAST)
@@ -108,6 +108,25 @@ class Events:
         """Return the event with an id, if it is there."""
         wanted = All([Field("id", str(event_id))])
         return next(iter(self.select(tenant, wanted, 0, _END_MS, 1)), None)
+
+
+# What alerts call otherwise than other events do; a search finds both by either word.
+_STATUSES: Final = {"warning": "warn", "success": "ok"}
+
+
+def _respelled(node: Node) -> Node:
+    """Return a search with the words for a status that `_FIELDS` has."""
+    match node:
+        case Field(name="status" | "@status" as name, value=value):
+            return Field(name, _STATUSES.get(value.lower(), value))
+        case Not(node=inner):
+            return Not(_respelled(inner))
+        case All(nodes=nodes):
+            return All([_respelled(one) for one in nodes])
+        case Either(nodes=nodes):
+            return Either([_respelled(one) for one in nodes])
+        case _:
+            return node
 
 
 def _tagged(event: Event, hosts: TaggedHosts) -> Event:

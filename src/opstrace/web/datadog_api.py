@@ -52,13 +52,17 @@ class Question:
         """Return the first of these parameters that is given."""
         return next((self.request.query_params[name] for name in names if name in self.request.query_params), "")
 
+    def texts(self, name: str) -> str:
+        """Return a parameter that may be given several times, or with several values, as one with all of them."""
+        return ",".join(self.request.query_params.getlist(name))
+
     async def look(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
         """Return what `work` finds, when it is the tenant's turn; raises what Lookups.run raises."""
         return await self.lookups.run(self.request, self.tenant, work, *arguments, **named)
 
-    def number(self, name: str, default: int, most: int) -> int:
-        """Return a parameter that is a whole number from 0 on; raise BadQuery for another."""
-        text = self.text(name)
+    def number(self, name: str, default: int, most: int, *, alias: str = "") -> int:
+        """Return a parameter that is a whole number from 0 on, under either name; raise BadQuery for another."""
+        text = self.text(name, alias)
         if not text:
             return default
         if not (text.isascii() and text.isdecimal() and len(text) < 16):

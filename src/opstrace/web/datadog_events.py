@@ -17,6 +17,7 @@ from opstrace.web.datadog_api import Endpoint, Json, Question
 MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
 _MAX_PAGE: Final = 4_000_000  # of the first version
+_SORTS: Final = ("", "timestamp", "-timestamp")
 _FILTERS: Final = ("query", "from", "to")
 _ID_BITS: Final = 63  # of an event
 
@@ -68,7 +69,7 @@ class _EventApi:
     async def found_events(self, question: Question) -> Json:
         """Answer a search whose parameters are in the address."""
         wanted = {name: question.text(f"filter[{name}]") for name in _FILTERS}
-        page = {"cursor": question.text("page[cursor]"), "limit": question.number("page[limit]", 0, MAX_EVENTS)}
+        page = {"cursor": question.text("page[cursor]"), "limit": question.number("page[limit]", 0, 1 << 40)}
         return await self._searched(question, wanted, page, question.text("sort"))
 
     async def searched_events(self, question: Question) -> Json:
@@ -83,6 +84,8 @@ class _EventApi:
         start_ms = moments.parse_ms(str(wanted.get("from") or "now-15m"), "from", now_ms)
         end_ms = moments.parse_ms(str(wanted.get("to") or "now"), "to", now_ms)
         limit, after = _limit(page.get("limit")), _place(page.get("cursor"))
+        if sort not in _SORTS:
+            raise BadQuery(f"sort must be {' or '.join(filter(None, _SORTS))}")
         found = await question.look(
             self.events.select,
             question.tenant,
@@ -108,9 +111,9 @@ def _filter(question: Question) -> Node:
     nodes: list[Node] = []
     if priority := question.text("priority"):
         nodes.append(Field("priority", priority))
-    if sources := _listed(question.text("sources")):
+    if sources := _listed(question.texts("sources")):
         nodes.append(Either([Field("source", source) for source in sources]))
-    nodes += [Field("tags", tag) for tag in _listed(question.text("tags"))]
+    nodes += [Field("tags", tag) for tag in _listed(question.texts("tags"))]
     return All(nodes)
 
 

@@ -58,9 +58,9 @@ class _HostApi:
     async def hosts(self, question: Question) -> Json:
         """Answer the list of hosts."""
         now_ms = question.now_ms
-        since_ms = question.number("from", (now_ms - _LISTED_SINCE_MS) // 1000, now_ms // 1000) * 1000
+        since_s = question.number("from", (now_ms - _LISTED_SINCE_MS) // 1000, now_ms // 1000, alias="from_")
         start, count = question.number("start", 0, 1 << 31), question.number("count", _LISTED, shapes.MAX_HOSTS)
-        heard = await self._heard_of(question, since_ms)
+        heard = await self._heard_of(question, since_s * 1000)
         loads = await question.look(self.sources.loads, question.tenant)
         found = shapes.matching(heard, question.text("filter"))
         sorted_ = shapes.ordered(found, loads, question.text("sort_field"), question.text("sort_dir", "sort_order"))
@@ -84,9 +84,7 @@ class _HostApi:
 
     async def mute(self, question: Question) -> Json:
         """Mute a host; one that is muted stays as it is unless the sender overrides that."""
-        end, message = question.body.get("end"), question.body.get("message")
-        if end is not None and (not isinstance(end, int) or end * 1000 <= question.now_ms):
-            raise BadQuery("end must be a time to come, in seconds")
+        end, message = _end(question), question.body.get("message")
         document = {"end": end, "message": _legible(message) if isinstance(message, str) else ""}
         complaint = "" if question.body.get("override") else "is already muted; use override to change it"
         return {"action": "Muted", "hostname": await self._note(question, document, complaint), **document}
@@ -132,7 +130,7 @@ class _HostApi:
         """Answer the tags of one host."""
         tagged = await question.look(self.sources.hosts.current_tags, question.tenant)
         tags = tagged.tags_of(_name(question))
-        if question.text("by_source") == "true":
+        if question.text("by_source").lower() == "true":
             return {"tags": shapes.by_source(tags)}
         return {"tags": shapes.of_host(tags, question.text("source"))}
 
@@ -174,6 +172,20 @@ class _HostApi:
         if any(len(tag.encode()) > self.sources.max_tag_bytes for tag in legible):
             raise BadQuery(f"a tag is longer than {self.sources.max_tag_bytes} bytes")
         return legible
+
+
+def _end(question: Question) -> int | None:
+    """Return when a mute is to end, which clients write as any number or as text; None where it does not."""
+    end = question.body.get("end")
+    if end is None:
+        return None
+    try:
+        moment_s = int(float(end)) if not isinstance(end, bool) else 0
+    except (TypeError, ValueError, OverflowError):
+        moment_s = 0
+    if moment_s * 1000 <= question.now_ms:
+        raise BadQuery("end must be a time to come, in seconds")
+    return moment_s
 
 
 def _name(question: Question) -> str:

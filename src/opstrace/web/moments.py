@@ -10,7 +10,8 @@ from opstrace.errors import BadQuery
 _LATEST_S: Final = 4e9
 # From here on a number is of milliseconds.
 _MILLISECONDS: Final = 1e11
-_RELATIVE: Final = re.compile(r"now(?:\s*-\s*([0-9]{1,9})\s*(s|m|h|d|w|mo|y))?")
+_RELATIVE: Final = re.compile(r"now(?:\s*([-+])\s*([0-9]{1,9})\s*(s|m|h|d|w|mo|y))?")
+_DECIMAL: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 2_592_000, "y": 31_536_000}
 
 
@@ -29,8 +30,9 @@ def parse_ms(text: str, name: str, now_ms: int) -> int:
     """Return a time in milliseconds, given as that, in seconds, as a date, or as `now-15m`; raise BadQuery."""
     text = text.strip()
     if found := _RELATIVE.fullmatch(text):
-        return max(now_ms - 1000 * int(found[1] or 0) * _SECONDS[found[2] or "s"], 0)
-    if text.isascii() and text.isdecimal() and float(text) >= _MILLISECONDS:
+        distance_ms = 1000 * int(found[2] or 0) * _SECONDS[found[3] or "s"]
+        return max(now_ms + distance_ms if found[1] == "+" else now_ms - distance_ms, 0)
+    if _DECIMAL.fullmatch(text) and float(text) >= _MILLISECONDS:
         return round(parse_s(f"{float(text) / 1000:.3f}", name) * 1000)
     return round(parse_s(text, name) * 1000)
 
