@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from opstrace import config
 from opstrace.config import Config, Limits, TenantLimits
+from opstrace.config_document import struct_of_list, struct_of_mapping
 from opstrace.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -127,7 +128,7 @@ def in_schema(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, str]:
             found |= in_schema(field.type, f"{prefix}{field.name}.")
         else:
             found[prefix + field.name] = "required" if field.required else f"`{_as_yaml(_default(field))}`"
-        if inner := config.struct_of_list(field.type) or config.struct_of_mapping(field.type):
+        if inner := struct_of_list(field.type) or struct_of_mapping(field.type):
             found |= in_schema(inner, f"{prefix}{field.name}.")
     return found
 
