@@ -134,10 +134,9 @@ def test_the_datadog_library_and_hosts(api: Any, instance: Instance) -> None:
     api.Tag.create("lib-host", tags=["env:lib", "role:web"])
     assert api.Tag.get("lib-host", source="user") == {"tags": ["env:lib", "role:web"]}
     assert len(api.Hosts.get_all(filter=["env:lib", "role:web"])["host_list"]) == 1
+    # That it is read: a time of the same second would tell it by chance.
     with pytest.raises(ApiError):
-        api.Hosts.get_all(
-            filter="lib-host", from_="soon"
-        )  # it is read: a time of the same second would tell by chance
+        api.Hosts.get_all(filter="lib-host", from_="soon")
     assert api.Tag.get("lib-host", by_source=True) == {"tags": {"users": ["env:lib", "role:web"]}}
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from opstrace.nesting import is_too_deep
-from opstrace.store.events import Event
+from opstrace.store.events import STATUSES, Event
 
 Document: TypeAlias = dict[str, Any]
 
@@ -21,19 +21,8 @@ _PRIORITIES: Final = frozenset(("normal", "low"))
 
 def created(event: Event, base_url: str) -> Document:
     """Return what the sender of an event to the first API version is told."""
-    told = {
-        "id": event.id,
-        "id_str": str(event.id),
-        "title": event.title,
-        "text": event.text[:MAX_SHOWN_TEXT],
-        "date_happened": event.time_ms // 1000,
-        "handle": None,
-        "priority": _one_of(_PRIORITIES, event.priority, "normal"),
-        "related_event_id": event.related_event_id or None,
-        "tags": event.tags,
-        "url": _url(event, base_url),
-    }
-    return {"status": "ok", "event": told}
+    told = {"handle": None, "related_event_id": event.related_event_id or None}
+    return {"status": "ok", "event": _told(event, base_url) | told}
 
 
 def created_v2(event: Event, base_url: str) -> Document:
@@ -47,25 +36,30 @@ def created_v2(event: Event, base_url: str) -> Document:
 
 def shown(event: Event, base_url: str) -> Document:
     """Return an event as the first API version shows it."""
-    path = f"/api/v1/events/{event.id}"
+    return _told(event, base_url) | {
+        "alert_type": _one_of(_ALERT_TYPES, event.alert_type, "info"),
+        "source": event.source,
+        "source_type_name": event.source,
+        "host": event.host,
+        "device_name": event.device_name or None,
+        "resource": f"/api/v1/events/{event.id}",
+        "is_aggregate": False,
+        "children": [],
+        "comments": [],
+    }
+
+
+def _told(event: Event, base_url: str) -> Document:
+    """Return what the first version says of an event whether it came just now or is read."""
     return {
         "id": event.id,
         "id_str": str(event.id),
         "title": event.title,
         "text": event.text[:MAX_SHOWN_TEXT],
         "date_happened": event.time_ms // 1000,
-        "alert_type": _one_of(_ALERT_TYPES, event.alert_type, "info"),
         "priority": _one_of(_PRIORITIES, event.priority, "normal"),
-        "source": event.source,
-        "source_type_name": event.source,
-        "host": event.host,
-        "device_name": event.device_name or None,
         "tags": event.tags,
-        "resource": path,
-        "url": _url(event, base_url),
-        "is_aggregate": False,
-        "children": [],
-        "comments": [],
+        "url": f"{base_url}/event/event?id={event.id}",
     }
 
 
@@ -77,7 +71,7 @@ def shown_v2(event: Event) -> Document:
     attributes = {
         **own,
         "title": event.title,
-        "status": _STATUSES.get(event.alert_type, event.alert_type) if category == "alert" else event.alert_type,
+        "status": STATUSES.get(event.alert_type, event.alert_type) if category == "alert" else event.alert_type,
         "hostname": event.host,
         "service": _tag(event, "service"),
         "priority": own.get("priority") or event.priority,
@@ -115,13 +109,5 @@ def _one_of(known: frozenset[str], text: str, otherwise: str) -> str:
     return text.lower() if text.lower() in known else otherwise
 
 
-# The types of the first version in the words of the second one's alerts.
-_STATUSES = {"warning": "warn", "success": "ok"}
-
-
 def _tag(event: Event, key: str) -> str:
     return next((tag.removeprefix(f"{key}:") for tag in event.tags if tag.startswith(f"{key}:")), "")
-
-
-def _url(event: Event, base_url: str) -> str:
-    return f"{base_url}/event/event?id={event.id}"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opstrace.intake.payload import Body, Numbered
-from opstrace.ragged import places
+from opstrace.ragged import owners, places
 from opstrace.store.engine import Connection, statement
 
 _PACKAGE: Final = "opstrace.intake"
@@ -60,7 +60,7 @@ class AgentLogs:
     def _rows(self, bodies: Numbered, read: list[list[_Log]], now_ms: int) -> pa.Table:
         """Return the rows of agent_logs.sql."""
         lengths = np.array([len(logs) for logs in read])
-        owners = pa.array(np.repeat(np.arange(len(read)), lengths))
+        of_logs = pa.array(owners(lengths))
         logs = list(chain.from_iterable(read))
         of_bodies = {
             "body": pa.array(list(bodies), pa.uint32()),
@@ -70,7 +70,7 @@ class AgentLogs:
         }
         return pa.table(
             {
-                **{name: column.take(owners) for name, column in of_bodies.items()},
+                **{name: column.take(of_logs) for name, column in of_bodies.items()},
                 "place": np.arange(1, len(logs) + 1) - np.repeat(places(lengths)[:-1], lengths),
                 "timestamp": pa.array(list(map(attrgetter("timestamp"), logs)), pa.int64()),
                 "tags": _tags(list(map(attrgetter("ddtags"), logs))),

@@ -16,8 +16,7 @@ SELECT
     if(e.alert_type = '', 'info', e.alert_type),
     e.aggregation_key,
     e.tags,
-    -- datadogpy takes a list.
-    if(startsWith(e.device_name, '['), JSONExtractString(e.device_name, 1), e.device_name),
+    device_of(e.device_name),
     e.related_event_id
 FROM
 (

@@ -26,8 +26,7 @@ SELECT
     if(e.alert_type = '', 'info', e.alert_type),
     if(e.aggregation_key = '', e.event_object, e.aggregation_key),
     e.tags,
-    -- datadogpy takes a list.
-    if(startsWith(e.device_name, '['), JSONExtractString(e.device_name, 1), e.device_name),
+    device_of(e.device_name),
     e.event_type,
     if(own_fields = '', '', concat('{"attributes":', own_fields, '}'))
 FROM

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from opstrace.ragged import owners
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -44,7 +46,7 @@ class SentSeries:
     @property
     def owners(self) -> "NDArray[np.int64]":
         """P: which series a point is of."""
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+        return owners(self.lengths)
 
     def counting(self, numbers: "NDArray[np.float64]", unsound: "NDArray[np.bool_]") -> "SentSeries":
         """Return the same with the numbers of values of all sketches as the values of their points."""

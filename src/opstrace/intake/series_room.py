@@ -1,7 +1,7 @@
 """How many series a tenant may have on one day, and new in one minute; the excess is refused by series and day."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,12 +41,12 @@ class Room:
 
     def __init__(self, limits_of: LimitsOf) -> None:
         self._limits_of = limits_of
-        self._on_day: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._on_day: defaultdict[str, Counter[str]] = defaultdict(Counter)  # tenant → day → series
         self._new: dict[str, tuple[float, int]] = {}
 
     def on_day(self, tenant: str, day: str) -> int:
         """Return how many series may still be added to a tenant's day."""
-        return max(self._limits_of(tenant).max_series - self._on_day[tenant, day], 0)
+        return max(self._limits_of(tenant).max_series - self._on_day[tenant][day], 0)
 
     def for_new(self, tenant: str, now: float) -> int:
         """Return how many series that it did not have a tenant may still add this minute."""
@@ -56,13 +56,12 @@ class Room:
 
     def surely_has(self, tenant: str, rows: int, now: float) -> bool:
         """Say whether so many rows have room, of whatever days, and however many of their series are new."""
-        fullest = max((taken for (of, _), taken in self._on_day.items() if of == tenant), default=0)
+        fullest = max(self._on_day[tenant].values(), default=0)
         return fullest + rows <= self._limits_of(tenant).max_series and rows <= self.for_new(tenant, now)
 
     def forget(self, tenant: str) -> None:
         """Count nothing of a tenant any more."""
-        for key in [key for key in self._on_day if key[0] == tenant]:
-            del self._on_day[key]
+        self._on_day.pop(tenant, None)
         self._new.pop(tenant, None)
 
     def begin_anew(self) -> None:
@@ -71,7 +70,7 @@ class Room:
 
     def take(self, added: Added, now: float) -> None:
         """Count what was added."""
-        self._on_day[added.tenant, added.day] += added.added
+        self._on_day[added.tenant][added.day] += added.added
         began, used = self._new.get(added.tenant, (now, 0))
         began, used = (now, 0) if now >= began + _MINUTE_S else (began, used)
         self._new[added.tenant] = (began, used + added.unheard_of)

@@ -21,6 +21,9 @@ CREATE OR REPLACE FUNCTION refusal_of AS (name, host, tags) -> multiIf(
 
 CREATE OR REPLACE FUNCTION series_of AS (name, host, type, interval, tags) -> cityHash64(name, host, type, interval, tags);
 
+-- The device of an event: a text, or as datadogpy takes it, a list, of which it is the first.
+CREATE OR REPLACE FUNCTION device_of AS said -> if(startsWith(said, '['), JSONExtractString(said, 1), said);
+
 -- What a log says of its time, in milliseconds; none where that is not to be read. Expressions of a statement are worked
 -- out for rows that do not need them, too: none of these may fail, whatever it is given.
 

@@ -206,9 +206,8 @@ class Translator:
             return set()
         tenants = {bodies[i].tenant for i in untranslated}
         each_once = sum(map(bool, added)) == 1  # only different decoders translate one series twice
-        if not self._room.admit_uncounted(tenants, sum(added), each_once=each_once) and self._room.admit(
-            each_once=each_once
-        ):
+        fits = self._room.admit_uncounted(tenants, sum(added), each_once=each_once)
+        if not fits and self._room.admit(each_once=each_once):
             for tenant, day, series, reason in self._room.excess():
                 judgement.refuse([i for i, body in enumerate(bodies) if body.tenant == tenant], day, series, reason)
             self._room.clear()

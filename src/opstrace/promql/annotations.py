@@ -78,13 +78,13 @@ class Annotations:
 
     def warn_of_quantiles(self, quantiles: Floats, node: Node) -> None:
         """Warn of quantiles that are none."""
-        for wrong in np.unique(quantiles[~((quantiles >= 0) & (quantiles <= 1))]).tolist():
-            self.warn(f"quantile value should be between 0 and 1, got {short(wrong)}", node)
+        wrong = quantiles[~((quantiles >= 0) & (quantiles <= 1))]
+        self.warn_of_numbers("quantile value should be between 0 and 1", wrong, node)
 
-    def warn_of_strategies(self, strategies: Floats, node: Node) -> None:
-        """Warn of strategies of `integral` that are none."""
-        for wrong in np.unique(strategies[~np.isin(strategies, (0.0, 1.0, 2.0))]).tolist():
-            self.warn(f"strategy should be 0, 1, or 2 (default), using 2, got {short(wrong)}", node)
+    def warn_of_numbers(self, message: str, wrong: Floats, node: Node) -> None:
+        """Warn of each of these numbers once."""
+        for number in np.unique(wrong).tolist():
+            self.warn(f"{message}, got {short(number)}", node)
 
     def tell_of_lifted(self, metric: str, lifted: Lifted, node: Node) -> None:
         """Tell of histograms that had to be mended; of each metric once, of the first place."""

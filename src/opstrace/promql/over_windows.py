@@ -8,7 +8,7 @@ import numpy as np
 from opstrace.promql import extended, mixed
 from opstrace.promql.context import Context
 from opstrace.promql.labelsets import names_of
-from opstrace.promql.rollup import KEEP_NAME, ROLLUPS, check_factors
+from opstrace.promql.rollup import KEEP_NAME, ROLLUPS, STRATEGIES, check_factors
 from opstrace.promql.start_times import overlaps
 from opstrace.promql.tree import Call, Node, Subquery
 from opstrace.promql.values import Bools, Floats, Ints, Matrix, Scalar, Value, Vector, filled
@@ -30,10 +30,13 @@ def rolled_up(context: Context, node: Call, values: Sequence[Value]) -> Vector:
     if node.function == "predict_linear":
         scalars.append(matrix.times)
     vector = rolled(context, node.function, matrix, scalars)
+    # Of the steps at which there is something.
+    told = [values[vector.present.any(axis=0)] for values in parameters]
     if node.function == "quantile_over_time":
-        context.annotations.warn_of_quantiles(parameters[0][vector.present.any(axis=0)], node.args[0])
-    if node.function == "integral" and parameters:
-        context.annotations.warn_of_strategies(parameters[0][vector.present.any(axis=0)], node.args[1])
+        context.annotations.warn_of_quantiles(told[0], node.args[0])
+    if node.function == "integral" and told:
+        wrong = told[0][~np.isin(told[0], STRATEGIES)]
+        context.annotations.warn_of_numbers("strategy should be 0, 1, or 2 (default), using 2", wrong, node.args[1])
     if matrix.block.histograms is not None:
         vector = _with_histograms(context, node, matrix, vector)
     if node.function in ("rate", "increase"):

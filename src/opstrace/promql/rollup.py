@@ -345,12 +345,11 @@ def integral(windows: Windows, strategy: Floats | None = None) -> Rolled:
     last = windows.last.ravel()
     walk = Walk(np.minimum(windows.first.ravel() + 1, last), last)
     rules = walk.ordered(np.broadcast_to(chosen, shape).ravel())
+    numbers = np.where(np.isnan(windows.values), 0.0, windows.values)
     total, lost = np.zeros(walk.ranges), np.zeros(walk.ranges)
     with np.errstate(all="ignore"):
         for count, index in walk:
-            before, after = (
-                np.nan_to_num(windows.values[at], posinf=np.inf, neginf=-np.inf) for at in (index - 1, index)
-            )
+            before, after = numbers[index - 1], numbers[index]
             mean, rest = _mean(before, after)
             rule = rules[:count]
             values = np.where(rule == _EARLIER, before, np.where(rule == _LATER, after, mean))

@@ -9,6 +9,8 @@ from opstrace.store.place import FIRST, LAST, Place
 from opstrace.store.search import All, Condition, Either, Field, Node, Not
 from opstrace.store.tagged_hosts import TaggedHosts
 
+# What alerts of the second API version call otherwise than other events do; a search finds both by either word.
+STATUSES: Final = {"warning": "warn", "success": "ok"}
 # Fields of an event by the names that searches have for them; the others are tags, or attributes that were sent.
 _FIELDS: Final = {
     "id": "toString(id)",
@@ -20,7 +22,7 @@ _FIELDS: Final = {
     "sources": "source",
     "priority": "priority",
     "alert_type": "alert_type",
-    "status": "transform(alert_type, ['warning', 'success'], ['warn', 'ok'], alert_type)",
+    "status": f"transform(alert_type, {list(STATUSES)}, {list(STATUSES.values())}, alert_type)",
     "aggregation_key": "aggregation_key",
     "device_name": "device_name",
     "event_type": "event_type",
@@ -110,15 +112,11 @@ class Events:
         return next(iter(self.select(tenant, wanted, 0, _END_MS, 1)), None)
 
 
-# What alerts call otherwise than other events do; a search finds both by either word.
-_STATUSES: Final = {"warning": "warn", "success": "ok"}
-
-
 def _respelled(node: Node) -> Node:
     """Return a search with the words for a status that `_FIELDS` has."""
     match node:
         case Field(name="status" | "@status" as name, value=value):
-            return Field(name, _STATUSES.get(value.lower(), value))
+            return Field(name, STATUSES.get(value.lower(), value))
         case Not(node=inner):
             return Not(_respelled(inner))
         case All(nodes=nodes):

@@ -80,7 +80,7 @@ def _lookback_ms(parameters: Parameters) -> int | None:
 
 def _result_answer(question: Question, result: Result, limit: int) -> Answer:
     shown = _first(result, limit)
-    warnings = (*_of_stats(question.parameters), *(() if shown is result else (TRUNCATED,)), *result.warnings)
+    warnings = (*_remarks_on_stats(question.parameters), *(() if shown is result else (TRUNCATED,)), *result.warnings)
     told = _first_of("warning", warnings), _first_of("info", result.infos)
     return Answer(encode.result_json(shown, _stats(question)), *told, partial(encode.bytes_at_most, shown))
 
@@ -131,7 +131,7 @@ def _first_raw(block: Block, limit: int) -> Block:
     )
 
 
-def _of_stats(parameters: Parameters) -> tuple[str, ...]:
+def _remarks_on_stats(parameters: Parameters) -> tuple[str, ...]:
     """Return a warning of a value of `stats` that is none of Prometheus's."""
     if (stats := parameters.text("stats")) in ("", "true", "all"):
         return ()

@@ -3,12 +3,11 @@
 Decoding makes an object of what may be two bytes on the wire, and a thousand times that once it is inflated.
 """
 
-from typing import Any, Final
-
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from typing import Final
 
 from opstrace.errors import PayloadTooLarge, Undecodable
 from opstrace.intake.columns import varint
+from opstrace.intake.otlp.kinds import REQUEST
 from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, VARINT
 
 # Fields of an export in protobuf, those of messages in it included; a point with eight attributes has forty.
@@ -18,9 +17,6 @@ MAX_JSON_VALUES: Final = 500_000
 
 _SMALLEST_FIELD: Final = 2  # bytes
 _SIZES: Final = {FIXED64: 8, FIXED32: 4, 3: 0, 4: 0}  # the last two begin and end a group
-
-# Of a message: the field numbers of messages in it, and theirs.
-_Nested = dict[int, Any]
 
 
 def check_json(content: bytes) -> None:
@@ -45,9 +41,9 @@ def check_protobuf(content: bytes) -> None:
 
 def _fields_in(content: bytes) -> int:
     """Return how many fields a request has, not many more than are allowed; raise Undecodable for what is none."""
-    fields, waiting = 0, [(0, len(content), _REQUEST)]
+    fields, waiting = 0, [(0, len(content), REQUEST)]
     while waiting and fields <= MAX_FIELDS:
-        place, end, nested = waiting.pop()
+        place, end, kinds = waiting.pop()
         while place < end and fields <= MAX_FIELDS:
             fields += 1
             key, place = varint(content, place)
@@ -59,7 +55,7 @@ def _fields_in(content: bytes) -> int:
                 place += _size(kind)
                 continue
             size, place = varint(content, place)
-            if size and (inner := nested.get(key >> 3)) is not None:
+            if size and (inner := kinds.messages.get(key >> 3)) is not None:
                 waiting.append((place, place + size, inner))
             place += size
         if place > end:
@@ -71,16 +67,3 @@ def _size(kind: int) -> int:
     if kind not in _SIZES:
         raise Undecodable(f"{kind} is no kind of field")
     return _SIZES[kind]
-
-
-def _nested(descriptor: Any, known: dict[str, _Nested]) -> _Nested:
-    """Return the fields of a message that hold messages; a value of an attribute may hold values."""
-    if (found := known.get(descriptor.full_name)) is None:
-        found = known[descriptor.full_name] = {}
-        for one in descriptor.fields:
-            if one.message_type is not None:
-                found[one.number] = _nested(one.message_type, known)
-    return found
-
-
-_REQUEST: Final = _nested(ExportMetricsServiceRequest.DESCRIPTOR, {})

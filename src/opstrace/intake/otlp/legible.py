@@ -5,17 +5,12 @@ export for one of them.
 """
 
 import re
-from typing import Any, Final
-
-from google.protobuf.descriptor import FieldDescriptor
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from typing import Final
 
 from opstrace.errors import Undecodable
+from opstrace.intake.otlp.kinds import REQUEST, Kinds
 from opstrace.intake.repair import MAX_REPAIR_BYTES
 from opstrace.protobuf_wire import BYTES, field, fields
-
-# Of a message: the numbers of fields that are texts, and of those that are messages, with theirs.
-_Kinds = tuple[frozenset[int], dict[int, Any]]
 
 # Half of a pair of surrogates, as JSON spells it.
 _HALF: Final = re.compile(
@@ -24,43 +19,35 @@ _HALF: Final = re.compile(
 )
 
 
-def legible_json(content: bytes) -> str:
-    """Return an export in JSON with U+FFFD for what is no character."""
-    return _HALF.sub("\\1\ufffd", content.decode("utf-8", "replace"))
+def legible_json(content: bytes) -> bytes:
+    """Return an export in JSON with U+FFFD for what is no character; raise Undecodable where it is too large."""
+    _check_size(content)
+    return _HALF.sub("\\1\ufffd", content.decode("utf-8", "replace")).encode()
 
 
 def legible_protobuf(content: bytes) -> bytes:
     """Return an export in protobuf with U+FFFD for what is no character; raise Undecodable where it is too large."""
+    _check_size(content)
+    return _legible(memoryview(content), REQUEST)
+
+
+def _check_size(content: bytes) -> None:
     if len(content) > MAX_REPAIR_BYTES:
-        raise Undecodable(f"text in it is not UTF-8, and it has more than {MAX_REPAIR_BYTES} bytes")
-    return _legible(memoryview(content), _REQUEST)
+        raise Undecodable(
+            f"the body cannot be read, nor mended if it is not UTF-8: {MAX_REPAIR_BYTES} bytes are the most"
+        )
 
 
-def _legible(message: memoryview, kinds: _Kinds) -> bytes:
-    texts, messages = kinds
+def _legible(message: memoryview, kinds: Kinds) -> bytes:
     written = []
     begin = 0
     for number, kind, place, end in fields(message):
         content = message[place:end]
-        if kind == BYTES and number in texts:
+        if kind == BYTES and number in kinds.texts:
             written.append(field(number, str(content, "utf-8", "replace").encode()))
-        elif kind == BYTES and number in messages:
-            written.append(field(number, _legible(content, messages[number])))
+        elif kind == BYTES and number in kinds.messages:
+            written.append(field(number, _legible(content, kinds.messages[number])))
         else:
             written.append(bytes(message[begin:end]))
         begin = end
     return b"".join(written)
-
-
-def _kinds(descriptor: Any, known: dict[str, _Kinds]) -> _Kinds:
-    """Return the kinds of a message's fields; a value of an attribute may hold values."""
-    if (found := known.get(descriptor.full_name)) is None:
-        texts = frozenset(one.number for one in descriptor.fields if one.type == FieldDescriptor.TYPE_STRING)
-        found = known[descriptor.full_name] = (texts, {})
-        for one in descriptor.fields:
-            if one.message_type is not None:
-                found[1][one.number] = _kinds(one.message_type, known)
-    return found
-
-
-_REQUEST: Final = _kinds(ExportMetricsServiceRequest.DESCRIPTOR, {})

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -115,15 +115,17 @@ def _translated(content: bytes, media_type: str, max_bytes: int, newest_ms: int)
         try:
             request = read(content)
         except _FAULTS:
-            request = read(mended(content))
+            legible = mended(content)
+            if legible == content:
+                raise
+            request = read(legible)
     except _FAULTS as error:
         raise Undecodable(f"the body is no ExportMetricsServiceRequest in {media_type}: {str(error)[:200]}") from None
     return translated(request, max_bytes, newest_ms)
 
 
-def _of_json(content: str | bytes) -> ExportMetricsServiceRequest:
-    if isinstance(content, bytes):
-        check_json(content)
+def _of_json(content: bytes) -> ExportMetricsServiceRequest:
+    check_json(content)
     return json_format.Parse(content, ExportMetricsServiceRequest(), ignore_unknown_fields=True)
 
 
@@ -134,7 +136,7 @@ def _of_protobuf(content: bytes) -> ExportMetricsServiceRequest:
 
 _FAULTS: Final = (DecodeError, json_format.ParseError, UnicodeDecodeError, ValueError, RecursionError)
 # What reads a request, and what makes text of it legible that is not UTF-8, which needs to be done for few.
-_READERS: Final[Mapping[str, tuple[Callable[[Any], ExportMetricsServiceRequest], Callable[[bytes], Any]]]] = {
+_READERS: Final[Mapping[str, tuple[Callable[[bytes], ExportMetricsServiceRequest], Callable[[bytes], bytes]]]] = {
     _JSON: (_of_json, legible_json),
     _PROTOBUF: (_of_protobuf, legible_protobuf),
 }
