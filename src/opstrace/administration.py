@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from opstrace import estate, roster
+from opstrace import certificates, estate, roster
 from opstrace import instance as instances
 from opstrace.config import LIVE_LIMITS, RETENTION_KEYS, Config
 from opstrace.errors import InstanceError, OpstraceError
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Between two looks whether the engine has removed a tenant's rows.
 _REMOVAL_PAUSE_S: Final = 0.1
-# Until a removal that failed is tried again.
-REMOVAL_RETRY_S: Final = 60.0
+# Until what failed in the background is tried again.
+RETRY_S: Final = 60.0
 
 
 class Administration:
@@ -42,9 +42,15 @@ class Administration:
         commit: Commit,
         bookkeeper: Bookkeeper,
         removal: Removal,
-        forget: Callable[[str], None],
+        *,
+        forget_stored: Callable[[str], None],
+        forget_heard: Callable[[str], None],
     ) -> None:
-        """`adopt` takes in a changed instance, `forget` drops a tenant's memory on the writer's thread."""
+        """`adopt` takes in a changed instance.
+
+        The others drop what is in memory of a tenant: `forget_stored` on the writer's thread, `forget_heard` on the
+        event loop.
+        """
         self.instance = instance
         self.stored = instance.config  # with what only a start takes in
         self.contexts: list[ssl.SSLContext] = []  # of the listeners, once they listen
@@ -52,16 +58,17 @@ class Administration:
         self._commit = commit
         self._bookkeeper = bookkeeper
         self._removal = removal
-        self._forget = forget
+        self._forget_stored = forget_stored
+        self._forget_heard = forget_heard
         self._lock = asyncio.Lock()
-        self._removed = asyncio.Event()
-        self._removed.set()
+        self._left_to_do = asyncio.Event()
+        self._left_to_do.set()
 
     async def add(self, tenant: str) -> str:
         """Add a tenant and return its key."""
         async with self._lock:
             _, key = await asyncio.to_thread(roster.add, self.instance.name, tenant, None)
-            await self._reread()
+            await self._take_in()
         logger.info("tenant %s was added", tenant)
         return str(key)
 
@@ -70,8 +77,8 @@ class Administration:
         roster.check_removable(self.instance, tenant)
         async with self._lock:
             await asyncio.to_thread(roster.remove, self.instance.name, tenant)
-            await self._reread()
-        self._removed.set()
+            await self._take_in()
+        self._left_to_do.set()
         logger.info("tenant %s was removed", tenant)
 
     async def holdings(self, tenant: str) -> Holdings:
@@ -82,25 +89,26 @@ class Administration:
         """Give a tenant one more key and return it."""
         async with self._lock:
             _, key = await asyncio.to_thread(roster.add_key, self.instance.name, tenant)
-            await self._reread()
+            await self._take_in()
         return key
 
     async def revoke_key(self, tenant: str, digest: str) -> None:
         """Make the key of a tenant whose digest begins so invalid."""
         async with self._lock:
             await asyncio.to_thread(roster.revoke_key, self.instance.name, tenant, digest)
-            await self._reread()
+            await self._take_in()
 
     async def set_limits(self, tenant: str | None, given: Mapping[str, Any]) -> None:
         """Set limits of one tenant, or retention and limits of all."""
         async with self._lock:
             await asyncio.to_thread(roster.set_limits, self.instance.name, tenant, given)
-            await self._reread()
+            await self._take_in()
 
     async def reload(self) -> None:
-        """Take in what was changed in the files."""
+        """Take in what was changed in the files; raise InstanceError when the certificate cannot be served."""
         async with self._lock:
             await self._reread()
+            await asyncio.to_thread(self._serve_certificate)
 
     def waiting(self) -> list[str]:
         """Return the names of limits that were set, and that the next start will take in."""
@@ -108,15 +116,19 @@ class Administration:
         return [name for name in running.__struct_fields__ if getattr(running, name) != getattr(stored, name)]
 
     async def run(self) -> None:
-        """Remove what removed tenants have left, now and whenever one is removed, until cancelled."""
+        """Do what a change has left to do, now and after each change, until cancelled.
+
+        That is to remove what removed tenants have left, and to serve a certificate that could not be served then.
+        """
         while True:
-            await self._removed.wait()
-            self._removed.clear()
-            over = await self._tried("removing tenants", asyncio.to_thread(roster.settle, self.instance.name))
+            await self._left_to_do.wait()
+            self._left_to_do.clear()
+            over = await self._certified()
+            over &= await self._tried("removing tenants", asyncio.to_thread(roster.settle, self.instance.name))
             for tenant in self.instance.leaving:
                 over &= await self._tried(f"the removal of tenant {tenant}", self._clear_out(tenant))
             if not over:
-                asyncio.get_running_loop().call_later(REMOVAL_RETRY_S, self._removed.set)
+                self._try_again()
 
     async def _tried(self, what: str, work: Awaitable[None]) -> bool:
         """Say whether work went well; if not, why is logged."""
@@ -128,8 +140,20 @@ class Administration:
             return False
         return True
 
+    def _try_again(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_S, self._left_to_do.set)
+
+    async def _take_in(self) -> None:
+        """Take in the files after a change that holds, whatever becomes of the certificate."""
+        await self._reread()
+        if not await self._certified():
+            self._try_again()
+
+    async def _certified(self) -> bool:
+        return await self._tried("serving the certificate", asyncio.to_thread(self._serve_certificate))
+
     async def _reread(self) -> None:
-        """Take in the files."""
+        """Take in the files, but for the certificate."""
         known = await asyncio.to_thread(instances.load, self.instance.name)
         before = self.instance
         config = _with_live(before.config, known.config)
@@ -137,7 +161,6 @@ class Administration:
         self.stored = known.config
         self._adopt(self.instance)
         await self._follow(before.config.tenants)
-        await asyncio.to_thread(self._serve_certificate)
 
     async def _follow(self, before: Iterable[str]) -> None:
         """Take payloads of the tenants that there are now, and of no others."""
@@ -148,7 +171,11 @@ class Administration:
                 await self._commit.shut(tenant)
 
     def _serve_certificate(self) -> None:
-        """Serve the certificate as it is now: whoever issues one holds the lock until its key is there, too."""
+        """Serve a certificate with the names there are now.
+
+        Whoever issues one holds the lock until its key is there, too.
+        """
+        certificates.renew(self.instance.name)
         certificate, key = self.instance.certificate_file, self.instance.key_file
         with instances.locked(self.instance.home):
             try:
@@ -164,7 +191,8 @@ class Administration:
         await self._commit.between(partial(self._removal.begin, tenant))
         while not await asyncio.to_thread(self._removal.over, tenant):  # noqa: ASYNC110 (the engine tells nobody)
             await asyncio.sleep(_REMOVAL_PAUSE_S)
-        await self._commit.between(partial(self._forget, tenant))
+        await self._commit.between(partial(self._forget_stored, tenant))
+        self._forget_heard(tenant)
         await asyncio.to_thread(estate.remove_files, self.instance, tenant)
         async with self._lock:
             await asyncio.to_thread(roster.forget, self.instance.name, tenant)

@@ -41,7 +41,7 @@ from opstrace.intake.refusals import with_retry_after
 from opstrace.intake.remote_write.route import RemoteWrite
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.replay import Replay
-from opstrace.intake.routes import Intake, families_of
+from opstrace.intake.routes import Intake, families_of, goes_to_disk
 from opstrace.intake.senders import DOGSTATSD
 from opstrace.intake.settlement import Settlement
 from opstrace.intake.translator import Translator
@@ -165,7 +165,13 @@ class Server:
             lambda: self._kept(None),
         )
         self.administration = Administration(
-            instance, self._adopt, self.commit, self.bookkeeper, Removal(self.engine), self._forget
+            instance,
+            self._adopt,
+            self.commit,
+            self.bookkeeper,
+            Removal(self.engine),
+            forget_stored=self._forget_stored,
+            forget_heard=self._forget_heard,
         )
 
     def application(self) -> ASGIApp:
@@ -302,12 +308,15 @@ class Server:
         self.instance = instance
         self.access.keyring = instance.keyring
 
-    def _forget(self, tenant: str) -> None:
-        """Drop what is in memory of a tenant whose rows are gone. Needs the writer for itself."""
+    def _forget_stored(self, tenant: str) -> None:
+        """Drop what is in memory of a tenant whose rows are gone, and belongs to the writer's thread."""
         self.translator.forget(tenant)
         self.kept.forget(tenant)
         self.host_tags.forget([tenant])
         self.store.recent.clear()
+
+    def _forget_heard(self, tenant: str) -> None:
+        """Drop what is in memory of a tenant that is gone, and belongs to the event loop."""
         self.telemetry.forget(tenant)
         self.settlement.forget(tenant)
         self.rates.forget(tenant)
@@ -381,7 +390,7 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
     try:
         server.dogstatsd.open()
         server.commit.start()
-        application = UnderWay(server.application())
+        application = UnderWay(server.application(), goes_to_disk)
         async with listening(instance, application) as listeners:
             server.administration.contexts = [one.config.ssl for one in listeners if one.config.ssl]
             stop = _stop_signal()

@@ -424,6 +424,13 @@ def locked(home: Path) -> Iterator[None]:
 
 
 @contextmanager
+def changing(name: str) -> Iterator[Instance]:
+    """Hold an instance's lock, and give the instance as its files have it meanwhile. Raise InstanceError."""
+    with locked(find(name).home):
+        yield load(name)
+
+
+@contextmanager
 def explained(what: str, hint: str = "") -> Iterator[None]:
     """Turn the operating system's refusals into InstanceErrors that say what could not be done, and where."""
     try:

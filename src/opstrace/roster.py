@@ -63,19 +63,15 @@ def add(name: str, tenant: str, directory: Path | None) -> tuple[Instance, str |
     """
     from opstrace import certificates  # takes a while to load
 
-    known = instances.load(name)
-    certificates.check(name, _with_tenant(known, tenant))
-    with instances.locked(known.home):
-        known = instances.load(name)
+    certificates.check(name, _with_tenant(instances.load(name), tenant))
+    with instances.changing(name) as known:
         config = _with_tenant(known, tenant)
         key = None
         if directory is None:
             known = instances.add_key(known, tenant, key := new_key(), None)
         else:
             known = token_files.give(known, tenant, directory)
-        known = instances.with_config(known, config)
-    certificates.renew(name)
-    return known, key
+        return instances.with_config(known, config), key
 
 
 def check_removable(instance: Instance, tenant: str) -> None:
@@ -107,32 +103,26 @@ def remove(name: str, tenant: str) -> Instance:
 
     Raise ConfigError, InstanceError.
     """
-    from opstrace import certificates  # takes a while to load
-
-    with instances.locked(instances.load(name).home):
-        known = instances.load(name)
+    with instances.changing(name) as known:
         check_removable(known, tenant)
         if tenant not in known.removed:
             known = instances.with_removed(known, (*known.removed, tenant))
         if tenant in known.config.tenants:
             known = instances.with_config(known, _without_tenant(known.config, tenant))
-        known = instances.forget_keys(known, tenant)
-    certificates.renew(name)
-    return known
+        return instances.forget_keys(known, tenant)
 
 
 def forget(name: str, tenant: str) -> Instance:
     """Remember no longer that a tenant has left something: a tenant of this name may be added again."""
-    with instances.locked(instances.load(name).home):
+    with instances.changing(name) as known:
         # Its keys may be there yet: whoever removed it may have died before they went.
-        known = instances.forget_keys(instances.load(name), tenant)
+        known = instances.forget_keys(known, tenant)
         return instances.with_removed(known, tuple(one for one in known.removed if one != tenant))
 
 
 def settle(name: str) -> None:
     """Give up removals that were cut short before the config had them: these tenants are as they were."""
-    with instances.locked(instances.load(name).home):
-        known = instances.load(name)
+    with instances.changing(name) as known:
         if known.leaving != known.removed:
             instances.with_removed(known, known.leaving)
 
@@ -149,8 +139,7 @@ def check_leaving(instance: Instance, config: Config) -> None:
 
 def add_key(name: str, tenant: str) -> tuple[Instance, str]:
     """Give a tenant one more key, in no file, and return it. Raise InstanceError."""
-    with instances.locked(instances.load(name).home):
-        known = instances.load(name)
+    with instances.changing(name) as known:
         known.check_tenant(tenant)
         key = new_key()
         return instances.add_key(known, tenant, key, None), key
@@ -158,8 +147,7 @@ def add_key(name: str, tenant: str) -> tuple[Instance, str]:
 
 def revoke_key(name: str, tenant: str, digest: str) -> Instance:
     """Make the key of which the digest begins so invalid. Raise ConfigError, InstanceError."""
-    with instances.locked(instances.load(name).home):
-        known = instances.load(name)
+    with instances.changing(name) as known:
         known.check_tenant(tenant)
         digests = known.keys.get(tenant, TenantKeys()).digests
         meant = [one for one in digests if one.startswith(digest)] if len(digest) >= DIGEST_CHARACTERS else []
@@ -172,8 +160,7 @@ def revoke_key(name: str, tenant: str, digest: str) -> Instance:
 
 def set_limits(name: str, tenant: str | None, given: Mapping[str, Any]) -> Instance:
     """Set limits of all tenants or of one, or retention; None means the default. Raise ConfigError, InstanceError."""
-    with instances.locked(instances.load(name).home):
-        known = instances.load(name)
+    with instances.changing(name) as known:
         return instances.with_config(known, with_limits(known, tenant, given))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from opstrace import atomic_file
 from opstrace import instance as instances
 from opstrace.errors import InstanceError
-from opstrace.instance import Instance
+from opstrace.instance import Instance, TenantKeys
 from opstrace.tenants import is_key, key_digest, new_key
 
 log = logging.getLogger(__name__)
@@ -25,19 +25,22 @@ def name_of(tenant: str) -> str:
 
 
 def ensure(instance: Instance, directory: Path, *, rewrite: bool) -> Instance:
-    """Give every tenant without a key one, written to its token file; return the instance that knows them.
+    """Give every tenant without a key one, written to its token file; return the instance as it is then.
 
     With `rewrite` a tenant whose token file is not in the directory gets a further key. Raise InstanceError.
     """
-    for tenant in instance.config.all_tenants:
-        known = tenant in instance.keys and instance.keys[tenant].digests
-        if rewrite or not known:
-            instance = give(instance, tenant, directory)
-    return instance
+    with instances.changing(instance.name) as known:
+        for tenant in known.config.all_tenants:
+            if rewrite or not known.keys.get(tenant, TenantKeys()).digests:
+                known = give(known, tenant, directory)
+    return known
 
 
 def give(instance: Instance, tenant: str, directory: Path) -> Instance:
-    """Give a tenant one more key, written to its token file, or accept the one that is in it. Raise InstanceError."""
+    """Give a tenant one more key, written to its token file, or accept the one that is in it. Raise InstanceError.
+
+    For whoever holds the instance's lock.
+    """
     return _ensure_one(instance, tenant, directory.absolute() / name_of(tenant))
 
 
@@ -49,16 +52,15 @@ def rotate(instance: Instance, tenant: str) -> Path:
     record = instance.keys.get(tenant)
     path = Path((record and record.token_file) or name_of(tenant)).absolute()
     key = new_key()
-    with instances.locked(instance.home), _written(path, key):
-        instances.add_key(instances.load(instance.name), tenant, key, path)
+    with instances.changing(instance.name) as known, _written(path, key):
+        instances.add_key(known, tenant, key, path)
     return path
 
 
 def revoke(instance: Instance, tenant: str) -> int:
     """Make every key of a tenant invalid but the newest; return how many those were. Raise InstanceError."""
-    with instances.locked(instance.home):
-        known = instances.load(instance.name)
-        digests = known.keys[tenant].digests if tenant in known.keys else ()
+    with instances.changing(instance.name) as known:
+        digests = known.keys.get(tenant, TenantKeys()).digests
         instances.keep_keys(known, tenant, digests[-1:])
     return max(len(digests) - 1, 0)
 

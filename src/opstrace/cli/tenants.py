@@ -76,9 +76,10 @@ def tenants_add(name: str, tenant: str) -> None:
 
     A running server takes its payloads at once, and serves a certificate that has its names.
     """
-    from opstrace import roster
+    from opstrace import certificates, roster
 
     roster.add(name, tenant, Path.cwd())
+    certificates.renew(name)
     reload(name)
     log.info("added: tenant %s of %s", tenant, name)
     log.info("what its Agents need is printed by: opstrace agent-config %s --tenant %s", name, tenant)

@@ -1,5 +1,6 @@
 """From the ledger to the books on disk and to our own metrics."""
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
@@ -31,10 +32,21 @@ class Bookkeeper:
         self._kept = kept
         self._commit = commit
         self._telemetry = telemetry
+        self._lock = asyncio.Lock()
         self._versions: defaultdict[str, set[str]] = defaultdict(set)  # by tenant
 
     async def write(self) -> None:
-        """Write what was booked since the last time; raises StoreError, and keeps it for the next time then."""
+        """Write what was booked since the last time; raises StoreError, and keeps it for the next time then.
+
+        To cancel this does not end it: what was taken from the ledger would be lost. The next one waits for it.
+        """
+        await asyncio.shield(self._written())
+
+    async def _written(self) -> None:
+        async with self._lock:
+            await self._write()
+
+    async def _write(self) -> None:
         for dropped in await self._commit.between(self._kept.take_dropped):
             self.ledger.drop(dropped.tenant, dropped.records, dropped.body_bytes, dropped.reason)
         taken = self.ledger.take()

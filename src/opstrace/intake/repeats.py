@@ -24,7 +24,7 @@ MAX_PAYLOADS: Final = 100_000
 
 
 class Repeats:
-    """The payloads stored in the last while."""
+    """The payloads stored in the last while. Use it on one event loop."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -41,9 +41,8 @@ class Repeats:
 
     def forget(self, tenant: str) -> None:
         """Know nothing of a tenant any more: what it had was removed."""
-        for fingerprint, seen in list(self._seen.items()):  # at once: payloads of others come meanwhile
-            if seen.tenant == tenant:
-                self._seen.pop(fingerprint, None)
+        for fingerprint in [one for one, seen in self._seen.items() if seen.tenant == tenant]:
+            del self._seen[fingerprint]
 
     def _forget_old(self, now: float) -> None:
         while self._seen and (len(self._seen) >= MAX_PAYLOADS or self._oldest().at < now - WINDOW_S):

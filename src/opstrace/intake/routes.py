@@ -176,6 +176,13 @@ def endpoint_path(path: str) -> str:
     return next((prefix for prefix in _WITH_TAIL if path.startswith(f"{prefix}/")), path)
 
 
+def goes_to_disk(scope: Scope) -> bool:
+    """Say whether the body of a request goes to disk as it comes, and never is in memory as a whole."""
+    if not ENDPOINTS.get(endpoint_path(scope["path"]), _UNKNOWN).files:
+        return False
+    return forwarded(request := Request(scope)) is request
+
+
 class Intake:
     """Answers the Datadog API of one server."""
 

@@ -2,25 +2,26 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opstrace.errors import Overloaded
-from opstrace.routing import collapsed
 from opstrace.web import encode
 
 MAX_BYTES_UNDER_WAY: Final = 512 << 20  # of the bodies of all requests, as they were sent
-_TO_DISK: Final = "/support/flare"  # goes to disk as it comes
 _STOPPING: Final = Overloaded("the server is stopping; try again")
 
 
 class UnderWay:
     """An application whose requests can be ended: who waits for an answer hears that the server stops."""
 
-    def __init__(self, application: ASGIApp) -> None:
+    def __init__(self, application: ASGIApp, to_disk: Callable[[Scope], bool]) -> None:
+        """`to_disk` says which requests have a body that goes to disk as it comes."""
         self._application = application
+        self._to_disk = to_disk
         self._tasks: set[asyncio.Task[object]] = set()
         self._bytes = 0  # of bodies, as sent
 
@@ -30,7 +31,7 @@ class UnderWay:
         if task is None:
             raise RuntimeError("a request is answered by a task")
         answering, came = False, 0
-        to_disk = collapsed(scope["path"]).startswith(_TO_DISK)
+        to_disk = self._to_disk(scope)
 
         async def counted() -> Message:
             nonlocal came
