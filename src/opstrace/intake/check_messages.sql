@@ -1,5 +1,5 @@
 -- What service checks of this commit had to say.
-INSERT INTO check_messages
+INSERT INTO check_messages (tenant, series, timestamp, message, commit)
 SELECT
     tenant,
     series,

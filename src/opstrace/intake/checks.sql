@@ -1,5 +1,5 @@
 -- The latest run of each service check of this commit; of two of one time the one that was sent later.
-INSERT INTO checks
+INSERT INTO checks (tenant, name, host, series, metric, tags, timestamp, status, message)
 SELECT
     tenant,
     metric_name,

@@ -1,5 +1,8 @@
 -- The events of this commit that are stored.
-INSERT INTO events
+INSERT INTO events (
+    tenant, timestamp, id, title, text, host, source, priority, alert_type, aggregation_key, tags, device_name,
+    event_type, related_event_id, attributes
+)
 SELECT
     tenant,
     fromUnixTimestamp64Milli(toInt64(round(time * 1000)), 'UTC'),

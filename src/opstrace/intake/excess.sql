@@ -1,6 +1,6 @@
 -- The series of this commit that go beyond what their tenant has room for, day by day: those it had before find room first.
 -- A series that is new to the tenant counts once, and not at all where none of its days has room.
-INSERT INTO excess
+INSERT INTO excess (key, tenant, day, series, refusal)
 SELECT
     seen_key(tenant, day, series),
     tenant,

@@ -1,6 +1,6 @@
 -- The logs of this commit that are stored. One without a time is of when it came, and like no other. Logs of one payload
 -- and time are numbered as they came.
-INSERT INTO logs
+INSERT INTO logs (tenant, timestamp, id, host, service, source, status, tags, message, attributes, commit)
 SELECT
     tenant,
     fromUnixTimestamp64Milli(coalesce(said_ms, came_ms), 'UTC'),

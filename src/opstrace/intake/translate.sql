@@ -1,6 +1,9 @@
 -- From Datadog's vocabulary to Prometheus's, for the series of this commit that have no row of their day yet. What is no
 -- UTF-8, as in fields of protobuf, is a series of its own and made legible here.
-INSERT INTO unseen
+INSERT INTO unseen (
+    day, tenant, name, aspect, metric, series, label_set, labels, metric_name, host, tags, type, interval, unit,
+    source_type
+)
 WITH
     toValidUTF8(metric_name) AS legible_metric_name,
     toValidUTF8(host) AS legible_host,

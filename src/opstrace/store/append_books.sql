@@ -1,5 +1,5 @@
 -- What was booked since the last time.
-INSERT INTO books
+INSERT INTO books (hour, tenant, host, version, unit, outcome, reason, total, latest)
 SELECT
     toStartOfHour(toDateTime({now_s:Int64}, 'UTC')),
     assumeNotNull(tenant),

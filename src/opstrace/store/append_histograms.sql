@@ -1,5 +1,8 @@
 -- The native histograms of blocks.
-INSERT INTO histograms
+INSERT INTO histograms (
+    tenant, metric, series, timestamp, schema, count, sum, zero_threshold, zero_count, positive_keys,
+    positive_counts, negative_keys, negative_counts, custom_bounds, hint, commit, start
+)
 SELECT
     assumeNotNull(tenant),
     assumeNotNull(metric),

@@ -1,5 +1,5 @@
 -- What hosts say of themselves, and what people note of them, subject by subject.
-INSERT INTO hosts
+INSERT INTO hosts (tenant, host, subject, seen, document, commit)
 SELECT
     assumeNotNull(tenant),
     assumeNotNull(host),

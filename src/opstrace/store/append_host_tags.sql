@@ -1,5 +1,5 @@
 -- Sets of tags that differ from what is known of their host and source; where they may not replace it, only if nothing is.
-INSERT INTO host_tags
+INSERT INTO host_tags (tenant, host, source, since, tags, commit)
 SELECT
     sent.tenant,
     sent.host,

@@ -1,6 +1,6 @@
 -- The samples of blocks.
 -- What comes twice in one commit is left to merges, and to whoever reads before them.
-INSERT INTO samples
+INSERT INTO samples (tenant, metric, series, timestamp, value, commit)
 SELECT
     assumeNotNull(tenant),
     assumeNotNull(metric),

@@ -1,6 +1,6 @@
 -- Sketches of known series. One whose payload comes again has the same source.
 -- What comes twice in one commit is left to merges, and to whoever reads before them.
-INSERT INTO sketches
+INSERT INTO sketches (tenant, metric, series, timestamp, source, cnt, sum, min, max, keys, counts, commit)
 SELECT
     assumeNotNull(tenant),
     assumeNotNull(metric),

@@ -1,5 +1,5 @@
 -- The samples of blocks that say when their counting began.
-INSERT INTO started_samples
+INSERT INTO started_samples (tenant, metric, series, timestamp, value, start, commit)
 SELECT
     assumeNotNull(tenant),
     assumeNotNull(metric),

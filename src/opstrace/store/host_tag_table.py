@@ -107,19 +107,16 @@ class HostTagTable:
         return self._changes.setdefault(tenant, _Changes())
 
     def _of_tenant(self, tenant: str) -> "_Known":
-        known = self._known(tenant) or self._loaded(tenant)
-        with self._lock:
-            self._cached[tenant] = known
-            self._cached.move_to_end(tenant)
-            while len(self._cached) > 1 and sum(one.size for one in self._cached.values()) > MAX_CACHED_VERSIONS:
-                self._cached.popitem(last=False)
-        return known
+        return self._known(tenant) or self._loaded(tenant)
 
     def _known(self, tenant: str) -> "_Known | None":
         """Return what is known, unless that was before the last change."""
         with self._lock:
             cached = self._cached.get(tenant)
-            return cached if cached is not None and cached.changes == self._changes_of(tenant).total else None
+            if cached is None or cached.changes != self._changes_of(tenant).total:
+                return None
+            self._cached.move_to_end(tenant)
+            return cached
 
     def _loaded(self, tenant: str) -> "_Known":
         """Read it, unless somebody did meanwhile: many panels ask at once, and one reads faster than all of them."""
@@ -134,7 +131,10 @@ class HostTagTable:
             known = _Known(total, hosts or KnownHosts.of(self._read(tenant), self._prefix))
             with self._lock:
                 self._cached[tenant] = known
+                self._cached.move_to_end(tenant)
                 changes.forget_until(total)  # they are in what is known
+                while len(self._cached) > 1 and sum(one.size for one in self._cached.values()) > MAX_CACHED_VERSIONS:
+                    self._cached.popitem(last=False)
             return known
 
     def _changed(self, tenant: str, before: KnownHosts, names: Collection[str]) -> KnownHosts | None:

@@ -28,6 +28,7 @@ from opstrace.tenants import Tenant
 from opstrace.web import moments
 from opstrace.web.document_answer import Document, answered
 from opstrace.web.lookups import Lookups
+from opstrace.web.whole_numbers import whole_number
 
 _DAY_S: Final = 86_400
 _DEFAULT_ROWS: Final = 1000
@@ -214,9 +215,9 @@ def _ms(seconds: float) -> int:
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(_DEFAULT_ROWS))
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_ROWS):
+    if (limit := whole_number(text, 1, MAX_ROWS)) is None:
         raise BadQuery(f"limit: {text[:40]!r} is not a whole number from 1 to {MAX_ROWS}")
-    return int(text)
+    return limit
 
 
 def _kept(segments: Iterable[Segment]) -> list[dict[str, Any]]:

@@ -28,8 +28,10 @@ from opstrace.errors import (
 from opstrace.routing import ANYTHING
 from opstrace.tenants import Tenant
 from opstrace.web.lookups import Lookups
+from opstrace.web.whole_numbers import whole_number
 
 MAX_REQUEST_BYTES: Final = 1 << 20
+_MOST_ASKED: Final = 10**15  # a larger number is an error; one that is only too large for us is lowered
 
 _log = logging.getLogger(__name__)
 
@@ -65,9 +67,9 @@ class Question:
         text = self.text(name, alias)
         if not text:
             return default
-        if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        if (number := whole_number(text, 0, _MOST_ASKED)) is None:
             raise BadQuery(f"The value provided for parameter '{name}' is invalid")
-        return min(int(text), most)
+        return min(number, most)
 
 
 Endpoint: TypeAlias = Callable[[Question], Awaitable[Json | None]]

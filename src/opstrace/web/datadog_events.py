@@ -13,6 +13,7 @@ from opstrace.store.place import Place
 from opstrace.store.search import All, Either, Field, Node
 from opstrace.web import moments
 from opstrace.web.datadog_api import Endpoint, Json, Question
+from opstrace.web.whole_numbers import whole_number
 
 MAX_EVENTS: Final = 1000  # in one answer
 _PAGE: Final = 10  # events in an answer to somebody who does not say how many
@@ -59,9 +60,8 @@ class _EventApi:
         return {"data": shapes.shown_v2(await self._one(question))}
 
     async def _one(self, question: Question) -> Event:
-        number = question.request.path_params["id"]
-        event_id = int(number) if number.isascii() and number.isdecimal() and len(number) < 20 else 0
-        found = await question.look(self.events.one, question.tenant, event_id)
+        event_id = whole_number(question.request.path_params["id"], 0, (1 << _ID_BITS) - 1)
+        found = await question.look(self.events.one, question.tenant, event_id or 0)
         if found is None:
             raise NotFound("No event matches that event_id.")
         return found

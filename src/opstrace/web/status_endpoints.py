@@ -10,6 +10,7 @@ from opstrace.errors import BadQuery
 from opstrace.web.answer import Answer
 from opstrace.web.parameters import invalid
 from opstrace.web.question import Endpoint, Question, plain
+from opstrace.web.whole_numbers import whole_number
 
 # The Prometheus whose API this is. Clients look at the version to know what they may ask.
 PROMETHEUS_VERSION = "3.5.0"
@@ -76,14 +77,13 @@ def runtime(question: Question) -> Answer:
 
 
 _STATISTICS, _MOST_STATISTICS = 10, 10_000  # rows of each table, as in Prometheus
-_LONGEST_NUMBER = 19  # characters
+_MOST_ASKED = 1 << 63
 
 
 def tsdb(question: Question) -> Answer:
     """Tell how many series there are, and of what."""
     text = question.parameters.text("limit") or str(_STATISTICS)
-    limit = int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER else 0
-    if limit < 1:
+    if (limit := whole_number(text, 1, _MOST_ASKED)) is None:
         raise BadQuery("limit must be a positive number")
     if limit > _MOST_STATISTICS:
         raise BadQuery(f"limit must not exceed {_MOST_STATISTICS}")

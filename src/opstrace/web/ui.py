@@ -23,6 +23,7 @@ from opstrace.errors import QueryUnauthorized
 from opstrace.tenants import Tenant
 from opstrace.web.document_answer import Document, document_answer, errors_answer
 from opstrace.web.sessions import FAILED_LOGIN_WINDOW_S, Sessions, TooManyLogins
+from opstrace.web.whole_numbers import whole_number
 
 STATIC: Final = Path(__file__).parent / "static"
 # Where hatch_build.py says why it could not build.
@@ -64,7 +65,7 @@ def routes(
 
 async def _event(request: Request) -> Response:
     """Lead from the address that answers name an event by, which is Datadog's, to where it is shown."""
-    if not (number := request.query_params.get("id", "")).isdecimal():
+    if (number := whole_number(request.query_params.get("id", ""), 0, 1 << 63)) is None:
         return Response("id: which event?\n", 404, media_type="text/plain", headers=_HARDENED)
     return RedirectResponse(f"/ui/events?query=id:{number}&from=now-10y", 303, headers=_HARDENED)
 

@@ -23,6 +23,7 @@ from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
 from opstrace.web.document_answer import Document, answered
 from opstrace.web.lookups import Lookups
 from opstrace.web.request_body import read_body
+from opstrace.web.whole_numbers import whole_number
 
 _DAY_S: Final = 86_400
 MAX_CATALOGUE_DAYS: Final = 366
@@ -136,12 +137,7 @@ class Workspace:
 def _days(request: Request) -> tuple[int, int]:
     """Return the days asked for as seconds: `days` before now, one by default."""
     text = request.query_params.get("days", "1")
-    if not (
-        text.isascii()
-        and text.isdecimal()
-        and len(text) <= len(str(MAX_CATALOGUE_DAYS))
-        and 1 <= int(text) <= MAX_CATALOGUE_DAYS
-    ):
+    if (days := whole_number(text, 1, MAX_CATALOGUE_DAYS)) is None:
         raise BadQuery(f"days: {text[:40]!r} is not a whole number from 1 to {MAX_CATALOGUE_DAYS}")
     now_s = int(time.time())
-    return now_s - int(text) * _DAY_S, now_s
+    return now_s - days * _DAY_S, now_s

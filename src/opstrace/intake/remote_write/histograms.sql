@@ -1,5 +1,8 @@
 -- The native histograms of this commit that are stored: spans become indexes, differences become counts.
-INSERT INTO histograms
+INSERT INTO histograms (
+    tenant, metric, series, timestamp, schema, count, sum, zero_threshold, zero_count, positive_keys,
+    positive_counts, negative_keys, negative_counts, custom_bounds, hint, commit, start
+)
 SELECT
     tenant,
     metric,

@@ -1,5 +1,5 @@
 -- What is told of metrics and was not known yet. A tenant's metrics that are told of have a bound, and so has a help text.
-INSERT INTO metric_metadata
+INSERT INTO metric_metadata (tenant, name, type, help, unit, commit)
 SELECT tenant, name, type, help, unit, {commit:UInt64}
 FROM
 (

@@ -1,5 +1,5 @@
 -- What bodies of version 1.0 tell of metrics.
-INSERT INTO staged_metadata
+INSERT INTO staged_metadata (body, tenant, name, type, help, unit)
 SELECT
     {bodies:Array(UInt32)}[message + 1],
     {tenants:Array(String)}[message + 1],

@@ -1,6 +1,6 @@
 -- What series of version 2.0 tell of their metrics. A classic histogram or summary is told of by each of its series, and
 -- named as in version 1.0.
-INSERT INTO staged_metadata
+INSERT INTO staged_metadata (body, tenant, name, type, help, unit)
 SELECT DISTINCT
     {bodies:Array(UInt32)}[message + 1],
     {tenants:Array(String)}[message + 1],

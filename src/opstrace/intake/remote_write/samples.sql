@@ -1,6 +1,6 @@
 -- The samples of this commit that are stored, markers among them. The marker of a series of histograms is one of its label
 -- set's numbers.
-INSERT INTO samples
+INSERT INTO samples (tenant, metric, series, timestamp, value, commit)
 SELECT tenant, metric, series, fromUnixTimestamp64Milli(sample.timestamp, 'UTC'), sample.value, {commit:UInt64}
 FROM
 (

@@ -1,6 +1,6 @@
 -- The samples of this commit that are stored, of series that say when their counting began; markers of their histograms
 -- among them, as in samples.sql.
-INSERT INTO started_samples
+INSERT INTO started_samples (tenant, metric, series, timestamp, value, start, commit)
 SELECT tenant, metric, series, fromUnixTimestamp64Milli(sample.timestamp, 'UTC'), sample.value, start, {commit:UInt64}
 FROM
 (

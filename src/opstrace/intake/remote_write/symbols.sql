@@ -1,5 +1,5 @@
 -- The texts of bodies of version 2.0.
-INSERT INTO staged_symbols
+INSERT INTO staged_symbols (key, text)
 SELECT bitShiftLeft(toUInt64(message), 32) + place - 1, symbol
 FROM
 (

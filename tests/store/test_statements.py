@@ -1,0 +1,26 @@
+"""What holds for all statements of the engine."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+SOURCES = files("opstrace")
+STATEMENTS = {
+    f"{package}/{path.name}": path.read_text(encoding="utf-8")
+    for package in ("store", "intake", "intake/otlp", "intake/remote_write")
+    for path in SOURCES.joinpath(package).iterdir()
+    if path.name.endswith(".sql")
+}
+# Sets have one column, which has no name that matters.
+_SETS = {"seen"}
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_what_is_written_goes_to_columns_by_name(name: str) -> None:
+    written = re.findall(r"^INSERT INTO (\w+)( \()?", STATEMENTS[name], re.MULTILINE)
+    assert {table for table, columns in written if not columns} <= _SETS
+
+
+def test_statements_that_write_are_found() -> None:
+    assert sum("INSERT INTO" in text for text in STATEMENTS.values()) > 20
