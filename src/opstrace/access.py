@@ -1,4 +1,4 @@
-"""Which tenant a request is of: proved by its key, and held against the host name it was sent to.
+"""Which tenant a request belongs to: proved by its key, and checked against the host name it was sent to.
 
 Senders put the key in several places (datadog-intake.md, section 2.1); the first that holds one decides.
 """
@@ -14,7 +14,7 @@ from opstrace.tenants import Keyring, Tenant
 
 KEY_REQUIRED = "API key required"
 
-# Raised by an Access when it cannot tell: made with a sentence for the client.
+# Makes the exception that an Access raises for a request it refuses, from a sentence for the client.
 Refusal = Callable[[str], Exception]
 
 
@@ -99,7 +99,7 @@ def page_of(request: HTTPConnection) -> Page:
 
 def keys(request: HTTPConnection) -> Iterator[str]:
     """Yield the keys a request carries, the most trustworthy place first."""
-    # Of Agents up to 7.22 their process Agents say the second, and nothing else.
+    # The process Agents of Agents up to 7.22 send only the second of these headers.
     for name in ("dd-api-key", "x-dd-apikey"):
         if header := request.headers.get(name, "").strip():
             yield header

@@ -196,8 +196,9 @@ def datadog_conf(target: Target) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Of these products the chart says itself, behind the environment it is given, whether they are on; traces are where
-# there is a way in for them (DataDog/helm-charts: charts/datadog/templates/_container-agent.yaml).
+# For these products the chart sets whether they are on itself, after the environment it is given, so that its values
+# must switch them off. Traces are on if they have a port or a socket
+# (DataDog/helm-charts: charts/datadog/templates/_container-agent.yaml).
 _OFF_IN_CHART: Final[dict[str, dict[str, bool]]] = {
     "apm": {"socketEnabled": False, "portEnabled": False},
     "processAgent": {"processCollection": False, "processDiscovery": False, "containerCollection": False},

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-# What a crash may leave beside a file, and for how long it may still be somebody's who writes.
+# The names of temporary files that a crash may leave behind, and the age up to which one may still be in use.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}")
 LEFT_BEHIND_S: Final = 3600.0
 
@@ -67,7 +67,7 @@ def _sync(path: Path, flags: int) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Have an error say which file was to be written: of one that is open the operating system does not."""
+    """Add the path to an error: for a file that is already open, the operating system does not name it."""
     try:
         yield
     except OSError as error:

@@ -298,7 +298,7 @@ def changed(config: Config, **fields: Any) -> Config:
     return parse(render(msgspec.structs.replace(config, **fields)), base=Path())
 
 
-# What an Agent says by keys of its own, and `listeners` says here.
+# Keys of an Agent's config that are entries of `listeners` here.
 _LISTENERS: Final = {
     "dogstatsd_port": "udp://127.0.0.1:PORT",
     "dogstatsd_non_local_traffic": "udp://0.0.0.0:8125",

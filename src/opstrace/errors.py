@@ -113,8 +113,8 @@ class ExecutionError(QueryError):
 class BudgetExceeded(QueryError):
     """More samples, series, steps or memory than the query may touch; `budget` is what it is counted under.
 
-    `excess` is how many times what it may touch the query would have, as far as that is known. `is_final` says that
-    no part of it is smaller.
+    `excess` is the query's need as a multiple of its budget, as far as known. `is_final` says that evaluating it in
+    smaller parts cannot help.
     """
 
     def __init__(self, message: str, budget: str = "memory", excess: float = 1.0, *, is_final: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What Go makes of text, where those whose words we speak are written in it."""
+"""Numbers and letters as Go's standard library reads them, where we must agree with programs written in Go."""
 
 import math
 import re

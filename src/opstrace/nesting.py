@@ -1,4 +1,4 @@
-"""How deep JSON is nested: documents are not stored that whoever reads them might not be able to read."""
+"""A bound on how deep JSON is nested, so that no document is stored that its readers might fail to parse."""
 
 import re
 from typing import Final

@@ -16,7 +16,7 @@ def places(lengths: "ArrayLike") -> "Ints":
 
 
 def owners(lengths: "Ints") -> "Ints":
-    """Return of each element which list it is of."""
+    """Return, for each element, the index of the list it is in."""
     return np.repeat(np.arange(len(lengths)), lengths)
 
 

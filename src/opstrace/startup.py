@@ -60,7 +60,7 @@ def _tell_what_goes(before: Config, given: Config) -> None:
     for name in RETENTION_KEYS:
         was, days = getattr(before, name), getattr(given, name)
         if days < was:
-            log.warning("%s is %d in the config that was given, and was %d: what is older goes soon", name, days, was)
+            log.warning("%s is %d in the config that was given, and was %d: older data goes soon", name, days, was)
 
 
 def start(instance: Instance, timeout_s: float, progress: Callable[[int, int], None]) -> Instance:

@@ -74,7 +74,7 @@ class Telemetry:
         )
         self.unhandled_bodies = Counter(
             "dd_api_unhandled_bodies_total",
-            "Bodies that were accepted and not stored, because their route is not understood yet.",
+            "Bodies that were kept as they came, because their route is not understood yet.",
             ("route", "tenant"),
             registry=self.registry,
         )
@@ -173,7 +173,7 @@ class Telemetry:
             registry=self.registry,
         )
         self.dogstatsd_bytes = Counter(
-            "opstrace_dogstatsd_bytes_total", "Bytes of them.", ("listener",), registry=self.registry
+            "opstrace_dogstatsd_bytes_total", "Bytes that were read.", ("listener",), registry=self.registry
         )
         self.dogstatsd_kernel_drops = Counter(
             "opstrace_dogstatsd_kernel_drops_total",
@@ -219,7 +219,7 @@ class Telemetry:
         )
         self.dogstatsd_restarts = Counter(
             "opstrace_dogstatsd_restarts_total",
-            "Times that the process which hears datagrams ended, and was started again.",
+            "Times that the DogStatsD process ended and was started again.",
             registry=self.registry,
         )
         self.query_duration = Histogram(
@@ -231,12 +231,12 @@ class Telemetry:
         )
         self.refused_queries = Counter(
             "opstrace_query_refused_total",
-            "Questions that went over a budget, by which.",
+            "Requests that went over a budget, by budget.",
             ("tenant", "budget"),
             registry=self.registry,
         )
         self.query_cache = Gauge(
-            "opstrace_query_cache_bytes", "Memory of what queries read lately.", registry=self.registry
+            "opstrace_query_cache_bytes", "Bytes of memory that the query cache takes.", registry=self.registry
         )
         self.store_rows = Gauge(
             "opstrace_store_rows", "Rows on disk, repeats included.", ("table",), registry=self.registry

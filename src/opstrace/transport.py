@@ -1,4 +1,4 @@
-"""What answers leave by: large writes let the other threads of the process compute meanwhile."""
+"""The transport that sends answers: large writes release the interpreter's lock, so other threads go on."""
 
 import asyncio
 import math
@@ -11,9 +11,9 @@ TAKEN_WITHIN_S: Final = 30.0
 
 
 class UnlockedTransport:
-    """A transport of a socket that holds no lock of the interpreter while the system takes much of what is written.
+    """A socket transport that releases the interpreter's lock while the system takes a large write.
 
-    uvloop holds it. The thread that makes the next piece of an answer then waits each time: an answer of 74 MB takes
+    uvloop keeps it. The thread that makes the next piece of an answer then waits each time: an answer of 74 MB takes
     an eighth longer.
     """
 

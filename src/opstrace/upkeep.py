@@ -1,4 +1,4 @@
-"""What goes as it is too old, too much, or left behind."""
+"""Clean-up every hour: what is older than the retention, beyond a bound, or left behind by a crash."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ class Upkeep:
         self._flares = flares
 
     async def run(self) -> None:
-        """Do it every hour, until cancelled."""
+        """Clean up every hour, until cancelled."""
         await asyncio.sleep(RETENTION_GRACE_S)
         await every(RETENTION_INTERVAL_S, "dropping what is past the retention", self._retain)
 

@@ -71,7 +71,7 @@ def _stop_unfinished(name: str) -> None:
 @click.command()
 @click.argument("name", default=DEFAULT_INSTANCE)
 @config_option
-@click.option("--dogstatsd", is_flag=True, help="Hear DogStatsD, too, this time; the config need not say so.")
+@click.option("--dogstatsd", is_flag=True, help="Listen for DogStatsD in this run, whatever the config says.")
 def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     """Run the instance NAME in the foreground, making it if there is none.
 

@@ -11,7 +11,7 @@ from opstrace.cli.output import confirm, print_json, print_table
 from opstrace.cli.running import reload, waiting_limits
 
 log = logging.getLogger("opstrace")
-_of_tenant = click.option("--tenant", help="Of this tenant; of all by default.")
+_of_tenant = click.option("--tenant", help="The limits of this tenant; of all tenants by default.")
 
 
 @click.group()

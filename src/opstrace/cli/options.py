@@ -12,7 +12,7 @@ DEFAULT_INSTANCE = "default"
 
 
 class Number(click.FloatRange):
-    """A number in a range: NaN, which no comparison finds outside of one, is none."""
+    """A number in a range; NaN, which passes every check of a range, is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number; whatever is none is wrong usage."""

@@ -32,7 +32,7 @@ def print_json(value: object) -> None:
 
 
 def tell(text: str) -> None:
-    """Print what a server that nobody may be reading goes on without."""
+    """Print a text; a server goes on even if standard output is closed."""
     try:
         click.echo(text)
     except OSError as error:

@@ -59,14 +59,14 @@ def replay(name: str, as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--tenant", help="Whose series; the config's first tenant by default.")
 @click.option(
-    "--range", "range_ms", callback=duration_ms, metavar="DURATION", help="Over this long until now: 1h, 90m, 1d."
+    "--range", "range_ms", callback=duration_ms, metavar="DURATION", help="Query a range that ends now: 1h, 90m, 1d."
 )
 @click.option(
     "--step",
     "step_ms",
     callback=duration_ms,
     metavar="DURATION",
-    help="Between two values; by default they fill a line.",
+    help="Step of the range; by default as many values as fit the line.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Series that are shown.")
 @json_option

@@ -120,9 +120,9 @@ def tags_by_source(host: Host) -> dict[str, list[str]]:
 
 
 def retagged(sets: Sequence[TagSet], host: str, source: str, tags: Sequence[str], now_ms: int) -> list[TagSet]:
-    """Return what makes these the tags of a host's source, of which there were sets under whichever names.
+    """Return the sets to write so that a host has exactly these tags from a source; `sets` are those it has now.
 
-    The tags are given to the host's own name and the source as it is spelled already; there are none under others.
+    The tags go under the host's own name and the source as it is spelled already; all other sets are emptied.
     """
     spelled = {one.source for one in sets if one.host == host} or {source}
     place = host, source if source in spelled else min(spelled)

@@ -19,7 +19,7 @@ from opstrace.dogstatsd.parse import Event, Kind, Malformed, Metric, ServiceChec
 MAX_SPELLINGS_A_CONTEXT: Final = 4
 # Samples with a time of their own leave when there are so many, or when none came for a second.
 MAX_TIMED_SAMPLES: Final = 2048
-# A clock that is set back so far is followed; what was heard meanwhile is where it was heard.
+# If the clock is set back by more than this, buckets follow it; earlier buckets keep their times.
 _FOLLOWED_FROM_S: Final = 60
 _TIMED_PAUSE_S: Final = 1.0
 # Events and service checks that wait for the next flush, of each.
@@ -274,7 +274,7 @@ class Aggregator:
         gone = {
             identity
             for identity, context in self._contexts.items()
-            # What it says of itself is when a bucket first heard of it.
+            # `last_seen` is when the context's first value came into its latest bucket.
             if context.idle and now - context.last_seen - BUCKET_S >= kept_s.get(context.kind, idle_s)
         }
         if gone:

@@ -26,7 +26,7 @@ class OpenBucket:
 
 
 class Context:
-    """One metric as it is aggregated. A subclass for each way to do that says what `take` returns."""
+    """One metric being aggregated; there is a subclass for each way to aggregate."""
 
     __slots__ = ("bucket", "host", "idle", "kind", "last_seen", "lines", "name", "tags")
 

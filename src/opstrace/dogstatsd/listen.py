@@ -30,7 +30,7 @@ class Traffic:
 
 @dataclass(slots=True)
 class Ear:
-    """One listener: its socket, who takes in what it hears, how long a packet may be."""
+    """One listener: its socket, the aggregator that takes its lines, the longest packet it accepts."""
 
     socket: socket.socket
     url: str
@@ -91,7 +91,7 @@ class Listening:
 
     def _receive(self, ear: Ear) -> None:
         packets: list[bytes] = []
-        # A byte more than may be shows which one was longer.
+        # One byte more than is allowed, so that a packet that is too long can be told.
         receive, size = ear.socket.recv, ear.max_packet + 1
         with contextlib.suppress(OSError):  # nothing more is there, or never was
             while len(packets) < MAX_BATCH_PACKETS:

@@ -61,7 +61,7 @@ class Flushed:
 
 
 class Outlet:
-    """Encodes and writes in a thread of its own, so that a server that is busy does not deafen the process."""
+    """Encodes and writes in a thread of its own, so that datagrams are read even while the server is busy."""
 
     def __init__(self, settings: Dogstatsd, output: BinaryIO) -> None:
         self._encoder = Encoder(settings, self._breathe)
@@ -240,7 +240,7 @@ class Worker:
 
 
 def main() -> None:
-    """Be that process."""
+    """Run the DogStatsD process until its standard input ends."""
     # A terminal's Ctrl+C is the server's business, which ends our input when the time has come.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stdin = sys.stdin.fileno()

@@ -24,7 +24,7 @@ from opstrace.telemetry import Telemetry
 # Names of headers and parameters that may hold a key hold one of these.
 _SECRET: Final = re.compile("key|token|auth|cookie|secret|passw|credential|signature", re.IGNORECASE)
 _REDACTED: Final = "<key>"
-# What is shorter is no key, and stands in words.
+# Shorter texts are not redacted: they are no keys, and may be parts of words.
 _SHORTEST_KEY: Final = 16
 # Bodies that say nothing: probes of Agents. They are well where they are not understood, too.
 _NOTHING: Final = frozenset((b"", b"{}", b"[]"))
@@ -169,7 +169,7 @@ def _family(families: Sequence[Family], media_type: str, content: bytes) -> Fami
 
 
 def _is_objects(media_type: str, content: bytes) -> bool:
-    """Say whether text is objects in JSON: a browser calls by this name what a page sends as it is."""
+    """Say whether `text/plain` holds JSON objects: browsers use this type for any string that a page sends."""
     return "text/plain" in media_type and content.lstrip()[:1] == b"{" and _looks_like_json(content)
 
 

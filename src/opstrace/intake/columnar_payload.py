@@ -64,7 +64,7 @@ class Ragged:
 
     @classmethod
     def of(cls, lists: "Sequence[Sequence[object]]", first: int) -> "Ragged":
-        """Number what is in lists, from the first number on."""
+        """Return lists of the same lengths, whose entries are numbered from `first` on."""
         offsets = places(np.array([len(one) for one in lists], dtype=np.int64))
         return cls(np.arange(first, first + offsets[-1]), offsets)
 

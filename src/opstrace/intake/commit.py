@@ -23,11 +23,11 @@ from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-# How long a batch gathers before it is committed: whoever the commit before answered sends again about now, and a
-# commit costs 20 ms whatever it holds.
+# How long a batch gathers before it is committed: in that time the senders that the commit before has answered send
+# their next body, and a commit costs 20 ms whatever it holds.
 LINGER_S: Final = 0.01
-# How long who can wait does so, unless a body comes that cannot: fifty Agents that send a little each, at moments of
-# their own, would have a commit each time, which is most of a core.
+# How long a patient body waits, unless one comes that cannot: otherwise fifty Agents that send small bodies at
+# different moments would cause a commit for each, which costs most of a core.
 PATIENCE_S: Final = 0.2
 # Bodies that together are as large are committed at once: by then what a commit costs is theirs.
 ENOUGH_BYTES: Final = 1024 * 1024

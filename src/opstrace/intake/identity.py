@@ -33,7 +33,7 @@ _FACTORS: Final = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is said of entries of dictionaries, in the order of `dictionaries`."""
+    """What words.sql computes for each dictionary entry, in the order of `dictionaries`."""
 
     hashes: "Hashes"
     metrics: "Hashes"  # what a metric of this name is known by
@@ -46,7 +46,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """What judging needs of N series, as sent_series.sql says it of others."""
+    """What judgement needs to know of N series; for other formats sent_series.sql yields the same columns."""
 
     series: "Hashes"  # N: 0 of one with too many tags, of which nothing is stored
     metrics: "Hashes"  # N
@@ -83,7 +83,7 @@ def _entries(payload: ColumnarPayload) -> "list[pa.StringArray]":
 
 
 def combined(first: "Hashes", second: "Hashes") -> "Hashes":
-    """Return the hash of two values each, of theirs."""
+    """Return the hash of each pair of values, made of the hashes of the two."""
     mixed = (first ^ second) * _FACTOR
     mixed ^= mixed >> np.uint64(47)
     mixed ^= second
@@ -104,7 +104,7 @@ def of_numbers(bits: "Hashes") -> "Hashes":
 
 
 def _followed_by_lists(found: "Hashes", hashes: "Hashes", lists: Ragged, longest: int) -> "Hashes":
-    """Return the hashes of what was hashed before and a list each, of those of its elements; 0 of a longer list."""
+    """Extend each hash by a list, given the hashes of its elements; 0 where a list has more than `longest`."""
     lengths, starts = lists.lengths, lists.offsets[:-1]
     found = combined(found, of_numbers(lengths.astype(np.uint64)))
     found[lengths > longest] = 0

@@ -64,7 +64,7 @@ class Judged:
     points: Counter[str] = field(default_factory=Counter)
     series: Counter[str] = field(default_factory=Counter)
     late: int = 0  # stored points whose time is more than a minute past
-    repeatable: bool = True  # it is the same when it comes again: none of it got the server's time, or is nobody's
+    repeatable: bool = True  # sent again it would be the same: nothing got the server's time or lacks a host
     host: str = ""  # that most of it speaks of
 
 

@@ -14,7 +14,7 @@ DEFAULTS: Final = {
     "attributes": "default_attributes",
 }
 LOGPLEX: Final = "logplex"  # they are syslog records
-GUESSED: Final = "guessed"  # nobody said that it is JSON, or it cannot be: what cannot be read as such is text
+GUESSED: Final = "guessed"  # not declared as JSON, or certainly not JSON: what does not parse as JSON is text
 # Parameters that are for the receiver; those of browsers begin with `dd-`, and say nothing of logs.
 _OF_THE_RECEIVER: Final = re.compile("dd-.*|ddforward|batch_time|host|env")
 # What a document begins with, or a number or a word that is all of it.

@@ -10,7 +10,7 @@ SELECT
     payload,
     first IN ('{', '"'),
     came_ms,
-    -- Of an array, so that it is computed of the few lines that need it only.
+    -- As a lambda over an array, so that it is computed only for the few lines that need it.
     coalesce(by_timestamp, arrayMap(text -> said_ms_of(text), if(by_timestamp IS NULL, [multiIf(
         o.`@timestamp` != '', o.`@timestamp`,
         o._timestamp != '', o._timestamp,
@@ -118,7 +118,7 @@ FROM
             multiIf(
                 startsWith(trimLeft(text), '['), JSONExtractArrayRaw(text),
                 isValidJSON(text), [text],
-                -- Of lines each is judged alone; what is no JSON becomes what is no log.
+                -- Each line is parsed by itself; one that is not JSON becomes `null`, which is refused as no log.
                 arrayMap(line -> if(isValidJSON(line) OR trim(line) = '', line, 'null'), splitByChar('\n', text))
             ) AS lines
         FROM Python(rows)

@@ -1,7 +1,7 @@
--- A line that a program wrote as JSON is text in the message of the Agent that read it, or of OpenTelemetry's exporter. When
--- it was written it says itself, if a log may be so old: the Agent says when it read it, the exporter when it sent it. An Agent
--- calls a line `info`, or `error` where it came by standard error; the program knows better, if it has a word for it: a
--- number may be anything. What is in a lambda is computed once.
+-- A line of JSON that a program wrote arrives as the text of a message, from an Agent or from OpenTelemetry's exporter. The
+-- line's own time is taken, unless a log may not be so old: the Agent's is when it read the line, the exporter's when it sent
+-- it. An Agent gives a line the status `info`, or `error` if it came by standard error; the program's own counts first if it is
+-- a word: a number may mean anything. What is in a lambda is computed once.
 ALTER TABLE staged_logs UPDATE
     said_ms = coalesce(
         arrayFirstOrNull(

@@ -68,7 +68,7 @@ class Verdict:
     facts: Mapping[str, int] = field(default_factory=dict)  # the same of what it says of hosts
     cut_logs: int = 0  # whose message is longer than it may be
     late: int = 0  # stored points whose time is more than a minute past
-    repeatable: bool = True  # it is the same when it comes again: none of it got the server's time, or is nobody's
+    repeatable: bool = True  # sent again it would be the same: nothing got the server's time or lacks a host
     host: str = ""  # which the body speaks of, most of the time
     # Of remote writes: samples, histograms, series, exemplars → STORED, or the reason of a refusal → how many.
     written: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How fast a tenant may send: a bucket that fills at a rate, and may be drawn on beyond empty once."""
+"""How fast a tenant may send: a token bucket, which a single payload may overdraw."""
 
 from collections.abc import Callable
 from time import monotonic

@@ -21,5 +21,5 @@ FROM
         ifNull(points[1].1, 0) AS first_s
     FROM {sent}
 )
--- Statements like these are planned for longer than they run; they gain nothing from it.
+-- Optimising the plan of such a statement takes longer than running it, and gains nothing.
 SETTINGS query_plan_enable_optimizations = 0, max_threads = 1, output_format_arrow_compression_method = 'none'{settings}

@@ -49,13 +49,13 @@ class Room:
         return max(self._limits_of(tenant).max_series - self._on_day[tenant][day], 0)
 
     def for_new(self, tenant: str, now: float) -> int:
-        """Return how many series that it did not have a tenant may still add this minute."""
+        """Return how many series that are new to it a tenant may still add this minute."""
         began, used = self._new.get(tenant, (now, 0))
         most = self._limits_of(tenant).max_new_series_per_minute
         return most if now >= began + _MINUTE_S else max(most - used, 0)
 
     def surely_has(self, tenant: str, rows: int, now: float) -> bool:
-        """Say whether so many rows have room, of whatever days, and however many of their series are new."""
+        """Say whether this many rows fit in any case, whichever days they are of and however many series are new."""
         fullest = max(self._on_day[tenant].values(), default=0)
         return fullest + rows <= self._limits_of(tenant).max_series and rows <= self.for_new(tenant, now)
 
@@ -97,7 +97,7 @@ class SeriesRoom:
         reloads: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reloads` says how often it was read anew which series there are; then those of old days are unseen."""
+        """`reloads` tells how often `seen` was read anew: after that, series of days it does not hold are unseen."""
         self._connection = connection
         self._clock = clock
         self._room = Room(limits_of)
@@ -142,9 +142,9 @@ class SeriesRoom:
         return exceeded
 
     def admit_uncounted(self, tenants: Iterable[str], rows: int, *, each_once: bool) -> bool:
-        """Say whether all of `unseen` is admitted for it surely has room, this many rows of any of these tenants.
+        """Admit all of `unseen` uncounted, if this many rows would fit for each of the tenants; say whether.
 
-        Then `count` is to follow before `take`, while the rows are there still and not among those seen.
+        If so, call `count` before `take`, while the rows are still in `unseen` and not yet in `seen`.
         """
         now = self._clock()
         self._count_days()

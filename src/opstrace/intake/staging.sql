@@ -24,8 +24,8 @@ CREATE OR REPLACE FUNCTION series_of AS (name, host, type, interval, tags) -> ci
 -- The device of an event: a text, or as datadogpy takes it, a list, of which it is the first.
 CREATE OR REPLACE FUNCTION device_of AS said -> if(startsWith(said, '['), JSONExtractString(said, 1), said);
 
--- What a log says of its time, in milliseconds; none where that is not to be read. Expressions of a statement are worked
--- out for rows that do not need them, too: none of these may fail, whatever it is given.
+-- The time of a log in milliseconds, from what it says; NULL where that cannot be read. The engine also evaluates expressions
+-- for rows that do not need them, so none of these may fail, whatever it is given.
 
 -- Seconds, milliseconds, microseconds or nanoseconds, by how large the number is; what is made whole is chosen first.
 CREATE OR REPLACE FUNCTION ms_of_number AS number -> toInt64(multiIf(

@@ -29,7 +29,7 @@ class Lifted:
     most: float  # by which one was lifted
 
     def and_also(self, other: "Lifted") -> "Lifted":
-        """Return what both say."""
+        """Return both, summed up as one."""
         return Lifted(
             self.samples + other.samples,
             min(self.first_ms, other.first_ms),

@@ -34,7 +34,7 @@ _OF_BUCKETS = frozenset(("changes", *HISTOGRAM_FUNCTIONS)) - _OF_TOTALS
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Walks a tree in what its nodes share."""
+    """Evaluates the nodes of a tree, which share a context."""
 
     context: Context
 
@@ -83,7 +83,7 @@ class Evaluation:
         return in_steps(of_part, grid, reach, self.context.part, self.context.attempts)
 
     def under(self, node: Node) -> "Evaluation":
-        """Return what evaluates the operands of a node: it reads no buckets that nobody will look at.
+        """Return the evaluation for a node's operands: it skips buckets of histograms that the node does not need.
 
         Prometheus reads such histograms in a way of its own (promql/engine.go, detectHistogramStatsDecoding).
         """
@@ -101,7 +101,7 @@ class Evaluation:
         return Evaluation(replace(self.context, totals=totals))
 
     def at_one_moment(self, is_one: bool = True) -> "Evaluation":
-        """Return what evaluates a query, or the operand of a subquery, of one moment, if it is one."""
+        """Return the evaluation of a query, or a subquery's operand, of one moment; of several unless `is_one`."""
         return Evaluation(replace(self.context, one_moment=is_one))
 
     def vector(self, node: Node, grid: Grid) -> Vector:
@@ -252,7 +252,7 @@ class Evaluation:
 
 
 def bare(node: Node) -> Node:
-    """Return what stands in parentheses."""
+    """Return a node without the parentheses around it."""
     while isinstance(node, Paren):
         node = node.expr
     return node

@@ -291,7 +291,8 @@ def label_join(site: Site, operand: Vector, target: String, separator: String, *
 
 # Series whose labels are made before the query looks at its budget again.
 _PART = 1_000
-# Of a label that a query makes. A pattern may take a second for as many, in which nothing looks at the deadline.
+# The longest label that a query may make. A regular expression may take a second for a text this long, and during
+# that time nothing checks the deadline.
 MAX_LABEL_CHARACTERS = 65_536
 # Of Python's widest characters.
 _BYTES_A_CHARACTER = 4

@@ -10,7 +10,7 @@ from opstrace.promql.values import Ints
 from opstrace.store.backend import Labels, alike, memoised
 
 NAME = "__name__"
-# What describes the metric as it was stored, and nothing that is computed from it.
+# Labels that describe a stored metric, and so are dropped from what is computed from it.
 METADATA = frozenset((NAME, "__type__", "__unit__"))
 
 
@@ -69,13 +69,13 @@ def nameless(labels: Labels) -> Labels:
 
 
 def only(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
-    """Return of each no labels but these."""
+    """Return each label set with these labels only."""
     made = ({name: text for name, text in labels.items() if name in names} for labels in series)
     return memoised(series, ("only", names), lambda: alike(series, made))
 
 
 def all_but(series: Sequence[Labels], names: frozenset[str]) -> Sequence[Labels]:
-    """Return of each all labels but these: the very same, where nobody has them."""
+    """Return each label set without these labels; the same sequence where none has any of them."""
     made = ({name: text for name, text in labels.items() if name not in names} for labels in series)
 
     def find() -> Sequence[Labels]:

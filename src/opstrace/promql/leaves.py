@@ -48,7 +48,7 @@ def smoothed(context: Context, node: Selector, grid: Grid) -> Vector:
 def latest(
     context: Context, node: Selector, grid: Grid, moments_of: Callable[[Block], Ints] | None = None
 ) -> tuple[Vector, Ints]:
-    """Return the latest samples, and of each a moment that the block tells, series × steps; none unasked."""
+    """Return the latest samples and, with `moments_of`, the moment it gives for each; both series × steps."""
     ends = ends_of(node, grid)
     block = _read(context, node.matchers, int(ends[0]) - context.lookback_ms + 1, int(ends[-1]))
     shape = (len(block.labels), grid.steps)

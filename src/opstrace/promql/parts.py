@@ -70,9 +70,9 @@ def in_steps(
 
 
 def in_portions(evaluate: Callable[[Part], Value], part: Part, place: int, attempts: Attempts) -> Value:
-    """Return the value of what makes a series of each series, at a place in the query; the steps are those of a part.
+    """Return the value, on the steps of a part, of a node that computes each of its series from one series alone.
 
-    Raises BudgetExceeded where no cut of the series helps, or a smaller one of the steps is still to be tried.
+    Raises BudgetExceeded where no cut of the series helps, or where smaller parts of the steps are to be tried first.
     """
 
     def parts_of(cut: int) -> Iterable[Callable[[], Value]]:

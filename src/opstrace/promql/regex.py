@@ -55,7 +55,7 @@ _QUOTED = re.compile(r"\\Q(?P<text>.*?)(?:\\E|\Z)", re.DOTALL)
 def _repeated(pattern: str) -> int:
     """Return how many parts repetitions add to a pattern when they are written out, those in groups included.
 
-    It looks at each character once. Of a pattern that is none it says anything.
+    It looks at each character once. For an invalid pattern the result means nothing.
     """
     if "{" not in pattern:
         return 0

@@ -10,8 +10,8 @@ from opstrace.promql.values import Bools, Ints
 def reset_before(times: Ints, start_times: Ints) -> Bools:
     """Say for each sample but the first whether it began to count anew since the one before.
 
-    It did if it began after that one. One that began at that very moment did if the sample before tells its own
-    beginning, too: these are differences. Without that the beginning is unknown, and goes on being so.
+    It did if its start lies after that sample. If its start is that sample's own time, it did if that sample has an
+    earlier start of its own: then these are deltas. Without one, the start was unknown and stays so: no reset.
     """
     before, began, began_before = times[:-1], start_times[1:], start_times[:-1]
     anew = (began > before) & (began < times[1:])

@@ -1,6 +1,6 @@
 """A query's text as tokens, and the parse error that points into it.
 
-What is no token is an error only once the parser has come to it: what is wrong before it is told instead. Messages
+Text that is no token becomes an error only when the parser reaches it, so that an earlier error is reported. Messages
 are those of prometheus/prometheus: promql/parser/lex.go.
 """
 

@@ -31,6 +31,6 @@ LEFT JOIN
     WHERE (tenant, host) IN (SELECT assumeNotNull(tenant), assumeNotNull(host) FROM Python(rows))
     GROUP BY tenant, host, source
 ) AS known ON sent.tenant = known.tenant AND sent.host = known.host AND sent.source = known.source
--- What the clock said was later, before it was set back, holds no longer.
+-- Rows with a later time, from before the clock was set back, are superseded.
 ARRAY JOIN arrayConcat([sent.since_ms], known.to_come) AS since_ms
 WHERE known.host = '' OR (sent.may_replace AND (sent.tags != known.tags OR sent.tags != known.tags_now))

@@ -49,13 +49,13 @@ class LabelSets(tuple[Labels, ...]):  # noqa: SLOT001 (a tuple has no room for m
 
 
 def memoised(labels: Sequence[Labels], subject: Hashable, find: Callable[[], T]) -> T:
-    """Return what `find` finds out about a subject of label sets, if they can remember it from the last time on."""
+    """Return what `find` finds out about a subject of label sets; LabelSets remember it for the next time."""
     return labels.remembered(subject, find) if isinstance(labels, LabelSets) else find()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Identity:
-    """Something as itself: another one with the same in it is another."""
+    """Wraps an object so that it is compared and hashed by identity, not by value."""
 
     one: object
 
@@ -72,7 +72,7 @@ def memoised_pair(left: Sequence[Labels], right: Sequence[Labels], subject: Hash
 
 
 def alike(labels: Sequence[Labels], made: Iterable[Labels]) -> Sequence[Labels]:
-    """Return what was made of label sets as they came: as some that remember, or as a list."""
+    """Return label sets made from others: as LabelSets where those are LabelSets, else as a list."""
     return LabelSets(made) if isinstance(labels, LabelSets) else list(made)
 
 

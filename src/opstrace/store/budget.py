@@ -45,7 +45,7 @@ LIGHT_PATIENCE_S = 0.1
 
 
 class Lane:
-    """The way on for queries of one kind, a few at a time."""
+    """A semaphore for queries of one kind, on which nobody waits for longer than a given patience."""
 
     def __init__(self, width: int, patience_s: float = math.inf) -> None:
         """Nobody waits longer than the patience says: whoever has waited so long goes on beside the others."""
@@ -83,8 +83,8 @@ BYTES_A_BUCKET = 120
 class Lanes:
     """Where queries compute. Heavy ones leave a core to whoever writes, and to light ones.
 
-    Light ones go one by one: side by side they would but take the interpreter from each other, a fifth more time for
-    all of them together.
+    Light ones compute one at a time: in parallel they would only contend for the interpreter's lock, which takes a
+    fifth more time for all of them together.
     """
 
     heavy: Lane

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from opstrace.store.host_versions import BEGINNING, END, SETTLING_MS, TagSet, Tenure
 
-# The source of a set that holds a host's other names instead of tags. Whoever spoke has such a set, if an empty one.
+# The source of a set that holds a host's aliases instead of tags. Every host that sent metadata or an inventory has
+# such a set, which may be empty.
 ALIASES: Final = ""
 
 

@@ -159,7 +159,7 @@ class _Changes:
 
     total: int = 0
     _names: dict[str, int] = field(default_factory=dict)  # the last change of each name
-    _until: int = 0  # of the changes until this one it is not known any more of which names they were
+    _until: int = 0  # up to this change it is no longer known which names were affected
 
     def of_all(self) -> None:
         """Note a change of whatever is there."""
@@ -178,7 +178,7 @@ class _Changes:
         return None if number < self._until else [name for name, last in self._names.items() if last > number]
 
     def forget_until(self, number: int) -> None:
-        """Forget of which names the changes until this one were."""
+        """Forget which names were affected by the changes up to this one."""
         self._until = max(self._until, number)
         self._names = {name: last for name, last in self._names.items() if last > number}
 

@@ -33,7 +33,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class AlienLabels(dict[str, str]):
-    """Labels like those of series that came by Datadog's API, of one that did not: what a rule wrote back, say."""
+    """Labels that look like those from Datadog's API, of a series that did not come by it: from a rule, say."""
 
 
 def told_apart(labels: Iterable[Labels], alien: Iterable[bool]) -> list[Labels]:
@@ -162,7 +162,7 @@ class HostView:
 
     @property
     def standing(self) -> bytes | None:
-        """What stands for the versions of the range, if none begins or ends in it; nothing if one does.
+        """A digest of the versions of the range, if none begins or ends in it; nothing if one does.
 
         Views of the same tags that have it in common join alike.
         """

@@ -45,7 +45,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Derived:
-    """What was made of other objects, which live as long."""
+    """What was made from other objects, which it keeps alive."""
 
     value: _Sized
     basis: tuple[object, ...]

@@ -170,7 +170,7 @@ def checked(body: bytes) -> Document:
 
 
 def _given(document: Document, name: str, default: object) -> object:
-    """Return a member; null stands for none, as some that make dashboards write it."""
+    """Return a member; null counts as missing, as some tools that make dashboards write it."""
     value = document.get(name)
     return default if value is None else value
 

@@ -31,7 +31,6 @@ from opstrace.web.lookups import Lookups
 from opstrace.web.whole_numbers import whole_number
 
 MAX_REQUEST_BYTES: Final = 1 << 20
-_MOST_ASKED: Final = 10**15  # a larger number is an error; one that is only too large for us is lowered
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Question:
         text = self.text(name, alias)
         if not text:
             return default
-        if (number := whole_number(text, 0, _MOST_ASKED)) is None:
+        if (number := whole_number(text, 0, 10**15)) is None:
             raise BadQuery(f"The value provided for parameter '{name}' is invalid")
         return min(number, most)
 

@@ -60,10 +60,10 @@ Which: TypeAlias = NDArray[np.int64] | None
 
 
 def with_floats(texts: pa.LargeBinaryArray, values: NDArray[np.float64]) -> tuple[pa.LargeBinaryArray, Which]:
-    """Put texts of numbers, each with the quote that closes it, behind others.
+    """Append the texts of numbers, each with its closing quote, to an array of texts.
 
-    Returns them all, and which of those behind is `format_floats` of each value. They are those of lists in JSON,
-    which takes half the time of Arrow's conversion; the quotes were commas.
+    Returns the array, and for each value the index of its text, as of `format_floats`, among those appended. They are
+    made by writing JSON lists, in half the time of Arrow's conversion, and turning the commas into quotes.
     """
     lists, which = _lists(values)
     _, ends, content = texts.buffers()

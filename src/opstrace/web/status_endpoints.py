@@ -77,13 +77,12 @@ def runtime(question: Question) -> Answer:
 
 
 _STATISTICS, _MOST_STATISTICS = 10, 10_000  # rows of each table, as in Prometheus
-_MOST_ASKED = 1 << 63
 
 
 def tsdb(question: Question) -> Answer:
     """Tell how many series there are, and of what."""
     text = question.parameters.text("limit") or str(_STATISTICS)
-    if (limit := whole_number(text, 1, _MOST_ASKED)) is None:
+    if (limit := whole_number(text, 1, 1 << 63)) is None:
         raise BadQuery("limit must be a positive number")
     if limit > _MOST_STATISTICS:
         raise BadQuery(f"limit must not exceed {_MOST_STATISTICS}")

@@ -1,4 +1,4 @@
-"""What the doors have in common through which series come in remote write's messages: keys, books, time."""
+"""What the endpoints for remote write and OTLP share: authentication, accounting of refusals, timing."""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from opstrace.telemetry import Telemetry
 
 
 class Unsupported(Undecodable):
-    """A form of body that a door has not."""
+    """A Content-Type or Content-Encoding that the endpoint does not take."""
 
     reason = "unsupported"
 

@@ -1,4 +1,4 @@
--- Of each tenant: whether a sample says when its counting began, and when the oldest one was taken that may be stored, ms.
+-- For each tenant: whether any sample has a start timestamp, and the time (ms) of the oldest sample that may be stored.
 SELECT
     tenant,
     max(is_started) AS started,
