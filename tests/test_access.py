@@ -46,6 +46,7 @@ def basic(credentials: str) -> str:
         request(Authorization=basic(f":{ONE}")),
         request(DD_API_KEY=ONE, query=f"api_key={TWO}"),
         request(DD_API_KEY="", query=f"api_key={ONE}"),
+        request(Authorization="Bearer ", DD_API_KEY=ONE),
         request(DD_API_KEY=ONE, host="dd.one.demo.localhost:8443"),
         request(DD_API_KEY=ONE, host="ONE.demo.localhost"),
         request(DD_API_KEY=ONE, host="demo.localhost:8443"),
@@ -102,3 +103,49 @@ def test_without_authentication_the_host_name_decides_and_a_key_still_counts() -
         access.tenant(request(host="dd.gone.demo.localhost"), Forbidden)
     with pytest.raises(Forbidden):
         access.tenant(request(DD_API_KEY=UNKNOWN), Forbidden)
+
+
+@pytest.mark.parametrize("authorization", ["Bearer ", basic("u:"), "Basic "])
+def test_credentials_without_a_key_hide_none_that_is_elsewhere(authorization: str) -> None:
+    assert ACCESS.tenant(request(Authorization=authorization), Forbidden, last_resort=ONE).name == "one"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("demo.localhost:8080", True),
+        ("dd.one.demo.localhost:8443", True),
+        ("localhost:8080", True),
+        ("127.0.0.1:8080", True),
+        ("[::1]:8080", True),
+        ("192.168.1.7", True),
+        ("attacker.example:8080", False),
+        ("demo.localhost.attacker.example", False),
+    ],
+)
+def test_a_page_by_a_name_that_is_not_ours_needs_a_key_where_nobody_else_does(host: str, is_ours: bool) -> None:
+    """Its owner may have the name lead here only once the page is there."""
+    open_access = Access(KEYRING, "demo.localhost", authentication_disabled=True)
+    asked = request(host=host, Sec_Fetch_Site="same-origin", Origin=f"http://{host}")
+    if is_ours:
+        assert open_access.tenant(asked, Forbidden).name == "one"
+    else:
+        with pytest.raises(Forbidden, match="a page of another site needs a key"):
+            open_access.tenant(asked, Forbidden)
+    assert open_access.tenant(request(host=host), Forbidden).name == "one"  # no browser: an Agent, curl
+    assert open_access.tenant(request(host=host, Origin=f"http://{host}", DD_API_KEY=ONE), Forbidden).name == "one"
+
+
+def test_a_key_is_looked_up_again_once_others_are_good() -> None:
+    access = Access(KEYRING, "demo.localhost")
+    asked = request(DD_API_KEY=ONE)
+    access.tenant(asked, Forbidden)
+    access.check_still(asked, "one", Forbidden)
+    access.keyring = Keyring({"one": [key_digest(ONE)], "two": []})
+    access.check_still(asked, "one", Forbidden)
+    access.keyring = Keyring({"one": [], "two": [key_digest(ONE)]})
+    with pytest.raises(Forbidden, match="no longer"):
+        access.check_still(asked, "one", Forbidden)
+    access.keyring = Keyring({"one": []})
+    with pytest.raises(Forbidden, match="not one of this server's"):
+        access.check_still(asked, "one", Forbidden)

@@ -5,7 +5,9 @@ Senders put the key in several places (datadog-intake.md, section 2.1); the firs
 
 import base64
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
+from ipaddress import ip_address
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -26,7 +28,18 @@ class Page(Enum):
     OTHERS = "others"
 
 
+# In a request's scope: an Owner, which learns whose request it is.
+OWNER: Final = "opstrace.owner"
+# In a request's scope: the keyring by which its key was last looked up.
+_KEYRING: Final = "opstrace.keyring"
 _SITES: Final = {"same-origin": Page.OWN, "none": Page.NONE}
+
+
+@dataclass(slots=True)
+class Owner:
+    """Whose a request is; copies of its scope share it."""
+
+    tenant: str = ""  # as long as nobody asked
 
 
 class Access:
@@ -61,6 +74,7 @@ class Access:
         `probe=True` also accepts the instance's own probe key: for routes that the instance's own command asks.
         `last_resort` is the key of a request that has none where keys are.
         """
+        request.scope[_KEYRING] = self._keyring
         label = self._label(request)
         named = self._tenants.get(label)
         key = next(keys(request), last_resort)
@@ -69,7 +83,7 @@ class Access:
                 raise refusal(KEY_REQUIRED)
             if label and named is None:
                 raise refusal("the host name is of no tenant")
-            if page_of(request) is Page.OTHERS:
+            if page_of(request) is Page.OTHERS or not self._may_be_ours(request):
                 raise refusal("a page of another site needs a key")
             return named or self._keyring.tenants[0]
         tenant = self._keyring.tenant_for(key, probe=probe)
@@ -77,11 +91,32 @@ class Access:
             raise refusal("the API key is not one of this server's")
         if named is not None and named != tenant:
             raise refusal("the API key is not of the tenant in the host name")
+        if (owner := request.scope.get(OWNER)) is not None:
+            owner.tenant = tenant.name
         return tenant
+
+    def check_still(self, request: HTTPConnection, tenant: str, refusal: Refusal) -> None:
+        """Raise a refusal where the key of a request does not open its tenant any more, which it did at first.
+
+        To be called once a body has come, which may take a while.
+        """
+        if request.scope.get(_KEYRING) is not self._keyring and self.tenant(request, refusal).name != tenant:
+            raise refusal("the API key is no longer one of this tenant's")
+
+    def _may_be_ours(self, request: HTTPConnection) -> bool:
+        """Say whether a page that a browser took for ours came from here, judging by the name it was asked for by.
+
+        The owner of any other name can have it lead to us once the page is there (DNS rebinding).
+        """
+        if not any(name in request.headers for name in ("sec-fetch-site", "origin")):
+            return True
+        name = _host_name(request)
+        is_ours = name == self._host or name.endswith((f".{self._host}", ".localhost")) or name == "localhost"
+        return is_ours or _is_address(name)
 
     def _label(self, request: HTTPConnection) -> str:
         """Return what stands before the instance's own name in the host name the request was sent to: a tenant."""
-        name = request.headers.get("host", "").rsplit(":", 1)[0].lower().removesuffix(".")
+        name = _host_name(request)
         if not name.endswith(f".{self._host}"):
             return ""
         return name.removesuffix(f".{self._host}").rpartition(".")[2]
@@ -109,10 +144,10 @@ def keys(request: HTTPConnection) -> Iterator[str]:
     if in_path := _path_key(request.scope["path"]):
         yield in_path
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        yield credentials.strip()
-    elif scheme.lower() == "basic":
-        yield from _password(credentials)
+    if scheme.lower() == "bearer" and (token := credentials.strip()):
+        yield token
+    elif scheme.lower() == "basic" and (password := _password(credentials)):
+        yield password
 
 
 def _path_key(path: str) -> str:
@@ -121,9 +156,22 @@ def _path_key(path: str) -> str:
     return rest.partition("/")[0] if found else ""
 
 
-def _password(credentials: str) -> Iterator[str]:
+def _password(credentials: str) -> str:
     try:
         text = base64.b64decode(credentials.strip(), validate=True).decode()
     except ValueError:  # no base64, no ASCII, no UTF-8
-        return
-    yield text.partition(":")[2].strip()
+        return ""
+    return text.partition(":")[2].strip()
+
+
+def _host_name(request: HTTPConnection) -> str:
+    """Return the name that a request was sent to, without the port."""
+    return request.headers.get("host", "").rsplit(":", 1)[0].lower().removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -1,12 +1,13 @@
 """Tenants, keys and limits, changed by command and over HTTP, while the server runs and while it does not."""
 
+import http.client
 import json
 import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -542,3 +543,47 @@ def test_payloads_under_way_when_their_tenant_goes_are_refused_or_removed(instan
     instance.run("stop", "demo")
     found = rows(instance, "other")
     assert (found["samples"], found["series"]) == (0, 0)
+
+
+def half_sent(instance: Instance, method: str, path: str, body: bytes, key: str) -> http.client.HTTPConnection:
+    """Send a request without the last byte of its body."""
+    connection = http.client.HTTPConnection("127.0.0.1", instance.http_port, timeout=WAIT_S)
+    connection.putrequest(method, path)
+    form = {"Content-Type": "application/x-www-form-urlencoded"} if body.startswith(b"query=") else {}
+    sent = {"DD-API-KEY": key, "Content-Length": str(len(body)), **form}
+    for name, value in sent.items():
+        connection.putheader(name, value)
+    connection.endheaders(body[:-1])
+    return connection
+
+
+def ended(connection: http.client.HTTPConnection, body: bytes) -> int:
+    """Send the last byte, and return the status of the answer."""
+    with closing(connection):
+        connection.send(body[-1:])
+        return connection.getresponse().status
+
+
+def test_a_key_that_is_revoked_while_a_body_arrives_opens_nothing(shared: Instance) -> None:
+    """Not even the next tenant of the same name."""
+    now = int(time.time())
+    bodies = [
+        ("POST", "/api/v1/series", json.dumps(series("late.arrival", now)).encode()),
+        ("POST", "/support/flare", b"a flare"),
+        ("PUT", "/api/v1/tags/hosts/web-1", b'{"tags": ["late:1"]}'),
+        ("PUT", "/admin/dashboards/late", b'{"title": "of another owner", "panels": []}'),
+        ("POST", "/api/v1/host/web-1/mute", b'{"message": "late"}'),
+        ("POST", "/prometheus/api/v1/write", b"\0"),
+        ("POST", "/prometheus/api/v1/query", b"query=1"),
+    ]
+    key = operator(shared, "POST", "/admin/tenants", {"name": "passing"}).json()["key"]
+    arriving = [half_sent(shared, method, path, body, key) for method, path, body in bodies]
+    wait_until(lambda: validated(shared, key) == 200, WAIT_S, "the key is known")
+    assert operator(shared, "DELETE", "/admin/tenants/passing").status == 200
+    wait_until(lambda: not operator(shared, "GET", "/admin/tenants").json()["leaving"], WAIT_S, "the removal is over")
+    key = operator(shared, "POST", "/admin/tenants", {"name": "passing"}).json()["key"]
+    statuses = [ended(one, body) for one, (_, _, body) in zip(arriving, bodies, strict=True)]
+    assert statuses == [403] * len(bodies)
+    own = shared.send("GET", "/admin/dashboards", headers={"DD-API-KEY": key}).json()["dashboards"]
+    assert "of another owner" not in [one["title"] for one in own]
+    assert shared.send("GET", "/api/v1/tags/hosts", headers={"DD-API-KEY": key}).json() == {"tags": {}}

@@ -28,7 +28,7 @@ def stored(directory: Path, ledger: Ledger, archive: bytes = b"PK archive") -> N
 
     headers = [(b"content-type", b"multipart/form-data; boundary=edge")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    asyncio.run(Flares(directory, Limits(), ledger, Telemetry()).store("one", request))
+    asyncio.run(Flares(directory, Limits(), ledger, Telemetry()).store("one", request, lambda: None))
 
 
 @pytest.mark.parametrize("call", ["pathlib.Path.mkdir", "pathlib.Path.open", "os.sendfile", "os.fsync"])
@@ -77,7 +77,7 @@ def test_so_many_arrive_at_once(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     def arriving() -> Any:
-        return flares.store("one", Request({"type": "http", "method": "POST", "headers": []}, receive))
+        return flares.store("one", Request({"type": "http", "method": "POST", "headers": []}, receive), lambda: None)
 
     async def at_once() -> None:
         tasks = [asyncio.create_task(arriving()) for _ in range(Limits().max_flares)]

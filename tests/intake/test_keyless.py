@@ -13,7 +13,7 @@ from starlette.requests import Request
 from intake.storeless import KEY, storeless
 from opstrace.config import Limits
 from opstrace.intake import routes
-from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, MAX_KEYLESS_READ
+from opstrace.intake.routes import MAX_KEYLESS_BODIES, MAX_KEYLESS_BYTES, MAX_KEYLESS_READ, MAX_SMALL_KEYLESS_READ
 
 
 def statuses(
@@ -83,5 +83,12 @@ def test_few_bodies_are_searched_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_few_bodies_are_in_memory_at_once() -> None:
     answered = statuses(*[b"{}"] * (MAX_KEYLESS_READ + 3), encoding="")  # how large they become nobody says
     assert answered == [403] * MAX_KEYLESS_READ + [503] * 3
-    small = statuses(*[b"{}"] * (MAX_KEYLESS_READ + 3), encoding="", content_length=b"2")
-    assert small == [403] * (MAX_KEYLESS_READ + 3)
+    small = statuses(*[b"{}"] * (MAX_SMALL_KEYLESS_READ + 3), encoding="", content_length=b"2")
+    assert small == [403] * MAX_SMALL_KEYLESS_READ + [503] * 3
+
+
+def test_a_documents_own_key_counts_and_none_of_what_is_in_it() -> None:
+    other = {"events": {"x": [{"apiKey": "2" * 32}]}}
+    assert statuses(json.dumps({**other, "apiKey": KEY}).encode(), encoding="") == [202]
+    assert statuses(json.dumps({"apiKey": "2" * 32, "x": {"apiKey": KEY}}).encode(), encoding="") == [403]
+    assert statuses(json.dumps({"x": [{"apiKey": "2" * 32}, {"apiKey": KEY}]}).encode(), encoding="") == [403]

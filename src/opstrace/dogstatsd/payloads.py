@@ -5,6 +5,7 @@ Series as JSON of the first version, sketches as protobuf, events and service ch
 """
 
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from opstrace.store.sketch import Sketches, sketches_of
 MAX_BODY_SERIES: Final = 1000
 MAX_BODY_ENTRIES: Final = 1000
 _RESOURCE: Final = "dd.internal.resource:"
+_NAMED_RESOURCE: Final = re.compile(f"{re.escape(_RESOURCE)}[^:]+:")
 _LARGEST_COUNT: Final = 2**32 - 1
 # Where an event says none.
 _EVENT_SOURCE: Final = "api"
@@ -149,7 +151,7 @@ def _series_bodies(series: Sequence[Series]) -> Iterator[Body]:
 def _sent_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Return tags as series have them: one that names a resource is `type:name`, as resources become tags."""
     if _RESOURCE in " ".join(tags):
-        return tuple(tag.removeprefix(_RESOURCE) for tag in tags)
+        return tuple(tag.removeprefix(_RESOURCE) if _NAMED_RESOURCE.match(tag) else tag for tag in tags)
     return tags
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from opstrace.config import Limits
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
+from opstrace.intake.density import things_in
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.log_facts import LOGPLEX, facts_of
 from opstrace.intake.logs_decoder import LogsDecoder
@@ -52,8 +53,9 @@ class Parcel:
 
     @property
     def sender(self) -> Sender:
-        """Who sent it, as far as its headers tell."""
-        return sender_of(self.headers, self.tenant)
+        """Who sent it, as far as its headers tell; a key where a name should be is nobody's name."""
+        named = sender_of(self.headers, self.tenant)
+        return Sender(named.tenant, redacted(named.host, self.keys), redacted(named.version, self.keys))
 
 
 class Acceptance:
@@ -76,10 +78,10 @@ class Acceptance:
         self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "inflated").inc(len(content))
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
-        facts = {}
+        things, facts = things_in(family, content), {}
         if family in LogsDecoder.families:
             facts = facts_of(_public(parcel.query, parcel.keys), media_type, content)
-        body = Body(family, parcel.tenant, content, facts, parcel.came_ms)
+        body = Body(family, parcel.tenant, content, facts, parcel.came_ms, things)
         verdict = Verdict() if content.strip() in _NOTHING else await self._submit(body, parcel, replayed=replayed)
         self._settle(parcel, body, verdict, replayed=replayed)
         if verdict.cut_logs:

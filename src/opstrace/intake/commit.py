@@ -33,6 +33,8 @@ PATIENCE_S: Final = 0.2
 ENOUGH_BYTES: Final = 1024 * 1024
 # A batch ends here: bounds the memory of decoding, and how long the last of a batch waits for the first.
 MAX_BATCH_BYTES: Final = 32 * 1024 * 1024
+# A thing of a body, a series or a point say, costs as much as these do where it has fewer.
+_THING_BYTES: Final = 64
 
 # Writes bodies and blocks of tenants; returns a verdict a body and the number of series rows added.
 Write = Callable[[Sequence[Body], Sequence[tuple[str, Block]]], tuple[list[Verdict], int]]
@@ -47,6 +49,7 @@ class _Waiting:
     body: Body | None
     block: tuple[str, Block] | None
     size: int
+    weight: int  # bytes that cost as much to decode
     due_s: float  # on the event loop's clock: when it is to be committed
     done: "asyncio.Future[Verdict]"
 
@@ -85,11 +88,13 @@ class Commit:
 
         `patiently` is for senders that do not mind to wait for others.
         """
-        return await self._enqueue(body, None, len(body.content), self._patience_s if patiently else 0.0)
+        weight = max(len(body.content), body.things * _THING_BYTES)
+        return await self._enqueue(body, None, len(body.content), weight, self._patience_s if patiently else 0.0)
 
     async def append(self, tenant: str, block: Block) -> None:
         """Wait until a block is durable; raise Overloaded when it cannot be taken now."""
-        await self._enqueue(None, (tenant, block), 16 * len(block.timestamps), 0.0)
+        size = 16 * len(block.timestamps)
+        await self._enqueue(None, (tenant, block), size, size, 0.0)
 
     async def shut(self, tenant: str) -> None:
         """Take nothing of a tenant any more, refuse what waits, and return once nothing of it is under way."""
@@ -119,14 +124,14 @@ class Commit:
         self._thread.shutdown()
 
     async def _enqueue(
-        self, body: Body | None, block: tuple[str, Block] | None, size: int, patience_s: float
+        self, body: Body | None, block: tuple[str, Block] | None, size: int, weight: int, patience_s: float
     ) -> Verdict:
         if self._stopping:
             raise Overloaded("the server is stopping; try again")
         if len(self._waiting) >= self._max_bodies or (self._waiting and self._bytes + size > self._max_bytes):
             raise Overloaded("too many payloads wait for their commit; try again")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(body, block, size, loop.time() + patience_s, loop.create_future())
+        waiting = _Waiting(body, block, size, weight, loop.time() + patience_s, loop.create_future())
         if waiting.tenant in self._shut:
             raise _gone(waiting.tenant)
         self._waiting.append(waiting)
@@ -165,10 +170,10 @@ class Commit:
         return half_full or self._bytes >= ENOUGH_BYTES
 
     def _take(self) -> list[_Waiting]:
-        size = count = 0
+        weight = count = 0
         for waiting in self._waiting:
-            size += waiting.size
-            if count and size > MAX_BATCH_BYTES:
+            weight += waiting.weight
+            if count and weight > MAX_BATCH_BYTES:
                 break
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]

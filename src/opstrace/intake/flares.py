@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -45,13 +46,16 @@ class Flares:
         self._telemetry = telemetry
         self._arriving: Counter[str] = Counter()  # by tenant
 
-    async def store(self, tenant: str, request: Request) -> None:
-        """Write a flare to disk; raises PayloadTooLarge and Overloaded."""
+    async def store(self, tenant: str, request: Request, check_still: Callable[[], None]) -> None:
+        """Write a flare to disk; raises PayloadTooLarge and Overloaded.
+
+        `check_still` raises what is wrong with the request once it has come.
+        """
         if self._arriving[tenant] >= self._max_flares:
             raise Overloaded("too many flares come at once; try again")
         self._arriving[tenant] += 1
         try:
-            size = await self._write(tenant, request)
+            size = await self._write(tenant, request, check_still)
         except OSError as error:
             logger.error("a flare of %s could not be stored, its sender is told to come again: %s", tenant, error)
             raise Overloaded("the flare could not be stored now; try again") from error
@@ -60,7 +64,7 @@ class Flares:
         sender = sender_of(request.headers, tenant)
         self._ledger.settle(sender, size, Verdict(), repeated=False)
 
-    async def _write(self, tenant: str, request: Request) -> int:
+    async def _write(self, tenant: str, request: Request, check_still: Callable[[], None]) -> int:
         """Make a file of a flare and return the size of what was sent."""
         directory = self._directory / tenant
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,6 +73,7 @@ class Flares:
         temporary = path.with_name(f".{path.name}.part")
         try:
             size = await self._receive(request, temporary)
+            check_still()
             if size:
                 await asyncio.to_thread(_finish, temporary, path, request.headers.get("content-type", ""))
                 await asyncio.to_thread(self._make_room, tenant)

@@ -47,6 +47,7 @@ class Body:
     content: bytes
     facts: Mapping[str, str] = field(default_factory=dict)  # what the request said beside its body
     came_ms: int = 0  # when it came; 0: now
+    things: int = 0  # how many it holds, at most; 0: nobody counted
 
     @property
     def checksum(self) -> int:

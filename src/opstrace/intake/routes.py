@@ -8,10 +8,12 @@ import json
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -39,12 +41,13 @@ _JSON: Final = "application/json"
 _READING: Final = ("GET", "HEAD", "DELETE")  # nothing is sent by these
 _FIRST_REFUSAL: Final = 400
 _PROTOBUF: Final = "application/x-protobuf"
-# How much of a body, inflated, is searched for a key, how many bodies at once, and how many large ones are in memory
-# for that: they may be anybody's. Agents of version 5 write it anywhere in a document, which holds a host's values of
-# 15 s.
+# How much of a body, inflated, is searched for a key, how many bodies at once, and how many large and small ones are
+# in memory for that: they may be anybody's. Agents of version 5 write it anywhere in a document, which holds a host's
+# values of 15 s.
 MAX_KEYLESS_BYTES: Final = 1024 * 1024
 MAX_KEYLESS_BODIES: Final = 2
 MAX_KEYLESS_READ: Final = 16
+MAX_SMALL_KEYLESS_READ: Final = 256
 _LARGE_KEYLESS_BYTES: Final = 64 * 1024
 # Found also in documents that no parser takes: their sender should hear that, not that the key is missing.
 _INNER_KEY: Final = re.compile(rb'"apiKey"\s*:\s*"([0-9a-fA-F]{32})"')
@@ -147,12 +150,17 @@ _MISPLACED: Final = {
     "/v1/metrics": "/prometheus/api/v1/otlp/v1/metrics",
     **{f"/api/v1/{name}": f"/prometheus/api/v1/{name}" for name in _OF_PROMETHEUS},
 }
+# What is asked of Prometheus's API below these is asked of nothing else.
+_BELOW_PROMETHEUS: Final = ("/api/v1/label/", "/api/v1/status/")
+# Our own: no sender means these.
+_OWN: Final = ("/admin", "/ui", "/event", "/metrics", "/_health", "/trust-anchor.pem")
 # Micrometer says here what its metrics are, with an application key (datadog-intake.md, section 20).
 _DESCRIPTIONS: Final = "/api/v1/metrics/"
 # Agents up to 7.31 send profiles, in a form, to a path by which logs go elsewhere (datadog-intake.md, section 17.3).
 _FORM: Final = "multipart/form-data"
 # Agents ask every address of theirs whether it answers, at the start and every ten minutes, by this at its end.
 _PROBE: Final = "/probe"
+_FORWARDED: Final = b"ddforward"
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
@@ -178,9 +186,9 @@ def endpoint_path(path: str) -> str:
 
 def goes_to_disk(scope: Scope) -> bool:
     """Say whether the body of a request goes to disk as it comes, and never is in memory as a whole."""
-    if not ENDPOINTS.get(endpoint_path(scope["path"]), _UNKNOWN).files:
-        return False
-    return forwarded(request := Request(scope)) is request
+    if _FORWARDED in scope["query_string"]:
+        scope = forwarded(Request(scope)).scope
+    return ENDPOINTS.get(endpoint_path(scope["path"]), _UNKNOWN).files
 
 
 class Intake:
@@ -202,7 +210,9 @@ class Intake:
         self._telemetry = telemetry
         self._limits = limits
         self._keyless = asyncio.Semaphore(MAX_KEYLESS_BODIES)
-        self._keyless_read = 0  # large bodies that are read, or wait to be searched
+        self._keyless_read = Counter[
+            bool
+        ]()  # bodies that are read, or wait to be searched, by whether they are large
         self._seen_unknown: set[str] = set()
 
     def routes(self) -> list[Route]:
@@ -259,12 +269,12 @@ class Intake:
                 return Response(_EMPTY, media_type=_JSON)
             if endpoint.asked:
                 return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
-            return _errors(404, f"there is nothing to read at {path[:200]}")
+            return _errors(404, f"there is nothing to read at {path[:200]}{_instead(path)}")
         if endpoint is _UNKNOWN:
             _check_is_sent(request, path)
         self._rates.admit(tenant)
         if endpoint.files:
-            await self._flares.store(tenant, request)
+            await self._flares.store(tenant, request, lambda: self._access.check_still(request, tenant, Forbidden))
         else:
             told = await self._accept(request, endpoint, path, tenant)
             if told:
@@ -274,6 +284,7 @@ class Intake:
     async def _accept(self, request: Request, endpoint: Endpoint, path: str, tenant: str) -> Document | None:
         """Make a body durable, understood or not; return what its sender must be told of it, if anything."""
         raw = await read(request, self._limits)
+        self._access.check_still(request, tenant, Forbidden)
         headers, query = dict(request.headers), dict(request.query_params)
         if "ddtags" in query:
             query["ddtags"] = ",".join(request.query_params.getlist("ddtags"))
@@ -298,15 +309,15 @@ class Intake:
         if not ENDPOINTS.get(path, _UNKNOWN).key_inside or any(keys(request)):
             return ""
         is_large = int(request.headers.get("content-length", _LARGE_KEYLESS_BYTES + 1)) > _LARGE_KEYLESS_BYTES
-        if is_large and self._keyless_read >= MAX_KEYLESS_READ:
+        if self._keyless_read[is_large] >= (MAX_KEYLESS_READ if is_large else MAX_SMALL_KEYLESS_READ):
             raise Overloaded("too many requests without a key come at once")
-        self._keyless_read += is_large
+        self._keyless_read[is_large] += 1
         try:
             raw = await read(request, self._limits)
             async with self._keyless:
                 return await asyncio.to_thread(_key_in, raw, request.headers.get("content-encoding", ""))
         finally:
-            self._keyless_read -= is_large
+            self._keyless_read[is_large] -= 1
 
     def _refuse(self, error: IntakeError, request: Request, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
@@ -333,11 +344,19 @@ def _check_is_sent(request: Request, path: str) -> None:
     if path in _OF_LOCAL_AGENTS:
         raise NotServed(f"{path} is an Agent's own, and not served here")
     if path in _MISPLACED:
-        raise NotServed(f"nothing is served at {path}; it is at {_MISPLACED[path]}")
+        raise NotServed(f"nothing is served at {path}{_instead(path)}")
+    if any(f"{path}/".startswith(f"{own}/") for own in _OWN):
+        raise NotServed(f"nothing is taken in by {request.method} at {path[:200]}; docs/routes.md has the routes")
     if request.method == "PUT" and path.startswith(_DESCRIPTIONS):
         return
     if "dd-application-key" in request.headers or "application_key" in request.query_params:
         raise NotServed(f"{path[:200]} of Datadog's API is not served here")
+
+
+def _instead(path: str) -> str:
+    """Return where that is which somebody looked for at a path, if it is of Prometheus's API."""
+    place = _MISPLACED.get(path) or (f"/prometheus{path}" if path.startswith(_BELOW_PROMETHEUS) else "")
+    return f"; it is at {place}" if place else ""
 
 
 def _asks_the_way(request: Request, path: str) -> bool:
@@ -347,10 +366,23 @@ def _asks_the_way(request: Request, path: str) -> bool:
 
 def _key_in(raw: bytes, encoding: str) -> str:
     try:
-        found = _INNER_KEY.search(head(raw, encoding, MAX_KEYLESS_BYTES))
+        document = head(raw, encoding, MAX_KEYLESS_BYTES)
     except Undecodable:
         return ""
-    return found[1].decode() if found else ""
+    found = {key.decode() for key in _INNER_KEY.findall(document)}
+    return found.pop() if len(found) == 1 else _own_key(document) if found else ""
+
+
+def _own_key(document: bytes) -> str:
+    """Return the key of a document that holds several: its own member, and none of what its parts hold."""
+    try:
+        return msgspec.json.decode(document, type=_Keyed).apiKey
+    except msgspec.MsgspecError:
+        return ""
+
+
+class _Keyed(msgspec.Struct):
+    apiKey: str  # noqa: N815 (its name in the document)
 
 
 def _errors(status: int, message: str) -> Response:

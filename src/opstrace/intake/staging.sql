@@ -4,9 +4,12 @@
 CREATE OR REPLACE FUNCTION true_name_of AS sent_name -> if(startsWith(sent_name, 'n_o_i_n_d_e_x.'), substring(sent_name, 15), sent_name);
 
 -- For payloads that have no resources: where there are some, Agents make a resource of a tag `dd.internal.resource:type:name`
--- (dogstatsd-and-sketches.md, section 3.4), which is the tag `type:name` here.
+-- (dogstatsd-and-sketches.md, section 3.4), which is the tag `type:name` here. One without a name is a tag like any other.
 CREATE OR REPLACE FUNCTION resources_named AS tags ->
-    arrayMap(tag -> if(startsWith(tag, 'dd.internal.resource:'), substring(tag, 22), tag), tags);
+    arrayMap(
+        tag -> if(startsWith(tag, 'dd.internal.resource:') AND position(tag, ':', 22) > 22, substring(tag, 22), tag),
+        tags
+    );
 
 CREATE OR REPLACE FUNCTION tags_of AS sent_tags -> arrayCompact(arraySort(arrayFilter(tag -> tag != '', sent_tags)));
 

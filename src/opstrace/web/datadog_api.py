@@ -97,9 +97,10 @@ def _answered(door: Door, endpoint: Endpoint, status: int) -> Callable[[Request]
     async def answer(request: Request) -> Response:
         try:
             tenant = door.tenant_of(request).name
-            question = Question(
-                request, tenant, await _body(request, door), time.time_ns() // 1_000_000, door.lookups
-            )
+            body = await _body(request, door)
+            if door.tenant_of(request).name != tenant:
+                raise QueryUnauthorized("the key is another tenant's now")
+            question = Question(request, tenant, body, time.time_ns() // 1_000_000, door.lookups)
             found = await endpoint(question)
         except QueryUnauthorized as error:
             return _errors(403, KEY_REQUIRED if str(error) == KEY_REQUIRED else "Forbidden")

@@ -24,6 +24,7 @@ from opstrace.errors import (
     QueryCanceled,
     QueryError,
     QueryTimeout,
+    QueryUnauthorized,
     StoreError,
     TooManyQueries,
     query_verdict,
@@ -152,6 +153,8 @@ class _Api:
     async def _answer(self, endpoint: Endpoint, request: Request, tenant: str) -> Response:
         limits = self.pool.limits
         parameters, body = await _parameters(request, endpoint, limits.max_form_bytes, self.body_timeout_s)
+        if request.method == "POST" and self.tenant_of(request).name != tenant:
+            raise QueryUnauthorized("the key, or the session, is another tenant's now")
         budget = self.pool.budget(tenant, _timeout_ms(parameters))
         question = Question(
             parameters,

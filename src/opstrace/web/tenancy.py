@@ -147,7 +147,9 @@ class Tenancy:
 
     async def _document(self, request: Request, kind: type[_T]) -> _T:
         timeout_s = self.administration.instance.config.limits.body_timeout_s
-        return _decoded(await read_body(request, MAX_DOCUMENT_BYTES, timeout_s, "the body"), kind)
+        body = await read_body(request, MAX_DOCUMENT_BYTES, timeout_s, "the body")
+        self._check_operator(request)
+        return _decoded(body, kind)
 
     async def reload(self, _request: Request) -> Document:
         """Take in tenants, keys, limits and retention as the files have them now."""
@@ -166,11 +168,14 @@ class Tenancy:
 
     def _answered(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def of_operator(request: Request) -> Document:
-            if self.operator_of(request).name != SYSTEM_TENANT:
-                raise QueryUnauthorized("the key of tenant system is needed here")
+            self._check_operator(request)
             return await endpoint(request)
 
         return answered(of_operator)
+
+    def _check_operator(self, request: Request) -> None:
+        if self.operator_of(request).name != SYSTEM_TENANT:
+            raise QueryUnauthorized("the key of tenant system is needed here")
 
 
 def _described(instance: Instance, tenant: str) -> Document:

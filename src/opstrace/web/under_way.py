@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from opstrace.access import OWNER, Owner
 from opstrace.errors import Overloaded
 from opstrace.web import encode
 
 MAX_BYTES_UNDER_WAY: Final = 512 << 20  # of the bodies of all requests, as they were sent
+MAX_TENANT_BYTES_UNDER_WAY: Final = 256 << 20  # of those of one tenant, and of those without a key
 _STOPPING: Final = Overloaded("the server is stopping; try again")
 
 
@@ -23,24 +26,23 @@ class UnderWay:
         self._application = application
         self._to_disk = to_disk
         self._tasks: set[asyncio.Task[object]] = set()
-        self._bytes = 0  # of bodies, as sent
+        self._bytes = Counter[str]()  # of bodies, as sent, by tenant
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request is answered by a task")
-        answering, came = False, 0
+        answering, came = False, Counter[str]()
+        scope[OWNER] = owner = Owner()
         to_disk = self._to_disk(scope)
 
         async def counted() -> Message:
-            nonlocal came
             message = await receive()
-            size = 0 if to_disk else len(message.get("body", b""))
-            if size and self._bytes + size > MAX_BYTES_UNDER_WAY:
-                raise Overloaded("too many bodies come at once; try again")
-            came += size
-            self._bytes += size
+            if size := 0 if to_disk else len(message.get("body", b"")):
+                self._check_room(owner.tenant, size)
+                came[owner.tenant] += size
+                self._bytes[owner.tenant] += size
             return message
 
         async def watched(message: Message) -> None:
@@ -56,7 +58,12 @@ class UnderWay:
                 await _refusal(scope["path"])(scope, receive, send)
         finally:
             self._tasks.discard(task)
-            self._bytes -= came
+            self._bytes -= came  # a tenant with none left is forgotten
+
+    def _check_room(self, tenant: str, size: int) -> None:
+        of_tenant, of_all = self._bytes[tenant] + size, self._bytes.total() + size
+        if of_all > MAX_BYTES_UNDER_WAY or of_tenant > MAX_TENANT_BYTES_UNDER_WAY:
+            raise Overloaded("too many bodies come at once; try again")
 
     def end(self) -> None:
         """End every request that is under way."""

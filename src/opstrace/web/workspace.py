@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from opstrace import agent_settings
 from opstrace.config import SYSTEM_TENANT
-from opstrace.errors import BadQuery, InstanceError
+from opstrace.errors import BadQuery, InstanceError, QueryUnauthorized
 from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
@@ -116,6 +116,8 @@ class Workspace:
         tenant = self.tenant_of(request)
         timeout_s = self.instance().config.limits.body_timeout_s
         body = await read_body(request, MAX_DASHBOARD_BYTES, timeout_s, "the dashboard")
+        if self.tenant_of(request) != tenant:
+            raise QueryUnauthorized("the key, or the session, is another tenant's now")
         return asdict(await self._of(self.dashboards.keep, tenant, request.path_params["uid"], body))
 
     async def remove_dashboard(self, request: Request) -> Document:

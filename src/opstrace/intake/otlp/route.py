@@ -27,7 +27,7 @@ from starlette.routing import Route
 from opstrace.access import Access
 from opstrace.config import Limits
 from opstrace.errors import Overloaded, Undecodable
-from opstrace.intake.body import inflate, inflated, read
+from opstrace.intake.body import inflate, inflated
 from opstrace.intake.otlp.bounds import check_json, check_protobuf
 from opstrace.intake.otlp.legible import legible_json, legible_protobuf
 from opstrace.intake.otlp.translation import Translated, translated
@@ -69,7 +69,7 @@ class Otlp(Door):
         if media_type not in (_PROTOBUF, _JSON):
             raise Unsupported(f"Content-Type {media_type[:100]!r} is neither {_PROTOBUF} nor {_JSON}")
         self.writes.admit(tenant)
-        raw = await read(request, self.limits)
+        raw = await self.body(request, tenant)
         encoding = request.headers.get("content-encoding", "")
         content = await inflated(raw, encoding, self.limits.max_inflated_bytes, inflate)
         found = await self._found(content, media_type)

@@ -75,6 +75,8 @@ def translated(request: Any, max_bytes: int, newest_ms: int) -> Translated:
     """
     result = Translated(max_bytes, newest_ms)
     for one in request.resource_metrics:
+        if not any(scope.metrics for scope in one.scope_metrics):
+            continue  # an empty one is two bytes on the wire
         attributes = _attributes(one.resource.attributes)
         target = _target(attributes)
         moments: list[int] = []

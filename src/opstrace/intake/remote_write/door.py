@@ -9,7 +9,7 @@ from starlette.responses import Response
 from opstrace.access import Access
 from opstrace.config import Limits
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, Undecodable
-from opstrace.intake.body import raw_of
+from opstrace.intake.body import raw_of, read
 from opstrace.intake.refusals import with_retry_after
 from opstrace.intake.remote_write.writes import Writes
 from opstrace.intake.senders import sender_of
@@ -38,6 +38,12 @@ class Door(ABC):
     @abstractmethod
     def refusal(self, request: Request, status: int, message: str) -> Response:
         """Return the answer to what is refused, in the form of the request."""
+
+    async def body(self, request: Request, tenant: str) -> bytes:
+        """Return the body that a tenant sent; raises IntakeError."""
+        raw = await read(request, self.limits)
+        self._access.check_still(request, tenant, Forbidden)
+        return raw
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, and measure how long that took."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from opstrace.intake.body import inflate_write, inflated, read
+from opstrace.intake.body import inflate_write, inflated
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.remote_write.door import Door, Unsupported
 from opstrace.intake.remote_write.writes import NOT_KEPT, refused, shown
@@ -47,7 +47,7 @@ class RemoteWrite(Door):
         family = family_of(request.headers.get("content-type", ""))
         encoding = _encoding_of(request.headers.get("content-encoding", ""))
         self.writes.admit(tenant)
-        raw = await read(request, self.limits)
+        raw = await self.body(request, tenant)
         content = await inflated(raw, encoding, self.limits.max_inflated_bytes, inflate_write)
         sender = sender_of(request.headers, tenant)
         return _answer(family, await self.writes.store(Body(family, tenant, content), raw, sender))
