@@ -13,7 +13,7 @@ from opstrace.intake.sent_series import SentSeries
 
 DAY_S = 86_400
 NOW = 20_000 * DAY_S + 40_000.0
-MOMENTS = Moments(oldest=NOW - 3 * DAY_S, newest=NOW + 3600, now=NOW)
+MOMENTS = Moments(oldest_s=NOW - 3 * DAY_S, newest_s=NOW + 3600, now_s=NOW)
 REFUSED = {1: "no_name", 2: "name_too_long", 3: "too_many_tags", 4: "tag_too_long"}
 
 TIMES = st.one_of(
@@ -71,9 +71,9 @@ def fate(one: Sent, time: float | None, value: float | None, excess: set[tuple[i
         return "bad_sketch" if one["is_sketch"] else "no_value"
     if not math.isfinite(time) or not math.isfinite(value):
         return "not_finite"
-    if time > MOMENTS.newest:
+    if time > MOMENTS.newest_s:
         return "future"
-    if time < MOMENTS.oldest:
+    if time < MOMENTS.oldest_s:
         return "ancient"
     return "too_many_series" if (one["body"] % 2, time // DAY_S, one["series"]) in excess else "stored"
 

@@ -92,9 +92,9 @@ class Aggregator:
         """How many contexts are known."""
         return len(self._contexts)
 
-    def take(self, lines: bytes, now: float) -> None:
+    def take(self, lines: bytes, now_s: float) -> None:
         """Take in lines, divided by newlines, at a time in seconds."""
-        self._advance(now)
+        self._advance(now_s)
         routes = self._routes
         for line in lines.split(b"\n"):
             name, _, rest = line.partition(b":")
@@ -113,24 +113,24 @@ class Aggregator:
         """Count what never became a line: cut off, or in a frame that is too long."""
         self._refuse(reason, line, lines)
 
-    def flush(self, now: float, *, incomplete: bool = False) -> list[Bucket]:
+    def flush(self, now_s: float, *, incomplete: bool = False) -> list[Bucket]:
         """Return the buckets that are over at a time; with `incomplete` the one that is not, too."""
-        self._advance(now)
+        self._advance(now_s)
         if incomplete:
             self._close()
-        cutoff = _bucket_of(now)
+        cutoff = _bucket_of(now_s)
         buckets, self._closed = self._closed, []
         if any(bucket.metrics for bucket in buckets):
             buckets = [self._filled(bucket) if bucket.metrics else bucket for bucket in buckets]
         elif not self._has_metrics() and self._cutoff_s + BUCKET_S <= cutoff:
             buckets.append(self._filled(Bucket(cutoff - BUCKET_S, [], [])))
         self._cutoff_s = cutoff
-        self._expire(now)
+        self._expire(now_s)
         return [bucket for bucket in buckets if bucket.metrics or bucket.distributions]
 
-    def timed(self, now: float, *, all_of_them: bool = False) -> list[Timed]:
+    def timed(self, now_s: float, *, all_of_them: bool = False) -> list[Timed]:
         """Return the samples with a time of their own, once they are due."""
-        due = len(self._timed) >= MAX_TIMED_SAMPLES or now - self._timed_at >= _TIMED_PAUSE_S
+        due = len(self._timed) >= MAX_TIMED_SAMPLES or now_s - self._timed_at >= _TIMED_PAUSE_S
         if not (due or all_of_them):
             return []
         taken, self._timed = self._timed, []
@@ -207,7 +207,7 @@ class Aggregator:
         scale = BUCKET_S if kind is Kind.COUNTER else 1
         time_s = metric.timestamp or 0
         self._timed += [Timed(kind, name, host, tags, value / scale, time_s) for value in finite]
-        self._timed_at = self._open.now
+        self._timed_at = self._open.now_s
         self._tallies.lines[kind.value] += 1
         self._tallies.names[name] += 1
         if len(finite) < len(metric.values):
@@ -263,19 +263,19 @@ class Aggregator:
         host, tags = _reserved(said.tags, self._hostname)
         return replace(
             said,
-            time_s=said.time_s or int(self._open.now),
+            time_s=said.time_s or int(self._open.now_s),
             host=said.host or host,
             tags=_unique((*tags, *self._extra_tags)),
         )
 
-    def _expire(self, now: float) -> None:
+    def _expire(self, now_s: float) -> None:
         idle_s = self._settings.dogstatsd_context_expiry_seconds
         kept_s = {Kind.COUNTER: idle_s + self._settings.dogstatsd_expiry_seconds}
         gone = {
             identity
             for identity, context in self._contexts.items()
             # `last_seen` is when the context's first value came into its latest bucket.
-            if context.idle and now - context.last_seen - BUCKET_S >= kept_s.get(context.kind, idle_s)
+            if context.idle and now_s - context.last_seen - BUCKET_S >= kept_s.get(context.kind, idle_s)
         }
         if gone:
             self._contexts = {key: context for key, context in self._contexts.items() if key not in gone}
@@ -284,18 +284,18 @@ class Aggregator:
     # -----------------------------------------------------------------------------------------------------------
     # Buckets
 
-    def _advance(self, now: float) -> None:
+    def _advance(self, now_s: float) -> None:
         """Begin a new bucket when it is time to. A clock that was set back a little opens no old one again."""
-        start_s = _bucket_of(now)
+        start_s = _bucket_of(now_s)
         is_back = start_s < self._open.start_s - _FOLLOWED_FROM_S
         if start_s > self._open.start_s or is_back:
             self._close()
             self._open.start_s = start_s
         if is_back:
-            self._timed_at = min(self._timed_at, now)
+            self._timed_at = min(self._timed_at, now_s)
             for context in self._contexts.values():
-                context.last_seen = min(context.last_seen, now)
-        self._open.now = now
+                context.last_seen = min(context.last_seen, now_s)
+        self._open.now_s = now_s
 
     def _close(self) -> None:
         """Put what the open bucket gathered aside."""
@@ -329,8 +329,8 @@ class Aggregator:
                 yield context, 0.0
 
 
-def _bucket_of(now: float) -> int:
-    return int(now) - int(now) % BUCKET_S
+def _bucket_of(now_s: float) -> int:
+    return int(now_s) - int(now_s) % BUCKET_S
 
 
 def _scale(rate: float) -> float:

@@ -20,7 +20,7 @@ class OpenBucket:
 
     max_samples: int
     start_s: int = 0
-    now: float = 0.0
+    now_s: float = 0.0
     active: "list[Context]" = field(default_factory=list)
     samples: int = 0
 
@@ -39,7 +39,7 @@ class Context:
     def wake(self) -> None:
         """Begin to be part of the open bucket."""
         self.idle = False
-        self.last_seen = self.bucket.now
+        self.last_seen = self.bucket.now_s
         self.bucket.active.append(self)
 
     def take(self) -> Any:

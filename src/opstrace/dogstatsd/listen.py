@@ -39,14 +39,14 @@ class Ear:
     eol_required: bool = False
     traffic: Traffic = field(default_factory=Traffic)
 
-    def take(self, packets: Sequence[bytes], now: float) -> None:
+    def take(self, packets: Sequence[bytes], now_s: float) -> None:
         """Take in packets, none of which ends within a line of the next."""
         lengths = [*map(len, packets)]
         self.traffic.packets += len(packets)
         self.traffic.bytes += sum(lengths)
         if self.eol_required or max(lengths) > self.max_packet:
             packets = [self._whole(packet) for packet in packets]
-        self.aggregator.take(b"\n".join(packets), now)
+        self.aggregator.take(b"\n".join(packets), now_s)
 
     def _whole(self, packet: bytes) -> bytes:
         """Return a packet without the line that was cut off because it was too long, or that has no end."""

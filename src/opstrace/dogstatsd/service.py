@@ -178,10 +178,10 @@ class Service:
 
     def _show(self, tenant: str, example: bytes) -> None:
         """Log one of the lines that were refused, and how many there were, if that was not done lately."""
-        now = time.monotonic()
-        if now - self._shown_at.get(tenant, -EXAMPLE_INTERVAL_S) < EXAMPLE_INTERVAL_S:
+        now_s = time.monotonic()
+        if now_s - self._shown_at.get(tenant, -EXAMPLE_INTERVAL_S) < EXAMPLE_INTERVAL_S:
             return
-        self._shown_at[tenant] = now
+        self._shown_at[tenant] = now_s
         logger.warning(
             "DogStatsD of tenant %s refused %d lines; one of them is %r",
             tenant,

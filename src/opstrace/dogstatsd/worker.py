@@ -174,30 +174,30 @@ class Worker:
         flush_at, report_at = tick_at + FLUSH_INTERVAL_S, tick_at + REPORT_INTERVAL_S
         while not self._stopping:
             listening.wait(_TICK_S)
-            now = self._clock()
-            if (back := tick_at - _TICK_S - now) > 0:
+            now_s = self._clock()
+            if (back := tick_at - _TICK_S - now_s) > 0:
                 # The clock was set back; what is due comes as soon as it would have.
                 tick_at, flush_at, report_at = (due - back for due in (tick_at, flush_at, report_at))
-            if now < tick_at:
+            if now_s < tick_at:
                 continue
-            tick_at = now + _TICK_S
-            self._flush_timed(now)
-            if now >= flush_at:
-                self.flush(now)
-                flush_at = max(flush_at + FLUSH_INTERVAL_S, now)
-            if now >= report_at:
+            tick_at = now_s + _TICK_S
+            self._flush_timed(now_s)
+            if now_s >= flush_at:
+                self.flush(now_s)
+                flush_at = max(flush_at + FLUSH_INTERVAL_S, now_s)
+            if now_s >= report_at:
                 self.report()
-                report_at = max(report_at + REPORT_INTERVAL_S, now)
+                report_at = max(report_at + REPORT_INTERVAL_S, now_s)
         listening.wait(0)
         listening.close()
         self.flush(self._clock(), incomplete=self._settings.dogstatsd_flush_incomplete_buckets, last=True)
         self.report()
 
-    def flush(self, now: float, *, incomplete: bool = False, last: bool = False) -> None:
+    def flush(self, now_s: float, *, incomplete: bool = False, last: bool = False) -> None:
         """Hand over what is due."""
         for tenant, aggregator in self._aggregators.items():
-            buckets = aggregator.flush(now, incomplete=incomplete)
-            timed = aggregator.timed(now, all_of_them=True) if last else ()
+            buckets = aggregator.flush(now_s, incomplete=incomplete)
+            timed = aggregator.timed(now_s, all_of_them=True) if last else ()
             events, checks = aggregator.entries()
             self._buckets[tenant] += len(buckets)
             if buckets or timed or events or checks:
@@ -230,9 +230,9 @@ class Worker:
         self._outlet.lost = 0
         self._outlet.put(report)
 
-    def _flush_timed(self, now: float) -> None:
+    def _flush_timed(self, now_s: float) -> None:
         for tenant, aggregator in self._aggregators.items():
-            if timed := aggregator.timed(now):
+            if timed := aggregator.timed(now_s):
                 self._outlet.put(Flushed(tenant, (), timed))
 
     def _hear_server(self, stdin: int) -> None:

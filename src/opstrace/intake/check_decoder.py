@@ -21,13 +21,13 @@ class CheckDecoder:
         self._messages = statement("opstrace.intake", "check_messages")
         self._staged = False
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into `staged`."""
         runs = {i: body for i, body in bodies.items() if body.family is Family.CHECK_RUN}
         parts = with_key({i: body for i, body in bodies.items() if i not in runs}, "service_checks")
         if runs:
-            self._runs.stage(runs, now, findings)
-        self._part.insert(parts, now)
+            self._runs.stage(runs, now_s, findings)
+        self._part.insert(parts, now_s)
         self._staged = bool(runs or parts)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:

@@ -29,7 +29,7 @@ class DocumentDecoder:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (no time is read)
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:  # noqa: ARG002 (no time is read)
         """Note the faults of broken bodies, and put what the engine can read in the place of others it cannot.
 
         An Agent's documents say of which host it is.

@@ -41,7 +41,7 @@ class EventDecoder:
         self._single: list[int] = []
         self._findings: Findings | None = None
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
         of_family: defaultdict[Family, dict[int, Body]] = defaultdict(dict)
         for i, body in bodies.items():
@@ -52,9 +52,9 @@ class EventDecoder:
         self._findings = findings
         self._single = [i for i, body in bodies.items() if body.family in _SINGLE]
         for family, decode in self._json.items():
-            decode.insert(of_family[family], now)
+            decode.insert(of_family[family], now_s)
         if batches := of_family[Family.EVENTS_BATCH]:
-            self._batches.stage(batches, now, findings)
+            self._batches.stage(batches, now_s, findings)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:  # noqa: ARG002 (a repeat is the same row)
         """Make events durable, count them, and note what the senders of single ones are told."""

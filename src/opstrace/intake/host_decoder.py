@@ -35,9 +35,9 @@ class HostDecoder:
         self._tags: dict[tuple[str, str, str], tuple[str, ...]] = {}  # by tenant, host and source
         self._documents: dict[tuple[str, str, str], bytes] = {}  # by tenant, host and subject
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Read what documents say of hosts; of several the latest counts."""
-        self._now_ms = round(now * 1000)
+        self._now_ms = round(now_s * 1000)
         inventories = {i: body for i, body in bodies.items() if body.family is Family.INVENTORY}
         documents = {i: body for i, body in bodies.items() if body.family is Family.INTAKE}
         for i, body in {**inventories, **with_key(documents, *TELLING)}.items():

@@ -17,11 +17,11 @@ class JsonDecoder:
         self._connection = connection
         self._decode = JsonStatement(connection, family.value)
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into `staged`."""
-        self._decode.insert(bodies, now)
+        self._decode.insert(bodies, now_s)
         with_rows = set(self._connection.read("SELECT DISTINCT body FROM staged").column(0).to_pylist())
-        self._decode.insert(repaired_bodies(bodies, with_rows, findings), now)
+        self._decode.insert(repaired_bodies(bodies, with_rows, findings), now_s)
 
 
 def repaired_bodies(bodies: Numbered, with_rows: Collection[int], findings: Findings) -> Numbered:

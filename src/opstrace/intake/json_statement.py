@@ -16,14 +16,14 @@ class JsonStatement:
         self._sql = statement("opstrace.intake", name)
         self._uses_now = "{now_ms:Int64}" in self._sql
 
-    def insert(self, bodies: Numbered, now: float) -> None:
+    def insert(self, bodies: Numbered, now_s: float) -> None:
         """Run the statement over bodies; raises StoreError when the engine cannot."""
         if not self._uses_now:
             self._run(bodies)
             return
         of_moment: defaultdict[int, dict[int, Body]] = defaultdict(dict)
         for i, body in bodies.items():
-            of_moment[body.came_ms or round(now * 1000)][i] = body
+            of_moment[body.came_ms or round(now_s * 1000)][i] = body
         for moment_ms, some in of_moment.items():
             self._run(some, now_ms=moment_ms)
 

@@ -50,11 +50,11 @@ _DAY_S: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The times that decide, in seconds: from `oldest` to `newest` a point is stored; `now` is when it came."""
+    """The times that decide: from `oldest_s` to `newest_s` a point is stored; `now_s` is when it came."""
 
-    oldest: float
-    newest: float
-    now: float
+    oldest_s: float
+    newest_s: float
+    now_s: float
 
 
 @dataclass(slots=True)
@@ -218,13 +218,13 @@ def _days(times: "NDArray[np.float64]") -> "NDArray[np.float64]":
 def _fates(sent: SentSeries, owners: "NDArray[np.int64]", moments: Moments) -> "NDArray[np.uint8]":
     times, values = sent.times, sent.values
     fates = np.full(len(times), _STORED, dtype=np.uint8)
-    fates[times < moments.now - _LATE_S] = _STORED_LATE
-    fates[times == moments.now] = _STORED_UNTIMED
-    sound = (times >= moments.oldest) & (times <= moments.newest) & np.isfinite(values)
+    fates[times < moments.now_s - _LATE_S] = _STORED_LATE
+    fates[times == moments.now_s] = _STORED_UNTIMED
+    sound = (times >= moments.oldest_s) & (times <= moments.newest_s) & np.isfinite(values)
     if not sound.all():
         # From the weakest reason to the strongest.
-        fates[times < moments.oldest] = _ANCIENT
-        fates[times > moments.newest] = _FUTURE
+        fates[times < moments.oldest_s] = _ANCIENT
+        fates[times > moments.newest_s] = _FUTURE
         fates[~np.isfinite(times) | ~np.isfinite(values)] = _NOT_FINITE
         fates[sent.without_value] = np.where(sent.are_sketches[owners[sent.without_value]], _BAD_SKETCH, _NO_VALUE)
         fates[sent.without_time] = _NO_TIMESTAMP

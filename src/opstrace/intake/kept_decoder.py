@@ -16,7 +16,7 @@ class KeptDecoder:
         self._kept = kept
         self._bodies: list[Body] = []
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (there is nothing to find)
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:  # noqa: ARG002 (there is nothing to find)
         """Take the records."""
         self._bodies = list(bodies.values())
 

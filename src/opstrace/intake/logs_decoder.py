@@ -53,11 +53,11 @@ class LogsDecoder:
         self._verdicts = statement(_PACKAGE, "log_verdicts")
         self._rows = statement(_PACKAGE, "log_rows")
         self._findings: Findings | None = None
-        self._now = 0.0
+        self._now_s = 0.0
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
-        self._findings, self._now = findings, now
+        self._findings, self._now_s = findings, now_s
         swollen = {i for i, body in bodies.items() if _swells(body)}
         for i in swollen:
             findings.faults[i] = f"what the address says of each log is more than {MAX_DEFAULTS_BYTES} bytes in all"
@@ -69,7 +69,7 @@ class LogsDecoder:
     def _stage_documents(self, bodies: Numbered, findings: Findings) -> Numbered:
         """Decode bodies of JSON; return those that are text after all."""
         plain = {i: body for i, body in bodies.items() if not body.facts.keys() & DEFAULTS.keys()}
-        staged, of_program = self._agents.stage(plain, round(self._now * 1000))
+        staged, of_program = self._agents.stage(plain, round(self._now_s * 1000))
         documents = {i: body for i, body in bodies.items() if i not in staged}
         texts: Numbered = {}
         if documents:
@@ -80,7 +80,7 @@ class LogsDecoder:
             of_program = of_program or bool(repaired) or any(row["of_program"] for row in read.values())
         # Messages that begin with a brace: few bodies have any, and this takes milliseconds.
         if of_program:
-            self._connection.execute(self._programs, oldest=max(self._oldest(), self._now - _WEEK_S))
+            self._connection.execute(self._programs, oldest=max(self._oldest(), self._now_s - _WEEK_S))
         return texts
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
@@ -102,7 +102,7 @@ class LogsDecoder:
 
     def _oldest(self) -> float:
         """Return the time in seconds before which a log is refused."""
-        return max(self._now - self._retention_days() * _DAY_S, 0.0)
+        return max(self._now_s - self._retention_days() * _DAY_S, 0.0)
 
     def clear(self) -> None:
         """Empty the staging table, if it was filled."""
@@ -112,7 +112,7 @@ class LogsDecoder:
 
     def _insert(self, sql: str, bodies: Numbered) -> None:
         if bodies:
-            self._connection.execute(sql, rows=_with_facts(rows_of(bodies), bodies, round(self._now * 1000)))
+            self._connection.execute(sql, rows=_with_facts(rows_of(bodies), bodies, round(self._now_s * 1000)))
 
     def _repaired(
         self, bodies: Numbered, read: Mapping[int, Mapping[str, Any]], findings: Findings

@@ -17,9 +17,9 @@ class PartDecoder:
         self._decode = JsonStatement(connection, name)
         self._keys = keys
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:  # noqa: ARG002 (the faults are noted)
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:  # noqa: ARG002 (the faults are noted)
         """Decode the part into `staged`."""
-        self._decode.insert(with_key(bodies, *self._keys), now)
+        self._decode.insert(with_key(bodies, *self._keys), now_s)
 
     def store(self, commit: int, limits: Mapping[str, float]) -> None:
         """Nothing: what is in `staged` is everybody's."""

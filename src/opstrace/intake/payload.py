@@ -113,7 +113,7 @@ class Decoder(Protocol):
 
     families: frozenset[Family]
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies (of this decoder's families, none empty) into the staging tables.
 
         A body that cannot be decoded leaves nothing staged, and its fault in the findings. Raises StoreError when the

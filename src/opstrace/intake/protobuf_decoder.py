@@ -24,9 +24,9 @@ class ProtobufDecoder:
         self._now_s = 0
         self._decode = statement(_PACKAGE, family.value).replace("{schema}", schema())
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""
-        self._now_s = int(now)
+        self._now_s = int(now_s)
         try:
             self._insert(bodies)
         except StoreError as error:

@@ -18,24 +18,24 @@ _WHATS: Final[tuple[What, ...]] = ("payloads", "points")
 class Bucket:
     """An allowance that grows by `rate` a second, up to `BURST_S` seconds of it."""
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: float, now_s: float) -> None:
         self.rate = rate
-        self._filled_at = now
+        self._filled_at = now_s
         self._left = rate * BURST_S
 
-    def wait_s(self, now: float) -> float:
+    def wait_s(self, now_s: float) -> float:
         """Return the seconds until there is something left; 0 if there is."""
-        self._fill(now)
+        self._fill(now_s)
         return max(0.0, (1.0 - self._left) / self.rate)
 
-    def draw(self, amount: float, now: float) -> None:
+    def draw(self, amount: float, now_s: float) -> None:
         """Take an amount; what is not there is owed."""
-        self._fill(now)
+        self._fill(now_s)
         self._left -= amount
 
-    def _fill(self, now: float) -> None:
-        self._left = min(self._left + (now - self._filled_at) * self.rate, self.rate * BURST_S)
-        self._filled_at = now
+    def _fill(self, now_s: float) -> None:
+        self._left = min(self._left + (now_s - self._filled_at) * self.rate, self.rate * BURST_S)
+        self._filled_at = now_s
 
 
 class Rates:
@@ -49,30 +49,30 @@ class Rates:
 
     def admit(self, tenant: str) -> None:
         """Count a payload; raise RateExceeded where the tenant has sent too much already."""
-        now = self._clock()
+        now_s = self._clock()
         for what in _WHATS:
-            bucket = self._bucket(tenant, what, now)
-            if wait_s := bucket.wait_s(now):
+            bucket = self._bucket(tenant, what, now_s)
+            if wait_s := bucket.wait_s(now_s):
                 raise RateExceeded(
                     f"tenant {tenant} sends more than {bucket.rate:g} {what} per second; try again",
                     retry_after_s=min(int(wait_s) + 1, _LONGEST_WAIT_S),
                 )
-        self._bucket(tenant, "payloads", now).draw(1, now)
+        self._bucket(tenant, "payloads", now_s).draw(1, now_s)
 
     def spend(self, tenant: str, points: int) -> None:
         """Count points that were decoded."""
-        now = self._clock()
-        self._bucket(tenant, "points", now).draw(points, now)
+        now_s = self._clock()
+        self._bucket(tenant, "points", now_s).draw(points, now_s)
 
     def forget(self, tenant: str) -> None:
         """Let a tenant of this name begin with full buckets."""
         for what in _WHATS:
             self._buckets.pop((tenant, what), None)
 
-    def _bucket(self, tenant: str, what: What, now: float) -> Bucket:
+    def _bucket(self, tenant: str, what: What, now_s: float) -> Bucket:
         limits = self._limits_of(tenant)
         rate = float(limits.max_payloads_per_s if what == "payloads" else limits.max_points_per_s)
         bucket = self._buckets.get((tenant, what))
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[tenant, what] = Bucket(rate, now)
+            bucket = self._buckets[tenant, what] = Bucket(rate, now_s)
         return bucket

@@ -32,11 +32,11 @@ class Repeats:
 
     def note(self, body: Body, raw: bytes, stored: int) -> bool:
         """Remember a payload of which some was stored, `raw` as it came, and say whether all that had been before."""
-        now = self._clock()
-        self._forget_old(now)
+        now_s = self._clock()
+        self._forget_old(now_s)
         fingerprint = hash((body.tenant, body.family, raw, tuple(sorted(body.facts.items()))))
         before = self._seen.pop(fingerprint, None)
-        self._seen[fingerprint] = _Seen(now, body.tenant, max(stored, before.stored if before else 0))
+        self._seen[fingerprint] = _Seen(now_s, body.tenant, max(stored, before.stored if before else 0))
         return before is not None and stored <= before.stored
 
     def forget(self, tenant: str) -> None:
@@ -44,8 +44,8 @@ class Repeats:
         for fingerprint in [one for one, seen in self._seen.items() if seen.tenant == tenant]:
             del self._seen[fingerprint]
 
-    def _forget_old(self, now: float) -> None:
-        while self._seen and (len(self._seen) >= MAX_PAYLOADS or self._oldest().at < now - WINDOW_S):
+    def _forget_old(self, now_s: float) -> None:
+        while self._seen and (len(self._seen) >= MAX_PAYLOADS or self._oldest().at < now_s - WINDOW_S):
             self._seen.popitem(last=False)
 
     def _oldest(self) -> "_Seen":

@@ -48,16 +48,16 @@ class Room:
         """Return how many series may still be added to a tenant's day."""
         return max(self._limits_of(tenant).max_series - self._on_day[tenant][day], 0)
 
-    def for_new(self, tenant: str, now: float) -> int:
+    def for_new(self, tenant: str, now_s: float) -> int:
         """Return how many series that are new to it a tenant may still add this minute."""
-        began, used = self._new.get(tenant, (now, 0))
+        began, used = self._new.get(tenant, (now_s, 0))
         most = self._limits_of(tenant).max_new_series_per_minute
-        return most if now >= began + _MINUTE_S else max(most - used, 0)
+        return most if now_s >= began + _MINUTE_S else max(most - used, 0)
 
-    def surely_has(self, tenant: str, rows: int, now: float) -> bool:
+    def surely_has(self, tenant: str, rows: int, now_s: float) -> bool:
         """Say whether this many rows fit in any case, whichever days they are of and however many series are new."""
         fullest = max(self._on_day[tenant].values(), default=0)
-        return fullest + rows <= self._limits_of(tenant).max_series and rows <= self.for_new(tenant, now)
+        return fullest + rows <= self._limits_of(tenant).max_series and rows <= self.for_new(tenant, now_s)
 
     def forget(self, tenant: str) -> None:
         """Count nothing of a tenant any more."""
@@ -68,20 +68,20 @@ class Room:
         """Count no day any more."""
         self._on_day.clear()
 
-    def take(self, added: Added, now: float) -> None:
+    def take(self, added: Added, now_s: float) -> None:
         """Count what was added."""
         self._on_day[added.tenant][added.day] += added.added
-        began, used = self._new.get(added.tenant, (now, 0))
-        began, used = (now, 0) if now >= began + _MINUTE_S else (began, used)
+        began, used = self._new.get(added.tenant, (now_s, 0))
+        began, used = (now_s, 0) if now_s >= began + _MINUTE_S else (began, used)
         self._new[added.tenant] = (began, used + added.unheard_of)
 
-    def exceeded(self, commit: Iterable[Added], now: float) -> bool:
+    def exceeded(self, commit: Iterable[Added], now_s: float) -> bool:
         """Say whether a commit would add more than there is room for."""
         new: defaultdict[str, int] = defaultdict(int)
         for added in commit:
             new[added.tenant] += added.unheard_of
             if added.added > self.on_day(added.tenant, added.day) or new[added.tenant] > self.for_new(
-                added.tenant, now
+                added.tenant, now_s
             ):
                 return True
         return False
@@ -129,16 +129,16 @@ class SeriesRoom:
         What is left in `unseen` counts once `take` says that it is durable: a commit that fails is sent again.
         `each_once` says that no series of a day was translated twice, and none of remote writes is there.
         """
-        now = self._clock()
+        now_s = self._clock()
         self._count_days()
         commit = self._added(each_once=each_once)
-        exceeded = self._room.exceeded(commit, now)
+        exceeded = self._room.exceeded(commit, now_s)
         if exceeded:
             self._connection.execute("TRUNCATE TABLE excess")  # of a commit that failed
-            self._connection.execute(self._excess, **self._rooms(commit, now))
+            self._connection.execute(self._excess, **self._rooms(commit, now_s))
             self._connection.execute(_TAKE_OUT)
             commit = self._added(each_once=each_once)
-        self._admitted = commit, now
+        self._admitted = commit, now_s
         return exceeded
 
     def admit_uncounted(self, tenants: Iterable[str], rows: int, *, each_once: bool) -> bool:
@@ -146,9 +146,9 @@ class SeriesRoom:
 
         If so, call `count` before `take`, while the rows are still in `unseen` and not yet in `seen`.
         """
-        now = self._clock()
+        now_s = self._clock()
         self._count_days()
-        surely = all(self._room.surely_has(tenant, rows, now) for tenant in tenants)
+        surely = all(self._room.surely_has(tenant, rows, now_s) for tenant in tenants)
         self._uncounted = each_once if surely else None
         return surely
 
@@ -160,9 +160,9 @@ class SeriesRoom:
 
     def take(self) -> None:
         """Count what was admitted last as used."""
-        commit, now = self._admitted
+        commit, now_s = self._admitted
         for added in commit:
-            self._room.take(added, now)
+            self._room.take(added, now_s)
         self._admitted = [], 0.0
 
     def excess(self) -> Iterator[tuple[str, int, list[int], str]]:
@@ -181,10 +181,10 @@ class SeriesRoom:
             rows = self._connection.read(self._count).to_pylist()
         return [Added(row["tenant"], str(row["day"]), row["added"], row["unheard_of"]) for row in rows]
 
-    def _rooms(self, commit: Iterable[Added], now: float) -> Mapping[str, Any]:
+    def _rooms(self, commit: Iterable[Added], now_s: float) -> Mapping[str, Any]:
         days = list(commit)
         return {
             "keys": [f"{added.tenant} {added.day}" for added in days],
             "rooms": [self._room.on_day(added.tenant, added.day) for added in days],
-            "new_rooms": [self._room.for_new(added.tenant, now) for added in days],
+            "new_rooms": [self._room.for_new(added.tenant, now_s) for added in days],
         }

@@ -133,12 +133,12 @@ class Translator:
         return verdicts, added + self._writer.append(blocks, commit)
 
     def _commit(self, bodies: Sequence[Body], commit: int) -> tuple[list[Verdict], int]:
-        now = time.time()
-        limits = {"oldest": max(now - self._retention_days() * _DAY_S, 0.0), "newest": now + self._max_future_s}
+        now_s = time.time()
+        limits = {"oldest": max(now_s - self._retention_days() * _DAY_S, 0.0), "newest": now_s + self._max_future_s}
         findings = Findings()
         try:
-            looked_at = list(self._looked_at(bodies, now, limits, findings))
-            moments = Moments(now=round(now * 1000) / 1000, **limits)
+            looked_at = list(self._looked_at(bodies, now_s, limits, findings))
+            moments = Moments(limits["oldest"], limits["newest"], round(now_s * 1000) / 1000)
             judged, added = self._stored(looked_at, bodies, commit, moments, findings)
             for decoder in self._decoders:
                 decoder.store(commit, limits)
@@ -148,7 +148,7 @@ class Translator:
         return verdicts, added + findings.added
 
     def _looked_at(
-        self, bodies: Sequence[Body], now: float, limits: Mapping[str, float], findings: Findings
+        self, bodies: Sequence[Body], now_s: float, limits: Mapping[str, float], findings: Findings
     ) -> Iterator[pa.Table]:
         """Yield what sent_series.sql says of all bodies; those that are more than series are staged first."""
         for series_decoder in self._series_decoders:
@@ -156,7 +156,7 @@ class Translator:
                 yield from series_decoder.look(own, limits, findings)
         for decoder in self._decoders:
             if own := _of(decoder.families, bodies, findings):
-                decoder.stage(own, now, findings)
+                decoder.stage(own, now_s, findings)
         if own := _of(self._staged_series.families, bodies, findings):
             yield from self._staged_series.look(own, limits, findings)
 
@@ -198,7 +198,7 @@ class Translator:
 
         Return the tenants of the rest.
         """
-        parameters: dict[str, Parameter] = {**self._alphabet, "oldest": moments.oldest, "newest": moments.newest}
+        parameters: dict[str, Parameter] = {**self._alphabet, "oldest": moments.oldest_s, "newest": moments.newest_s}
         added = [
             decoder.translate(untranslated, parameters) for decoder in (*self._series_decoders, self._staged_series)
         ]

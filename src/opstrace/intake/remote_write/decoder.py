@@ -69,12 +69,12 @@ class RemoteWriteDecoder:
         for part in script(_PACKAGE, "staging"):
             self._connection.execute(_with_limits(part, limits))
         self._findings: Findings | None = None
-        self._now = 0.0
+        self._now_s = 0.0
         self._room_bytes = 0  # for labels, in this commit
 
-    def stage(self, bodies: Numbered, now: float, findings: Findings) -> None:
+    def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into the staging tables."""
-        self._findings, self._now, self._room_bytes = findings, now, MAX_COMMIT_LABEL_BYTES
+        self._findings, self._now_s, self._room_bytes = findings, now_s, MAX_COMMIT_LABEL_BYTES
         for family in _STATEMENTS:
             own = {i: body for i, body in bodies.items() if body.family is family}
             if own:
@@ -174,7 +174,7 @@ class RemoteWriteDecoder:
             key = _KEY.replace("{time}", "time").replace("{series}", series)
             excess = f"{_ON_TOO_MANY} {_ON_TOO_NEW}".replace("{key}", key) if exceeded else ""
             sql = sql.replace(f"{{{place}}}", excess)
-        for row in self._connection.read(sql, now_ms=round(self._now * 1000), **limits).to_pylist():
+        for row in self._connection.read(sql, now_ms=round(self._now_s * 1000), **limits).to_pylist():
             fates = findings.written[row["body"]].setdefault(row["kind"], Counter())
             fates[row["reason"]] += row["total"]
             if row["late"] and row["reason"] == STORED:

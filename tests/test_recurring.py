@@ -1,4 +1,4 @@
-"""What the log says of work that fails again and again."""
+"""Work that is done again and again, and what the log says where it fails."""
 
 import asyncio
 import logging
