@@ -9,6 +9,7 @@ from opstrace.errors import StoreError
 from opstrace.intake.payload import Family, Findings, Numbered
 from opstrace.intake.protobuf_statement import ProtobufStatement, lent, schema
 from opstrace.store.engine import Connection, Parameter, statement
+from opstrace.store.statements import filled
 
 _PACKAGE = "opstrace.intake"
 
@@ -22,7 +23,7 @@ class ProtobufDecoder:
         self._message = message
         self._table = table
         self._now_s = 0
-        self._decode = statement(_PACKAGE, family.value).replace("{schema}", schema())
+        self._decode = filled(statement(_PACKAGE, family.value), schema=schema())
 
     def stage(self, bodies: Numbered, now_s: float, findings: Findings) -> None:
         """Decode bodies into the staging table."""

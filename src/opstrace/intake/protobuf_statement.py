@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from opstrace.intake.payload import Numbered
 from opstrace.intake.rows import file_of
 from opstrace.intake.series_statement import SeriesStatement
 from opstrace.store.engine import Parameter
+from opstrace.store.statements import schema_path
 
 _PACKAGE: Final = "opstrace.intake"
 # Bodies that together are as large are translated in two streams, on two cores: a commit of 50,000 series that are
@@ -61,7 +61,7 @@ def lent(bodies: Numbered) -> Iterator[dict[str, Parameter]]:
 
 def schema() -> str:
     """Return the path of agent_payload.proto as it is written in a statement."""
-    return str(files(_PACKAGE) / "agent_payload.proto").replace("\\", "\\\\").replace("'", "\\'")
+    return schema_path(_PACKAGE, "agent_payload.proto")
 
 
 def _halves(bodies: Numbered) -> tuple[Numbered, Numbered]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from opstrace.store.engine import statement
+from opstrace.store.statements import filled
 
 _PACKAGE: Final = "opstrace.intake"
 STAGED: Final = "staged"
@@ -32,11 +33,13 @@ class SeriesStatement:
         where the SELECT is a UNION ALL.
         """
         look, translate = (
-            statement(_PACKAGE, name)
-            .replace("{sent}", STAGED if select == STAGED else f"(\n{_without(select, unneeded)}\n)")
-            .replace("{settings}", f", {settings}" if settings else "")
-            .replace("{threads}", str(threads))
-            .replace("{more}", "".join(f", {column}" for column in more))
+            filled(
+                statement(_PACKAGE, name),
+                sent=STAGED if select == STAGED else f"(\n{_without(select, unneeded)}\n)",
+                settings=f", {settings}" if settings else "",
+                threads=threads,
+                more="".join(f", {column}" for column in more),
+            )
             for name, unneeded in (("sent_series", _TRANSLATED_ONLY), ("translate", _LOOKED_AT_ONLY))
         )
         return cls(look, translate)

@@ -18,6 +18,7 @@ from opstrace.intake.protobuf_statement import ProtobufStatement
 from opstrace.intake.sent_sketches import COLUMNS
 from opstrace.ragged import places
 from opstrace.store.engine import Connection, statement
+from opstrace.store.statements import filled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class SketchDecoder(ProtobufSeriesDecoder):
 
 def _statement(message: str, key: str, count: str) -> ProtobufStatement:
     """Return the statement that reads keys and counts of these types of the engine."""
-    select = statement("opstrace.intake", "sketches").replace("{key}", key).replace("{count}", count)
+    select = filled(statement("opstrace.intake", "sketches"), key=key, count=count)
     return ProtobufStatement.of(select, message, more=COLUMNS)
 
 

@@ -13,12 +13,12 @@ CREATE OR REPLACE FUNCTION resources_named AS tags ->
 
 CREATE OR REPLACE FUNCTION tags_of AS sent_tags -> arrayCompact(arraySort(arrayFilter(tag -> tag != '', sent_tags)));
 
--- Why nothing of a series is stored; the numbers are those of judgement.py.
+-- Why nothing of a series is stored, by the numbers of judgement.py; 0 where nothing is wrong with it.
 CREATE OR REPLACE FUNCTION refusal_of AS (name, host, tags) -> multiIf(
-    name = '', 1,                                                  -- no_name
-    length(name) > {max_name_bytes}, 2,                            -- name_too_long
-    length(tags) > {max_tags}, 3,                                  -- too_many_tags
-    length(host) > {max_tag_bytes} OR arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), 4, -- tag_too_long
+    name = '', {no_name},
+    length(name) > {max_name_bytes}, {name_too_long},
+    length(tags) > {max_tags}, {too_many_tags},
+    length(host) > {max_tag_bytes} OR arrayExists(tag -> length(tag) > {max_tag_bytes}, tags), {tag_too_long},
     0
 );
 
@@ -131,7 +131,7 @@ CREATE TABLE excess
     tenant  String,
     day     Date32,
     series  UInt64,
-    refusal Enum8('too_many_series' = 5, 'too_many_new_series' = 6)
+    refusal Enum8('too_many_series' = {too_many_series}, 'too_many_new_series' = {too_many_new_series})
 )
 ENGINE = Memory;
 

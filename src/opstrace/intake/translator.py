@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import pyarrow as pa
 
 from opstrace.config import Limits, LimitsOf
@@ -19,7 +20,7 @@ from opstrace.intake.document_decoder import DocumentDecoder
 from opstrace.intake.event_decoder import EventDecoder
 from opstrace.intake.host_decoder import HostDecoder
 from opstrace.intake.json_series_decoder import JsonSeriesDecoder
-from opstrace.intake.judgement import Judged, Judgement, Moments
+from opstrace.intake.judgement import CODES, Judged, Judgement, Moments
 from opstrace.intake.kept_decoder import KeptDecoder
 from opstrace.intake.logs_decoder import LogsDecoder
 from opstrace.intake.part_decoder import PartDecoder
@@ -35,13 +36,13 @@ from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, Parameter, script
 from opstrace.store.host_writer import HostWriter
 from opstrace.store.kept import KeptRequests
+from opstrace.store.statements import filled
 from opstrace.store.writer import GROWING_DAYS, Writer
 
 _PACKAGE: Final = "opstrace.intake"
 _DAY_S: Final = 86_400
 # Tags that one commit, and so one body, adds to the rows of series: in each of these, and there is one a day.
 MAX_TAGS_BYTES: Final = 256 << 20
-_LIMITS: Final = ("max_name_bytes", "max_tags", "max_tag_bytes")
 # ASCII characters that Prometheus's alphabets lack: of label names, and of metric names, which may have colons.
 _NOT_IN_KEYS: Final = "".join(c for c in map(chr, range(128)) if not (c.isalnum() or c == "_"))
 _NOT_IN_NAMES: Final = _NOT_IN_KEYS.replace(":", "")
@@ -231,10 +232,8 @@ def _of(families: Collection[Family], bodies: Sequence[Body], findings: Findings
 
 
 def with_limits(part: str, limits: Limits) -> str:
-    """Write limits into a part of staging.sql."""
-    for name in _LIMITS:
-        part = part.replace(f"{{{name}}}", str(getattr(limits, name)))
-    return part.replace("{was_seen_lately}", _SEEN_LATELY)
+    """Write limits, and the numbers of refusals, into a part of staging.sql."""
+    return filled(part, was_seen_lately=_SEEN_LATELY, **CODES, **msgspec.structs.asdict(limits))
 
 
 def _verdict(i: int, judged: Judged, findings: Findings) -> Verdict:

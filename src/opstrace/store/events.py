@@ -7,6 +7,7 @@ from opstrace.store.engine import Engine, statement
 from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.place import FIRST, LAST, Place
 from opstrace.store.search import All, Condition, Either, Field, Node, Not
+from opstrace.store.statements import filled
 from opstrace.store.tagged_hosts import TaggedHosts
 
 # What alerts of the second API version call otherwise than other events do; a search finds both by either word.
@@ -94,11 +95,14 @@ class Events:
         """
         hosts = self._host_tags.tagged(tenant)
         condition = Condition(_FIELDS | _SHOWN, ("title", "text"), hosts)
-        sql = self._select.replace("{condition}", condition.of(_respelled(wanted)))
-        sql = sql.replace("{direction}", "ASC" if oldest_first else "DESC")
-        sql = sql.replace("{beyond}", ">" if oldest_first else "<")
+        sql = filled(
+            self._select,
+            condition=condition.of(_respelled(wanted)),
+            direction="ASC" if oldest_first else "DESC",
+            beyond=">" if oldest_first else "<",
+            of_hosts=self._of_hosts if condition.host_terms else "",
+        )
         after = after or (FIRST if oldest_first else LAST)
-        sql = sql.replace("{of_hosts}", self._of_hosts if condition.host_terms else "")
         rows = hosts.table(condition.host_terms) if condition.host_terms else None
         bounds = {"start_ms": start_ms, "end_ms": end_ms, "limit": limit, "offset": offset}
         bounds |= {"after_ms": after.time_ms, "after_id": after.id}

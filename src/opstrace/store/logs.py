@@ -8,6 +8,7 @@ from typing import Final
 from opstrace.errors import BadQuery
 from opstrace.store.engine import Engine, Parameter, statement
 from opstrace.store.place import LAST, Place
+from opstrace.store.statements import filled
 
 # A key with a value, either of which may be quoted, a quoted phrase, or a word.
 _TERM: Final = re.compile(
@@ -89,8 +90,7 @@ class Logs:
         parameters: dict[str, Parameter] = {name: value for _, name, value in conditions}
         parameters |= {"tenant": tenant, "start_ms": start_ms, "end_ms": min(end_ms, before.time_ms)}
         parameters |= {"before_ms": before.time_ms, "before_id": before.id}
-        select = self._select.replace("{conditions}", clause)
-        sizes, logs = (select.replace("{columns}", columns) for columns in (_SIZE, _ALL))
+        sizes, logs = (filled(self._select, conditions=clause, columns=columns) for columns in (_SIZE, _ALL))
         with self._engine.reader() as connection:
             found = connection.read(sizes, limit=limit + 1, **parameters)["size_bytes"].to_numpy()
             fitting = min(max(int((found.cumsum() <= MAX_READ_BYTES).sum()), 1), limit)

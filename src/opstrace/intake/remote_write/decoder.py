@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from typing import Final
+
+import msgspec
 
 from opstrace.config import Limits
 from opstrace.errors import BudgetExceeded, StoreError
@@ -11,6 +12,7 @@ from opstrace.intake.payload import STORED, Family, Findings, Numbered
 from opstrace.intake.rows import file_of
 from opstrace.intake.series_room import SeriesRoom
 from opstrace.store.engine import Connection, script, statement
+from opstrace.store.statements import filled, schema_path
 from opstrace.store.writer import Writer
 
 _PACKAGE: Final = "opstrace.intake.remote_write"
@@ -54,11 +56,10 @@ class RemoteWriteDecoder:
         self._writer = writer
         self._room = room
         self._max_name = limits.max_name_bytes
-        schema = str(files(_PACKAGE) / "messages.proto").replace("\\", "\\\\").replace("'", "\\'")
+        schema = schema_path(_PACKAGE, "messages.proto")
         self._decode = {
             family: [
-                statement(_PACKAGE, name).replace("{schema}", schema).replace("{max_memory}", str(MAX_DECODING_BYTES))
-                for name in names
+                filled(statement(_PACKAGE, name), schema=schema, max_memory=MAX_DECODING_BYTES) for name in names
             ]
             for family, names in _STATEMENTS.items()
         }
@@ -67,7 +68,7 @@ class RemoteWriteDecoder:
         )
         self._rows = {name: statement(_PACKAGE, name) for name in ("samples", "started_samples", "histograms")}
         for part in script(_PACKAGE, "staging"):
-            self._connection.execute(_with_limits(part, limits))
+            self._connection.execute(filled(part, max_buckets=MAX_BUCKETS, **msgspec.structs.asdict(limits)))
         self._findings: Findings | None = None
         self._now_s = 0.0
         self._room_bytes = 0  # for labels, in this commit
@@ -169,11 +170,12 @@ class RemoteWriteDecoder:
             self._connection.execute(f"ALTER TABLE {table} DELETE WHERE body IN ({numbers})")
 
     def _count(self, findings: Findings, limits: Mapping[str, float], *, exceeded: bool) -> None:
-        sql = self._verdicts
-        for place, series in _SERIES.items():
-            key = _KEY.replace("{time}", "time").replace("{series}", series)
-            excess = f"{_ON_TOO_MANY} {_ON_TOO_NEW}".replace("{key}", key) if exceeded else ""
-            sql = sql.replace(f"{{{place}}}", excess)
+        conditions = f"{_ON_TOO_MANY} {_ON_TOO_NEW}" if exceeded else ""
+        excess = {
+            place: filled(conditions, key=filled(_KEY, time="time", series=series))
+            for place, series in _SERIES.items()
+        }
+        sql = filled(self._verdicts, **excess)
         for row in self._connection.read(sql, now_ms=round(self._now_s * 1000), **limits).to_pylist():
             fates = findings.written[row["body"]].setdefault(row["kind"], Counter())
             fates[row["reason"]] += row["total"]
@@ -184,12 +186,5 @@ class RemoteWriteDecoder:
 def _admitted(sql: str, *, exceeded: bool) -> str:
     """Return the statement without what found no room."""
     time, series = ("h", "histogram_series") if "INTO histograms" in sql else ("sample", "series")
-    key = _KEY.replace("{time}", f"{time}.timestamp").replace("{series}", series)
-    return sql.replace("{admitted}", _HAS_ROOM.replace("{key}", key) if exceeded else "1")
-
-
-def _with_limits(part: str, limits: Limits) -> str:
-    part = part.replace("{max_buckets}", str(MAX_BUCKETS))
-    for name in ("max_name_bytes", "max_tags", "max_tag_bytes"):
-        part = part.replace(f"{{{name}}}", str(getattr(limits, name)))
-    return part
+    key = filled(_KEY, time=f"{time}.timestamp", series=series)
+    return filled(sql, admitted=filled(_HAS_ROOM, key=key) if exceeded else "1")
