@@ -44,9 +44,9 @@ def test_the_first_sample_of_a_counter_says_when_its_counting_began(tmp_path: Pa
 
     async def observed() -> None:
         await monitoring.observe()
-        telemetry.refused_points.labels("one", "future").inc(1000)
+        telemetry.fates["points"].refused.labels("one", "future").inc(1000)
         await monitoring.observe()
-        telemetry.refused_points.labels("one", "future").inc(1)
+        telemetry.fates["points"].refused.labels("one", "future").inc(1)
         await monitoring.observe()
 
     asyncio.run(observed())

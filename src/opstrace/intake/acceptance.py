@@ -128,11 +128,8 @@ class Acceptance:
         self._count("facts", parcel.tenant, verdict.facts)
 
     def _count(self, what: str, tenant: str, fates: Mapping[str, int]) -> None:
-        for fate, number in fates.items():
-            if fate == STORED:
-                getattr(self._telemetry, f"stored_{what}").labels(tenant).inc(number)
-            else:
-                getattr(self._telemetry, f"refused_{what}").labels(tenant, fate).inc(number)
+        refused = {fate: number for fate, number in fates.items() if fate != STORED}
+        self._telemetry.fates[what].count(tenant, fates.get(STORED, 0), refused)
 
 
 def redacted(text: str, keys: Iterable[str]) -> str:
