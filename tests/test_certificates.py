@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import msgspec
@@ -6,7 +7,7 @@ import pytest
 from opstrace import certificates, roster, tls
 from opstrace import instance as instances
 from opstrace.config import DEFAULT, Config
-from opstrace.errors import ConfigError
+from opstrace.errors import ConfigError, InstanceError
 from opstrace.instance import Instance
 
 
@@ -58,6 +59,68 @@ def test_a_lost_or_broken_certificate_is_made_anew(name: str, content: bytes | N
     assert after["ca.pem"] == before["ca.pem"]
     assert after.keys() == before.keys()
     assert after["server.pem"] != before["server.pem"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN PRIVATE KEY-----\n"])
+def test_a_lost_or_broken_key_of_the_authority_leaves_the_anchor_that_clients_trust(
+    content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    made = ensured(tenants=("default", "old"))
+    key = made.home / "tls" / "ca-key.pem"
+    key.unlink() if content is None else key.write_bytes(content)
+    before = kept(made)
+    assert kept(ensured()) == before
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{key} is ")
+    assert warning.endswith(": the certificate of demo cannot be renewed without it")
+
+
+WITHOUT_KEY = (
+    r"ca-key\.pem is not there, and demo needs a new certificate: {}; put that file back, or remove .*ca\.pem"
+)
+
+
+def test_a_certificate_that_must_be_issued_needs_the_key_of_the_authority(tmp_path: Path) -> None:
+    made = ensured()
+    away = (made.home / "tls" / "ca-key.pem").rename(tmp_path / "offline")
+    before = kept(made)
+    lacks = WITHOUT_KEY.format(r"it lacks \*\.new\.demo\.localhost")
+    with pytest.raises(InstanceError, match=lacks):
+        roster.add("demo", "new", tmp_path)
+    assert instances.load("demo").config == made.config
+    with pytest.raises(InstanceError, match=lacks):
+        ensured(tenants=("default", "new"))
+    with pytest.raises(InstanceError, match=lacks):
+        certificates.renew("demo")
+    assert kept(made) == before
+    (made.home / "tls" / "ca-key.pem").write_bytes(b"")
+    with pytest.raises(InstanceError, match=r"ca-key\.pem is damaged, .* it lacks \*\.another\.demo"):
+        roster.add("demo", "another", tmp_path)
+    away.rename(made.home / "tls" / "ca-key.pem")
+    certificates.renew("demo")
+    assert kept(made)["ca.pem"] == before["ca.pem"]
+    assert kept(made)["server.pem"] != before["server.pem"]
+
+
+def test_who_removes_the_anchor_without_a_key_gets_another_one() -> None:
+    made = ensured()
+    before = kept(made)
+    for name in ("ca-key.pem", "server.pem"):
+        (made.home / "tls" / name).unlink()
+    with pytest.raises(InstanceError, match=WITHOUT_KEY.format("there is none")):
+        certificates.ensure(made)
+    (made.home / "tls" / "ca.pem").unlink()
+    after = kept(ensured())
+    assert after.keys() == before.keys()
+    assert after["ca.pem"] != before["ca.pem"]
+
+
+def test_a_broken_anchor_is_not_replaced_unasked() -> None:
+    made = ensured()
+    (made.home / "tls" / "ca.pem").write_bytes(b"")
+    with pytest.raises(InstanceError, match=r"ca\.pem is damaged, and demo needs a new certificate"):
+        certificates.ensure(made)
 
 
 def test_the_anchor_is_told_with_its_fingerprint() -> None:

@@ -1,5 +1,8 @@
 """The certificate files of an instance: made when missing, renewed before they end, replaced when names change.
 
+The authority is what clients trust: while `ca.pem` is there, no other one takes its place because its key is gone or
+damaged. What it has issued is served without the key as long as it does.
+
 Called at every start, and when tenants come or go. Apart from `instance.py` because the bindings of OpenSSL take a
 while to load.
 """
@@ -11,7 +14,7 @@ from pathlib import Path
 from opstrace import atomic_file, tls
 from opstrace import instance as instances
 from opstrace.config import Config
-from opstrace.errors import ConfigError
+from opstrace.errors import ConfigError, InstanceError
 from opstrace.instance import Instance, explained, locked
 
 log = logging.getLogger(__name__)
@@ -24,15 +27,24 @@ def ensure(instance: Instance) -> None:
         return
     now = datetime.now(UTC)
     with explained(f"cannot write the certificates of instance {instance.name}"), locked(instance.home):
-        authority = _authority(instance, now)
-        _ensure_served(instance, authority, now)
+        if lack := _lack_of_authority(instance.home / "tls"):
+            _check_kept(instance.name, instance.home / "tls", instance.config, now)
+            log.warning("%s: the certificate of %s cannot be renewed without it", lack, instance.name)
+        else:
+            _ensure_served(instance, _authority(instance, now), now)
 
 
 def check(name: str, config: Config) -> None:
-    """Raise ConfigError if the user's own certificate does not do for an instance's config; ours is issued anew."""
+    """Raise ConfigError if the user's own certificate does not do for an instance's config.
+
+    Ours is issued anew; raise InstanceError if it has to be and cannot.
+    """
+    now = datetime.now(UTC)
     if config.cert_file and config.cert_key_file:
-        names = tls.names_of(name, config)
-        tls.check_files(config.cert_file, config.cert_key_file, names, datetime.now(UTC))
+        tls.check_files(config.cert_file, config.cert_key_file, tls.names_of(name, config), now)
+    elif instances.exists(name):
+        with explained(f"cannot read the certificates of instance {name}"):
+            _check_kept(name, instances.find(name).home / "tls", config, now)
 
 
 def renew(name: str) -> None:
@@ -42,10 +54,13 @@ def renew(name: str) -> None:
     """
     home = instances.load(name).home
     with explained(f"cannot write the certificates of instance {name}"), locked(home):
-        known = instances.load(name)
-        authority = _stored(home / "tls", "ca") if known.config.cert_issuer == "local-ca" else None
+        known, now = instances.load(name), datetime.now(UTC)
+        if known.config.cert_issuer != "local-ca":
+            return
+        _check_kept(name, home / "tls", known.config, now)
+        authority = None if _lack_of_authority(home / "tls") else _stored(home / "tls", "ca")
         if authority:
-            _ensure_served(known, authority, datetime.now(UTC))
+            _ensure_served(known, authority, now)
 
 
 def check_reached(instance: Instance, host: str) -> None:
@@ -74,6 +89,35 @@ def trust_anchor(instance: Instance) -> tuple[Path, str] | None:
         raise ConfigError(f"cannot read the trust anchor {path}: {error}") from error
 
 
+def _lack_of_authority(directory: Path) -> str | None:
+    """Say what keeps an authority that clients may trust from issuing; None if nothing does, or there is none."""
+    certificate, key = directory / "ca.pem", directory / "ca-key.pem"
+    if not certificate.exists():
+        return None
+    if not key.exists():
+        return f"{key} is not there"
+    damage = tls.authority_damage(tls.Pair(certificate.read_bytes(), key.read_bytes()))
+    if damage == "certificate":
+        return f"{certificate} is damaged"
+    return f"{key} is damaged, or not the key of {certificate.name}" if damage else None
+
+
+def _check_kept(name: str, directory: Path, config: Config, now: datetime) -> None:
+    """Raise InstanceError if an instance needs a certificate, and its authority cannot issue one."""
+    lack = _lack_of_authority(directory)
+    if lack is None:
+        return
+    authority, served, names = directory / "ca.pem", _stored(directory, "server"), tls.names_of(name, config)
+    fault = "there is none"
+    if served:
+        fault = tls.certificate_fault(served, authority.read_bytes(), names, now, renewable=False) or ""
+    if fault:
+        raise InstanceError(
+            f"{lack}, and {name} needs a new certificate: {fault}; put that file back, "
+            f"or remove {authority} to get a new authority, which all clients then have to trust"
+        )
+
+
 def _authority(instance: Instance, now: datetime) -> tls.Pair:
     directory, names = instance.home / "tls", tls.names_of(instance.name, instance.config)
     stored = _stored(directory, "ca")
@@ -82,13 +126,15 @@ def _authority(instance: Instance, now: datetime) -> tls.Pair:
         return stored
     if fault:
         log.warning("the trust anchor of %s is replaced, clients must trust the new one: %s", instance.name, fault)
+        # First, so that a crash leaves no new key beside it.
+        (directory / "ca.pem").unlink()
     return _store(directory, "ca", tls.make_authority(instance.name, names, now))
 
 
 def _ensure_served(instance: Instance, authority: tls.Pair, now: datetime) -> None:
     directory, names = instance.home / "tls", tls.names_of(instance.name, instance.config)
     stored = _stored(directory, "server")
-    fault = tls.certificate_fault(stored, authority, names, now) if stored else None
+    fault = tls.certificate_fault(stored, authority.certificate, names, now) if stored else None
     if stored and fault:
         log.info("the certificate of %s is renewed: %s", instance.name, fault)
     if stored is None or fault:

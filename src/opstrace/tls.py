@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -99,32 +99,49 @@ def issue(authority: Pair, names: Names, now: datetime) -> Pair:
     return _pair(certificate, key)
 
 
-def authority_fault(authority: Pair, names: Names, now: datetime) -> str | None:
-    """Say why an authority must be replaced, or None: it is broken, ending, or may not vouch for a name."""
+def authority_damage(authority: Pair) -> Literal["certificate", "key"] | None:
+    """Say which half of an authority cannot be used, or None; the key, too, if it is another certificate's."""
     try:
-        certificate, _ = _matching(authority)
-        allowed = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
-    except (ValueError, TypeError, x509.ExtensionNotFound) as error:
-        return f"it cannot be read ({error})"
-    if certificate.not_valid_after_utc - now < RENEWAL:
-        return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
-    missing = _permitted(names) - set(allowed.permitted_subtrees or ())
+        _constraints_of(authority.certificate)
+    except (ValueError, x509.ExtensionNotFound):
+        return "certificate"
+    try:
+        _matching(authority)
+    except (ValueError, TypeError):
+        return "key"
+    return None
+
+
+def authority_fault(authority: Pair, names: Names, now: datetime) -> str | None:
+    """Say why an authority that is not damaged must be replaced, or None: ending, or may not vouch for a name."""
+    end = x509.load_pem_x509_certificate(authority.certificate).not_valid_after_utc
+    if end - now < RENEWAL:
+        return f"it ends on {end:%Y-%m-%d}"
+    missing = _permitted(names) - set(_constraints_of(authority.certificate).permitted_subtrees or ())
     return f"it may not vouch for {_text_of(min(missing, key=_text_of))}" if missing else None
 
 
-def certificate_fault(pair: Pair, authority: Pair, names: Names, now: datetime) -> str | None:
-    """Say why a server's certificate must be replaced, or None: broken, ending, of another authority, other names."""
+def certificate_fault(
+    pair: Pair, authority_pem: bytes, names: Names, now: datetime, *, renewable: bool = True
+) -> str | None:
+    """Say why a server's certificate must be replaced, or None: broken, ending, of another authority, other names.
+
+    One that is not `renewable` does until its very end, and whatever it is valid for beside the names.
+    """
     try:
         certificate, _ = _matching(pair)
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority_pem))
         present = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, TypeError, x509.ExtensionNotFound) as error:
         return f"it cannot be read ({error})"
     except Exception as error:  # noqa: BLE001  (cryptography raises InvalidSignature, a plain Exception)
         return f"it is not of this authority ({type(error).__name__})"
-    if certificate.not_valid_after_utc - now < RENEWAL:
+    if certificate.not_valid_after_utc - now < (RENEWAL if renewable else timedelta(0)):
         return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
-    return None if set(present) == set(_general_names(names)) else "the names have changed"
+    missing = set(_general_names(names)) - set(present)
+    if not renewable and missing:
+        return f"it lacks {_text_of(min(missing, key=_text_of))}"
+    return "the names have changed" if renewable and set(present) != set(_general_names(names)) else None
 
 
 def fingerprint(certificate_pem: bytes) -> str:
@@ -218,6 +235,11 @@ def _key_usage(
 
 def _constraints(names: Names) -> x509.NameConstraints:
     return x509.NameConstraints(permitted_subtrees=sorted(_permitted(names), key=_text_of), excluded_subtrees=None)
+
+
+def _constraints_of(certificate_pem: bytes) -> x509.NameConstraints:
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    return certificate.extensions.get_extension_for_class(x509.NameConstraints).value
 
 
 def _permitted(names: Names) -> set[x509.GeneralName]:
