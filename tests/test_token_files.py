@@ -1,6 +1,7 @@
 import errno
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -215,3 +216,40 @@ def test_a_rotation_that_fails_leaves_a_valid_key_in_the_file(
     assert path.read_text() == before
     assert instances.load("demo").keys == ensured.keys
     assert {entry.name for entry in here.iterdir()} == {f"tenant-api-token-{name}" for name in TWO.all_tenants}
+
+
+def test_a_rotation_whose_directory_is_gone_writes_to_the_current_one(
+    made: Instance, here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    (gone := here / "gone").mkdir()
+    token_files.ensure(made, gone, rewrite=True)
+    shutil.rmtree(gone)
+    monkeypatch.chdir(here)
+    path = token_files.rotate(instances.load("demo"), "beta")
+    assert path == here / "tenant-api-token-beta"
+    assert opened(instances.load("demo"), path) == Tenant("beta")
+    assert caplog.messages == [
+        f"the directory of the token file {gone}/tenant-api-token-beta is gone; the new key goes to {path}"
+    ]
+    token_files.rotate(instances.load("demo"), "beta")
+    assert len(caplog.messages) == 1
+
+
+def test_a_rotation_tells_whose_key_it_has_written_over(
+    made: Instance, here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    token_files.ensure(made, here, rewrite=True)
+    token_files.ensure(instances.make("other", DEFAULT), here, rewrite=True)
+    path = here / "tenant-api-token-system"
+    before = path.read_text()
+    token_files.rotate(instances.load("demo"), "system")
+    whose = "tenant system of instance other"
+    assert caplog.messages == [
+        f"{path} held the key of {whose} as well: that one stays valid, and is in this file no more"
+    ]
+    assert instances.load("other").keyring.tenant_for(before) == Tenant("system")
+    (here / "tenant-api-token-beta").write_text((here / "tenant-api-token-alpha").read_text())
+    token_files.rotate(instances.load("demo"), "beta")
+    assert "tenant-api-token-beta held the key of tenant alpha as well" in caplog.messages[-1]

@@ -47,14 +47,52 @@ def give(instance: Instance, tenant: str, directory: Path) -> Instance:
 def rotate(instance: Instance, tenant: str) -> Path:
     """Give a tenant a new key, in the place of the one in its token file; earlier keys stay valid.
 
-    Without a token file it is written to the working directory. Raise InstanceError.
+    Without a token file, or where its directory is gone, it is written to the working directory. Raise InstanceError.
     """
-    record = instance.keys.get(tenant)
-    path = Path((record and record.token_file) or name_of(tenant)).absolute()
+    path = _place_of(instance, tenant)
+    others = [whose for whose in _opened_by(_content(path), instance) if whose != _named(instance, instance, tenant)]
     key = new_key()
     with instances.changing(instance.name) as known, _written(path, key):
         instances.add_key(known, tenant, key, path)
+    for whose in others:
+        log.warning("%s held the key of %s as well: that one stays valid, and is in this file no more", path, whose)
     return path
+
+
+def _place_of(instance: Instance, tenant: str) -> Path:
+    """Return where a tenant's next key is written."""
+    record = instance.keys.get(tenant)
+    path = Path(record.token_file) if record and record.token_file else None
+    if path and path.parent.is_dir():
+        return path
+    here = Path(name_of(tenant)).absolute()
+    if path:
+        log.warning("the directory of the token file %s is gone; the new key goes to %s", path, here)
+    return here
+
+
+def _opened_by(key: str, asking: Instance) -> Iterator[str]:
+    """Yield the tenants that a key opens, of any instance of this user."""
+    for name in instances.names() if is_key(key) else ():
+        try:
+            instance = instances.load(name)
+        except InstanceError:  # it cannot be asked
+            continue
+        for tenant in instance.config.all_tenants:
+            if key_digest(key) in instance.keys.get(tenant, TenantKeys()).digests:
+                yield _named(asking, instance, tenant)
+
+
+def _named(asking: Instance, instance: Instance, tenant: str) -> str:
+    """Name a tenant, and its instance where that is another one."""
+    return f"tenant {tenant}" if instance.name == asking.name else f"tenant {tenant} of instance {instance.name}"
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def revoke(instance: Instance, tenant: str) -> int:
