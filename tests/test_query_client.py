@@ -49,6 +49,12 @@ def test_the_largest_numbers_have_a_line() -> None:
     assert set(line([(n, 1.7e308) for n in range(100)], seconds(0, 99))) == {"▁"}
 
 
+@pytest.mark.parametrize("value", [0.1, 3000, 1e-320, 1.7976931348623157e308])
+@pytest.mark.parametrize("samples", [61, 361, 1441])
+def test_a_constant_is_a_flat_line(value: float, samples: int) -> None:
+    assert line([(n, value) for n in range(samples)], seconds(0, samples - 1)) == "▁" * 60
+
+
 def test_steps() -> None:
     assert step_of(3_600_000, None) == 60_000
     assert step_of(1000, None) == 1000

@@ -157,9 +157,14 @@ def line(samples: Sequence[tuple[float, float]], steps: Steps, width: int = CHAR
     for at_s, value in samples:
         if math.isfinite(value):
             cells[steps.column(at_s, columns)].append(value)
-    # Divided first: the sum of large ones would be infinite.
-    means = [sum(value / len(cell) for value in cell) if cell else math.nan for cell in cells]
-    return "".join(_bars(means))
+    return "".join(_bars([_mean(cell) if cell else math.nan for cell in cells]))
+
+
+def _mean(cell: Sequence[float]) -> float:
+    """Return the mean of finite numbers; of equal ones that number, whose last bit would make the line jump."""
+    # Divided first, and halved: the sum of large ones would be infinite.
+    mean = 2 * math.fsum(value / len(cell) / 2 for value in cell)
+    return min(max(mean, min(cell)), max(cell))
 
 
 def _bars(means: Sequence[float]) -> Iterator[str]:
