@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from opstrace import tls
@@ -216,7 +216,7 @@ def written(directory: Path, pair: Pair) -> tuple[str, str]:
 
 
 def test_files_of_ones_own_are_taken_as_they_are(tmp_path: Path) -> None:
-    tls.check_files(*written(tmp_path, SERVED), NAMES, NOW)
+    tls.check_files(*written(tmp_path, SERVED), None, NAMES, NOW)
 
 
 def encrypted(pair: Pair) -> Pair:
@@ -240,11 +240,77 @@ def test_files_that_cannot_serve_are_told(
     tmp_path: Path, pair: Pair, names: Names, now: datetime, reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
-        tls.check_files(*written(tmp_path, pair), names, now)
+        tls.check_files(*written(tmp_path, pair), None, names, now)
 
 
 def test_files_that_are_not_there_are_told(tmp_path: Path) -> None:
     certificate, key = written(tmp_path, SERVED)
     Path(key).unlink()
     with pytest.raises(ConfigError, match=r"cert_key_file: cannot read .*key\.pem: No such file"):
-        tls.check_files(certificate, key, NAMES, NOW)
+        tls.check_files(certificate, key, None, NAMES, NOW)
+
+
+def signed(subject: str, signer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None = None) -> Pair:
+    """Make a certificate with all names; self-signed unless another one's name and key are given."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
+    issuer, issuer_key = signer or (name, key)
+    certificate = (
+        tls._builder(name, issuer, key.public_key(), NOW, timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, NAMES.dns)]), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    return tls._pair(certificate, key)
+
+
+def signer(pair: Pair) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:
+    key = serialization.load_pem_private_key(pair.key, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return x509.load_pem_x509_certificate(pair.certificate).subject, key
+
+
+ROOT = signed("root")
+NAMESAKE = signed("root")
+BETWEEN = signed("between", signer(ROOT))
+LEAF = signed("leaf", signer(BETWEEN))
+CHAIN = Pair(LEAF.certificate + BETWEEN.certificate, LEAF.key)
+
+
+@pytest.mark.parametrize(
+    ("pair", "anchors"),
+    [
+        (SERVED, AUTHORITY.certificate),
+        (ROOT, ROOT.certificate),
+        (CHAIN, ROOT.certificate),
+        (CHAIN, NAMESAKE.certificate + ROOT.certificate),
+        (LEAF, BETWEEN.certificate),
+        (Pair(CHAIN.certificate + ROOT.certificate, LEAF.key), ROOT.certificate),
+    ],
+)
+def test_a_certificate_that_leads_to_what_clients_trust_is_taken(tmp_path: Path, pair: Pair, anchors: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(anchors)
+    tls.check_files(*written(tmp_path, pair), str(tmp_path / "ca.pem"), NAMES, NOW)
+
+
+@pytest.mark.parametrize(
+    ("pair", "anchors", "reason"),
+    [
+        (ROOT, None, r"cert_ca_file is missing: .*cert\.pem is self-signed, .*; set cert_ca_file to the same file"),
+        (SERVED, OTHER.certificate, r"cert_ca_file: .*cert\.pem is not issued by a certificate in .*ca\.pem"),
+        (
+            LEAF,
+            ROOT.certificate,
+            r"is not issued by a certificate in .*, and the certificates in between in cert_file",
+        ),
+        (CHAIN, NAMESAKE.certificate, r"is not issued by a certificate in"),
+        (ROOT, NAMESAKE.certificate, r"is not issued by a certificate in"),
+        (CHAIN, b"text", r"cert_ca_file: .*ca\.pem does not hold PEM certificates"),
+    ],
+)
+def test_a_certificate_that_clients_would_not_trust_is_told(
+    tmp_path: Path, pair: Pair, anchors: bytes | None, reason: str
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(anchors or b"")
+    ca_file = str(tmp_path / "ca.pem") if anchors else None
+    with pytest.raises(ConfigError, match=reason):
+        tls.check_files(*written(tmp_path, pair), ca_file, NAMES, NOW)

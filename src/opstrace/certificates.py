@@ -41,7 +41,8 @@ def check(name: str, config: Config) -> None:
     """
     now = datetime.now(UTC)
     if config.cert_file and config.cert_key_file:
-        tls.check_files(config.cert_file, config.cert_key_file, tls.names_of(name, config), now)
+        names = tls.names_of(name, config)
+        tls.check_files(config.cert_file, config.cert_key_file, config.cert_ca_file, names, now)
     elif instances.exists(name):
         with explained(f"cannot read the certificates of instance {name}"):
             _check_kept(name, instances.find(name).home / "tls", config, now)

@@ -7,13 +7,14 @@ loopback and private addresses (name constraints, RFC 5280 section 4.2.1.10), so
 import hashlib
 import ipaddress
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -163,15 +164,15 @@ def covers(certificate_pem: bytes, host: str) -> bool:
         return _covered(host.lower(), {name.lower() for name in names.get_values_for_type(x509.DNSName)})
 
 
-def check_files(certificate_file: str, key_file: str, names: Names, now: datetime) -> None:
-    """Raise ConfigError unless the user's own certificate and key can be read, fit together and serve today."""
-    for name, path in (("cert_file", certificate_file), ("cert_key_file", key_file)):
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{name}: cannot read {path}: {error.strerror}") from error
-        if name == "cert_file":
-            _check_content(content, path, names, now)
+def check_files(certificate_file: str, key_file: str, ca_file: str | None, names: Names, now: datetime) -> None:
+    """Raise ConfigError unless the user's own certificate and key can be read, fit together and serve today.
+
+    Who trusts the certificates in `ca_file` must trust it then; without that file it must not be self-signed.
+    """
+    chain = _read("cert_file", certificate_file)
+    _check_content(chain, certificate_file, names, now)
+    _check_trusted(chain, certificate_file, ca_file)
+    _read("cert_key_file", key_file)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
@@ -179,6 +180,13 @@ def check_files(certificate_file: str, key_file: str, names: Names, now: datetim
         raise ConfigError(
             f"cert_key_file: {key_file} is not the unencrypted key of {certificate_file}: {reason}"
         ) from error
+
+
+def _read(key: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{key}: cannot read {path}: {error.strerror}") from error
 
 
 def _check_content(pem: bytes, path: str, names: Names, now: datetime) -> None:
@@ -196,6 +204,50 @@ def _check_content(pem: bytes, path: str, names: Names, now: datetime) -> None:
     missing = [name for name in names.dns if name != "localhost" and not _covered(name, present)]
     if missing:
         raise ConfigError(f"cert_file: {path} lacks these names, which the instance has: {', '.join(missing)}")
+
+
+def _check_trusted(chain_pem: bytes, path: str, ca_file: str | None) -> None:
+    certificate, *between = _certificates("cert_file", path, chain_pem)
+    if ca_file is None:
+        if _is_issued_by(certificate, certificate):
+            raise ConfigError(
+                f"cert_ca_file is missing: {path} is self-signed, so clients must be told to trust it; "
+                "set cert_ca_file to the same file"
+            )
+        return
+    if not _leads_to(certificate, between, _certificates("cert_ca_file", ca_file, _read("cert_ca_file", ca_file))):
+        raise ConfigError(
+            f"cert_ca_file: {path} is not issued by a certificate in {ca_file}, nor is it there itself; "
+            "give that of the authority which issued it, and the certificates in between in cert_file"
+        )
+
+
+def _certificates(key: str, path: str, pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {path} does not hold PEM certificates") from error
+
+
+def _leads_to(
+    certificate: x509.Certificate, between: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]
+) -> bool:
+    """Say whether one of the anchors is a certificate, or has issued it, itself or by certificates in between."""
+    if any(certificate == anchor or _is_issued_by(certificate, anchor) for anchor in anchors):
+        return True
+    return any(
+        _leads_to(issuer, [other for other in between if other is not issuer], anchors)
+        for issuer in between
+        if _is_issued_by(certificate, issuer)
+    )
+
+
+def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _covered(name: str, present: set[str]) -> bool:
