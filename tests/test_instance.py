@@ -1,12 +1,20 @@
 """An instance on disk, in a directory of its own per test."""
 
 import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from opstrace import instance as instances
+from opstrace import server_process
+from opstrace.cli import main
 from opstrace.config import DEFAULT, Config
 from opstrace.errors import ConfigError, InstanceError, OpstraceError
 from opstrace.tenants import Tenant, new_key
@@ -107,6 +115,51 @@ def test_names_are_listed_and_strangers_are_not(home: Path) -> None:
     (home / "not-an-instance").mkdir()
     (home / "file").write_text("")
     assert instances.names() == ["a", "b"]
+
+
+@contextmanager
+def bound_by_modes(directory: Path) -> Iterator[None]:
+    """Be a user whom the modes of files bind, and who owns a directory: anybody but root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, 12345, -1)
+    os.seteuid(12345)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def ran(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(main, arguments)
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_an_instance_that_may_not_be_looked_into_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, is_link: bool
+) -> None:
+    # Not where pytest's are, which are for this user only.
+    with tempfile.TemporaryDirectory() as made:
+        monkeypatch.setenv("XDG_DATA_HOME", made)
+        assert server_process.pid_of(instances.make("mine", DEFAULT)) is None
+        theirs = instances.make("theirs", config(data_dir=f"{made}/disk") if is_link else DEFAULT)
+        (instances.instances_directory() / "lost+found").mkdir()
+        for path in (theirs.home, instances.instances_directory() / "lost+found"):
+            path.chmod(0)
+        with bound_by_modes(Path(made)):
+            place = f"{made}/opstrace/theirs: Permission denied"
+            refusal = f"cannot look into the instance theirs: {place}; run the command as its owner"
+            _, first, second = ran("list", "local")[1].splitlines()
+            assert re.match("mine +stopped", first)
+            assert re.match(f"theirs +broken: {refusal} ", second)
+            for command in (["stop"], ["destroy", "local"]):
+                code, _, said = ran(*command, "theirs")
+                assert (code, said.partition(" error: ")[2]) == (1, f"{refusal}\n")
+        for path in (theirs.home, instances.instances_directory() / "lost+found"):
+            path.chmod(0o700)
 
 
 @pytest.mark.parametrize("name", ["", "A", "a.b", "../a", "a/b", "-a", "a-", "a\n", "x" * 64])

@@ -168,17 +168,25 @@ def instances_directory() -> Path:
 
 
 def names() -> list[str]:
-    """Return the names of all instances, also of those whose data_dir is not there."""
+    """Return the names of all instances, also of those that cannot be read, or whose data_dir is not there."""
     with explained("cannot look for instances"):
         directory = instances_directory()
         found = list(directory.iterdir()) if directory.is_dir() else []
-        return sorted(entry.name for entry in found if (entry / "instance.json").exists() or _is_lost(entry))
+        return sorted(entry.name for entry in found if _is_instance(entry))
+
+
+def _is_instance(entry: Path) -> bool:
+    """Say whether an instance lies here, as far as may be known."""
+    try:
+        return _has(entry, "instance.json") or _is_lost(entry)
+    except InstanceError:
+        return is_label(entry.name)
 
 
 def exists(name: str) -> bool:
     """Say whether an instance of this name has been begun, also if its data_dir is not there."""
     with explained(f"cannot look for instance {name}"):
-        return _is_lost(home := instances_directory() / _checked(name)) or (home / "instance.json").exists()
+        return _is_lost(home := instances_directory() / _checked(name)) or _has(home, "instance.json")
 
 
 def is_lost(name: str) -> bool:
@@ -363,7 +371,20 @@ def _with_keys(instance: Instance, keys: dict[str, TenantKeys]) -> Instance:
 
 def _is_lost(home: Path) -> bool:
     """Say whether a link leads to nothing, or to a directory without what lay in it before the link was made."""
-    return home.is_symlink() and not any((home / name).exists() for name in ("instance.json", "making.lock"))
+    return home.is_symlink() and not any(_has(home, name) for name in ("instance.json", "making.lock"))
+
+
+def _has(home: Path, name: str) -> bool:
+    """Say whether a file is there; raise InstanceError if the directory is not for us to look into."""
+    try:
+        (home / name).stat()
+    except PermissionError as error:
+        raise InstanceError(
+            f"cannot look into the instance {home.name}: {home}: {error.strerror}; run the command as its owner"
+        ) from error
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _check_not_lost(home: Path) -> None:
