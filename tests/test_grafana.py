@@ -128,6 +128,11 @@ def test_a_name_that_the_certificate_lacks_is_refused(instance: Instance, tmp_pa
         (["--url", "https://"], "is no address"),
         (["--url", "https://foo:port"], "is no address"),
         (["--url", "https://[foo"], "is no address"),
+        (["--url", "https://foo?a=b"], "https://foo?a=b has a query or a fragment; write https://HOST:PORT"),
+        (["--url", "https://foo/#"], "has a query or a fragment"),
+        (["--url", "https://me:secret@foo"], "'--url': it names a user; Grafana logs in with a tenant's key"),
+        (["--url", "http://foo:8080"], "'--url': the keys would go to foo in the clear; write https://HOST:PORT"),
+        (["--url", "http://10.0.0.1"], "the keys would go to 10.0.0.1 in the clear"),
         (["--seen-as", "provisioning"], "'--seen-as': provisioning is relative; give the whole path"),
     ],
 )
@@ -135,6 +140,22 @@ def test_wrong_options_are_wrong_usage(tmp_path: Path, arguments: list[str], rea
     done = CliRunner().invoke(main, ["grafana", "provision", str(tmp_path), *arguments])
     assert done.exit_code == 2
     assert reason in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]", "demo.localhost"])
+def test_plain_http_is_for_this_machine_alone(instance: Instance, tmp_path: Path, host: str) -> None:
+    arguments = ["grafana", "provision", str(tmp_path / "here"), "--url", f"http://{host}", "--instance", "demo"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    sources = yaml.safe_load((tmp_path / "here" / "datasources" / "opstrace.yaml").read_text())["datasources"]
+    assert {source["url"] for source in sources} == {f"http://{host}/prometheus"}
+
+
+def test_an_empty_directory_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["grafana", "provision", ""])
+    assert done.exit_code == 2
+    assert "it is empty; give Grafana's provisioning directory" in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 

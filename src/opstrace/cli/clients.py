@@ -47,21 +47,44 @@ def _whole_path(_context: click.Context, _option: click.Parameter, path: Path | 
     return path
 
 
+def _directory(_context: click.Context, _argument: click.Parameter, text: str) -> Path:
+    if not text:
+        raise click.BadParameter("it is empty; give Grafana's provisioning directory")
+    return Path(text)
+
+
 def _web_address(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     from urllib.parse import urlsplit
 
+    if text is None:
+        return None
     try:
-        given = urlsplit(text or "")
+        given = urlsplit(text)
         right = given.scheme in ("http", "https") and given.hostname and (given.port is None or given.port)
     except ValueError:
         right = False
-    if text is not None and not right:
+    if not right:
         raise click.BadParameter(f"{text} is no address; write https://HOST:PORT")
+    if "@" in given.netloc:
+        raise click.BadParameter("it names a user; Grafana logs in with a tenant's key, so write https://HOST:PORT")
+    if "?" in text or "#" in text:
+        raise click.BadParameter(f"{text} has a query or a fragment; write https://HOST:PORT")
+    if given.scheme == "http" and not _is_loopback(str(given.hostname)):
+        raise click.BadParameter(f"the keys would go to {given.hostname} in the clear; write https://HOST:PORT")
     return text
 
 
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 @grafana.command("provision")
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=click.Path(file_okay=False), callback=_directory)
 @click.option("--instance", "name", help="Which instance; the only one, or the only one that runs, by default.")
 @click.option(
     "--seen-as",
