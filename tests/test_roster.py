@@ -7,7 +7,7 @@ import pytest
 
 from opstrace import instance as instances
 from opstrace import roster, token_files
-from opstrace.config import DEFAULT
+from opstrace.config import DEFAULT, Limits, TenantLimits
 from opstrace.errors import InstanceError
 
 BOTH = msgspec.structs.replace(DEFAULT, tenants=("default", "team"))
@@ -50,3 +50,19 @@ def test_a_removal_that_was_cut_short_leaves_no_key_for_a_later_tenant_of_that_n
     added, _ = roster.add("demo", "team", None)
     assert len(added.keys["team"].digests) == 1
     assert added.keyring.tenant_for(old) is None
+
+
+def test_who_set_a_limit_is_told() -> None:
+    limits = Limits(max_series=7)
+    config = msgspec.structs.replace(BOTH, limits=limits, tenant_limits={"team": TenantLimits(max_kept_days=2)})
+    told = {one.name: one for one in roster.settings(config, "team")}
+    assert [told[name].origin for name in ("max_series", "max_kept_days", "max_kept_bytes")] == [
+        "in the config",
+        "of the tenant",
+        "by default",
+    ]
+    assert (told["max_series"].default, told["max_series"].fallback) == (Limits().max_series, 7)
+    assert (told["max_kept_days"].value, told["max_kept_days"].fallback) == (2, Limits().max_kept_days)
+    of_all = {one.name: one for one in roster.settings(config)}
+    assert (of_all["max_series"].origin, of_all["max_series"].fallback) == ("in the config", Limits().max_series)
+    assert of_all["log_retention_days"].origin == "by default"

@@ -39,7 +39,8 @@ class Setting:
 
     name: str
     value: float
-    default: float
+    default: float  # the built-in one
+    fallback: float  # without the setting: the built-in one, or of a tenant what holds for all
     of_tenant: bool = False  # set for the tenant itself
 
     @property
@@ -178,11 +179,14 @@ def settings(config: Config, tenant: str | None = None) -> list[Setting]:
     if tenant is not None:
         own = config.tenant_limits.get(tenant, TenantLimits()).given
         values = {name: value for name, value in msgspec.structs.asdict(config.limits).items() if name in LIVE_LIMITS}
-        return [Setting(name, own.get(name, value), value, name in own) for name, value in values.items()]
+        return [
+            Setting(name, own.get(name, value), defaults[name], fallback=value, of_tenant=name in own)
+            for name, value in values.items()
+        ]
     fields = {field.name: field.default for field in msgspec.structs.fields(Config)}
-    retention = [Setting(name, getattr(config, name), fields[name]) for name in RETENTION_KEYS]
-    limits = msgspec.structs.asdict(config.limits)
-    return [*retention, *(Setting(name, value, defaults[name]) for name, value in limits.items())]
+    defaults = {name: fields[name] for name in RETENTION_KEYS} | defaults
+    values = {name: getattr(config, name) for name in RETENTION_KEYS} | msgspec.structs.asdict(config.limits)
+    return [Setting(name, value, defaults[name], fallback=defaults[name]) for name, value in values.items()]
 
 
 def shortened(config: Config, given: Mapping[str, Any]) -> dict[str, int]:

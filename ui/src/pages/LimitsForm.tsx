@@ -44,7 +44,7 @@ export function LimitsForm({ tenant, limits, waiting = [], onSaved }: Props) {
                     w={150}
                     aria-label={limit.name}
                     inputMode="decimal"
-                    placeholder={String(limit.default)}
+                    placeholder={String(limit.fallback)}
                     value={fields[limit.name] ?? textOf(limit, tenant !== null)}
                     onChange={(event) => setFields({ ...fields, [limit.name]: event.currentTarget.value })}
                   />

@@ -5,7 +5,8 @@ import { get, send } from "../api";
 export interface Limit {
   name: string;
   value: number;
-  default: number; // of a tenant: what holds for all
+  default: number; // the built-in one
+  fallback: number; // without the setting: the built-in one, or of a tenant what holds for all
   of_tenant: boolean;
   live: boolean; // a running server goes by a new value at once
 }
@@ -54,7 +55,7 @@ export const setLimits = (tenant: string | null, values: Values) =>
 
 /** The text of a field: empty where the default holds. */
 export function textOf(limit: Limit, ofTenant: boolean): string {
-  const own = ofTenant ? limit.of_tenant : limit.value !== limit.default;
+  const own = ofTenant ? limit.of_tenant : limit.value !== limit.fallback;
   return own ? String(limit.value) : "";
 }
 
@@ -74,7 +75,7 @@ export function changes(limits: Limit[], fields: Record<string, string>, ofTenan
 export function shortened(limits: Limit[], values: Values): string[] {
   return limits
     .filter(({ name }) => name.endsWith("_retention_days") && name in values)
-    .filter((limit) => (values[limit.name] ?? limit.default) < limit.value)
+    .filter((limit) => (values[limit.name] ?? limit.fallback) < limit.value)
     .map(({ name }) => (name.startsWith("log_") ? "logs" : "samples"));
 }
 
