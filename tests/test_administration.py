@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opstrace import administration as administrations
-from opstrace import certificates, tls, token_files
+from opstrace import certificates, roster, tls, token_files
 from opstrace import instance as instances
 from opstrace.administration import Administration
 from opstrace.config import Config, Limits
@@ -102,3 +103,48 @@ def test_a_removed_tenant_is_forgotten_by_each_thread_where_it_is_known(tmp_path
 
     asyncio.run(removed())
     assert forgotten == {"stored": ("two", "commit"), "heard": ("two", "MainThread")}
+
+
+def test_each_change_is_in_the_log_and_no_key_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger=administrations.__name__)
+    keys: list[str] = []
+
+    def told(*changes: str) -> None:
+        ours = [record for record in caplog.records if record.name == administrations.__name__]
+        assert [record.getMessage() for record in ours] == [*changes]
+        caplog.clear()
+
+    def begun(tenant: str, number: int = -1) -> str:
+        return instances.load("demo").keys[tenant].digests[number][:12]
+
+    async def changed() -> None:
+        async with administered(tmp_path, {}) as administration:
+            keys.append(await administration.add("three"))
+            told("tenant three was added", f"key {begun('three')} of tenant three was added")
+            keys.append(await administration.add_key("one"))
+            told(f"key {begun('one')} of tenant one was added")
+            revoked = begun("one", 0)
+            await administration.revoke_key("one", revoked)
+            told(f"key {revoked} of tenant one was revoked")
+            await administration.set_limits(None, {"max_series": 7, "max_body_bytes": 1024})
+            told(
+                "max_body_bytes of all tenants is 1024 and was 8388608, from the next start on",
+                "max_series of all tenants is 7 and was 10000000",
+            )
+            await administration.set_limits("one", {"max_series": 5})
+            told("max_series of tenant one is 5 and was that of all tenants")
+            await administration.reload()
+            told()
+            roster.set_limits("demo", "one", {"max_series": None})
+            roster.remove("demo", "three")
+            roster.add("demo", "four", tmp_path)
+            await administration.reload()
+            told(
+                "tenant four was added",
+                "tenant three was removed",
+                f"key {begun('four')} of tenant four was added",
+                "max_series of tenant one is that of all tenants and was 5",
+            )
+
+    asyncio.run(changed())
+    assert not [key for key in keys if key in caplog.text]

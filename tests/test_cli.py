@@ -379,6 +379,16 @@ def test_start_and_stop(instance: Instance) -> None:
     assert answer.status == 200
 
 
+def test_a_server_that_needs_no_keys_says_so_in_its_log(instance: Instance) -> None:
+    instance.config["data_api_authentication_disabled"] = True
+    instance.create()
+    said = (
+        "data_api_authentication_disabled is true: whoever reaches "
+        f"https://demo.localhost:{instance.https_port} reads and writes without a key"
+    )
+    assert ("warning", said) in messages((home(instance) / "server.log").read_text())
+
+
 def test_a_killed_server_leaves_nothing_that_hinders_a_start(instance: Instance) -> None:
     instance.create()
     pid = status(instance)["pid"]

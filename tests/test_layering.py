@@ -19,7 +19,7 @@ ROWS = (
     ("probe", "server_process"),
     ("app",),
     ("administration", "self_monitoring", "upkeep"),
-    ("dogstatsd", "intake", "web"),
+    ("changes", "dogstatsd", "intake", "web"),
     ("agent_settings", "estate", "roster"),
     ("certificates", "token_files"),
     ("datadog", "promql"),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from opstrace import certificates, estate, roster
+from opstrace import certificates, changes, estate, roster
 from opstrace import instance as instances
 from opstrace.config import LIVE_LIMITS, RETENTION_KEYS, Config
 from opstrace.errors import InstanceError, OpstraceError
@@ -69,7 +69,6 @@ class Administration:
         async with self._lock:
             _, key = await asyncio.to_thread(roster.add, self.instance.name, tenant, None)
             await self._take_in()
-        logger.info("tenant %s was added", tenant)
         return str(key)
 
     async def remove(self, tenant: str) -> None:
@@ -79,7 +78,6 @@ class Administration:
             await asyncio.to_thread(roster.remove, self.instance.name, tenant)
             await self._take_in()
         self._left_to_do.set()
-        logger.info("tenant %s was removed", tenant)
 
     async def holdings(self, tenant: str) -> Holdings:
         """Return how much a tenant has."""
@@ -156,6 +154,8 @@ class Administration:
         """Take in the files, but for the certificate."""
         known = await asyncio.to_thread(instances.load, self.instance.name)
         before = self.instance
+        for change in changes.told(replace(before, config=self.stored), known):
+            logger.info("%s", change)
         config = _with_live(before.config, known.config)
         self.instance = replace(before, config=config, keys=known.keys, removed=known.removed)
         self.stored = known.config

@@ -400,6 +400,11 @@ async def serve(instance: Instance, announce: Callable[[], None]) -> None:
             # for 70 ms each time.
             gc.freeze()
             logger.info("serving %s at %s", instance.name, instance.url)
+            if instance.config.data_api_authentication_disabled:
+                logger.warning(
+                    "data_api_authentication_disabled is true: whoever reaches %s reads and writes without a key",
+                    instance.url,
+                )
             announce()
             await stop.wait()
             logger.info("stopping: finishing what was accepted")
