@@ -59,9 +59,13 @@ def home(instance: Instance) -> Path:
 def alive(pid: int) -> bool:
     """Say whether a process runs; one that only waits for its parent's interest does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return _state_of(pid) != "Z"
     except OSError:
         return False
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def messages(text: str) -> list[tuple[str, str]]:
@@ -599,6 +603,53 @@ def test_destroy_asks_and_then_removes_all(instance: Instance) -> None:
     assert not alive(pid)
     assert list(home(instance).parent.iterdir()) == []
     assert (instance.directory / "tenant-api-token-default").exists()
+
+
+@contextmanager
+def asked(instance: Instance, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Run a command on a terminal up to its question; give the terminal's other end, too."""
+    terminal, end = os.openpty()
+    process = subprocess.Popen(
+        [*instance.command, *arguments],
+        cwd=instance.directory,
+        env=instance.environment(),
+        stdin=end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    os.close(end)
+    with process:
+        assert process.stderr
+        said = ""
+        while not said.endswith("[y/N]:"):
+            letter = process.stderr.read(1)
+            assert letter, said
+            said += letter
+        # An interruption before it waits for the answer would be noticed after that only.
+        wait_until(lambda: _state_of(process.pid) == "S", WAIT_S, "it waits")
+        yield process, terminal
+        process.kill()
+    os.close(terminal)
+
+
+@pytest.mark.parametrize("command", [["destroy", "local", "demo"], ["tenants", "remove", "demo", "other"]])
+def test_an_interruption_of_a_question_is_one(instance: Instance, command: list[str]) -> None:
+    instance.config["tenants"] = ["default", "other"]
+    instance.create()
+    with asked(instance, *command) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 130
+    interrupted = ("error", "interrupted; the same command, run again, completes what it began")
+    assert messages(said.lstrip()) == [interrupted]
+    with asked(instance, *command) as (process, terminal):
+        os.write(terminal, b"\x04")
+        _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert messages(said.lstrip()) == [("error", "nothing was done, as the answer was not yes")]
+    assert status(instance)["tenants"] == ["default", "other", "system"]
 
 
 def test_an_instance_created_after_a_destruction_accepts_the_same_tokens(instance: Instance) -> None:

@@ -60,11 +60,14 @@ def confirm(question: str) -> None:
     try:
         answer = click.prompt(f"{question} [y/N]", default="", show_default=False, err=True)
         sure = answer.strip().lower() in ("y", "yes")
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        refusal = "there is nobody to answer, so nothing was done; --yes does not ask"
-    if not sys.stdin.isatty():
-        click.echo(err=True)  # ends the question's line, as a key would have
+    except click.Abort as abort:
+        click.echo(err=True)  # ends the question's line
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        if not sys.stdin.isatty():
+            refusal = "there is nobody to answer, so nothing was done; --yes does not ask"
+    else:
+        if not sys.stdin.isatty():
+            click.echo(err=True)  # as a key would have
     if not sure:
         raise ConfigError(refusal)
