@@ -705,8 +705,9 @@ def test_dogstatsd_that_is_off_is_told(served: Instance) -> None:
     assert refused(served, "dogstatsd-stats", "served").startswith(
         "DogStatsD of served is off; set dogstatsd.enabled"
     )
-    told = json.loads(served.run("dogstatsd-stats", "served", "--json").stdout)
-    assert told == {"enabled": False, "names": []}
+    done = served.run("dogstatsd-stats", "served", "--json", check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"enabled": False, "names": []})
+    assert "DogStatsD of served is off" in messages(done.stderr)[0][1]
 
 
 def test_agent_config_is_ready_to_paste(served: Instance) -> None:

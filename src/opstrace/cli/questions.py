@@ -118,12 +118,13 @@ def dogstatsd_stats(name: str, as_json: bool) -> None:
     from opstrace import admin_client, instance
 
     found = admin_client.ask(instance.load(name), "GET", "/admin/dogstatsd")
+    enabled = found.get("enabled", True)  # a server of before does not say
     if as_json:
         print_json(found)
-    elif not found.get("enabled", True):  # a server of before does not say
+    elif enabled:
+        print_table(admin_client.busiest_table(found["names"]))
+    if not enabled:
         raise InstanceError(
             f"DogStatsD of {name} is off; set dogstatsd.enabled in its config to true and start it anew, "
             f"or run it by `opstrace up {name} --dogstatsd`"
         )
-    else:
-        print_table(admin_client.busiest_table(found["names"]))
