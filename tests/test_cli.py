@@ -351,7 +351,17 @@ def test_up_serves_on_where_nobody_reads_what_it_prints(instance: Instance) -> N
         )
 
 
-@pytest.mark.parametrize("command", [["list", "local"], ["list", "local", "--json"], ["agent-config", "served"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list", "local"],
+        ["list", "local", "--json"],
+        ["agent-config", "served"],
+        ["--help"],
+        ["list", "--help"],
+        ["--version"],
+    ],
+)
 def test_output_that_cannot_be_written_is_told(served: Instance, command: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -360,6 +370,33 @@ def test_output_that_cannot_be_written_is_told(served: Instance, command: list[s
     assert done.returncode == 1
     assert messages(done.stderr) == [("error", "cannot write the output: No space left on device")]
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "output"),
+    [("2>&-", 0, "served  running"), ("<&- 2>&-", 0, "served  running"), (">&-", 0, ""), ("<&- >&- 2>&-", 0, "")],
+)
+def test_closed_streams_are_no_failure(served: Instance, closed: str, code: int, output: str) -> None:
+    script = f'exec "{served.command[0]}" list local {closed}'
+    done = subprocess.run(["sh", "-c", script], env=served.environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert output in done.stdout
+
+
+def test_who_has_no_standard_input_answers_nothing(served: Instance) -> None:
+    for closed, said in (("<&-", "there is nobody to answer, so nothing was done; --yes does not ask"), ("2>&-", "")):
+        script = f'exec "{served.command[0]}" destroy local served {closed}'
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env=served.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert said in done.stderr
+    assert status(served)["healthy"]
 
 
 @pytest.mark.parametrize("seconds", ["inf", "nan", "1e300"])
@@ -485,6 +522,7 @@ def on_a_terminal(instance: Instance, *arguments: str, **variables: str) -> str:
 
 def test_colour_is_for_terminals_whose_owner_wants_it(served: Instance) -> None:
     assert "\033[32mok, " in on_a_terminal(served, "status", "local", "served")
+    assert "\033[32mok, " in on_a_terminal(served, "status", "local", "served", NO_COLOR="")
     assert "\033" not in on_a_terminal(served, "status", "local", "served", NO_COLOR="1")
 
 

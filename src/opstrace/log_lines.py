@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 
 def takes_colour(stream: TextIO) -> bool:
     """Say whether what is written to a stream may be coloured (no-color.org)."""
-    return stream.isatty() and "NO_COLOR" not in os.environ
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def write_to(stream: TextIO, level: int = logging.INFO) -> None:

@@ -4,7 +4,6 @@ Results go to standard output, log lines to standard error. Exit codes: 0 done, 
 usage, 130 interrupted. Modules that take long to load are imported by the commands that need them.
 """
 
-import errno
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ import click
 
 from opstrace import log_lines
 from opstrace.cli import clients, instances, limits, promql, questions, tenants
-from opstrace.cli.output import shut_output
+from opstrace.cli.output import open_closed_streams, shut_output
 from opstrace.errors import OpstraceError
 
 log = logging.getLogger("opstrace")
@@ -25,9 +24,24 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 class Opstrace(click.Group):
     """The group of all commands; turns our exceptions into one line and an exit code."""
 
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the command line; output that cannot be written is one line, and that of `--help`, too."""
+        open_closed_streams()
+        log_lines.write_to(sys.stderr)
+        try:
+            return super().main(*arguments, **settings)
+        except OSError as error:
+            if error.filename is not None:  # no stream's
+                raise
+            if isinstance(error, FileNotFoundError):  # what getcwd says, of no file
+                log.error("the current directory is not there any more; run the command in another one")
+            else:
+                shut_output()
+                log.error("cannot write the output: %s", error.strerror or error)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
-        log_lines.write_to(sys.stderr)
         os.umask(0o077)
         try:
             return super().invoke(ctx)
@@ -37,15 +51,6 @@ class Opstrace(click.Group):
         except KeyboardInterrupt:
             log.error("interrupted; the same command, run again, completes what it began")
             ctx.exit(INTERRUPTED)
-        except OSError as error:
-            if error.filename is not None or error.errno == errno.EPIPE:  # no stream's, or click's to end quietly
-                raise
-            if isinstance(error, FileNotFoundError):  # what getcwd says, of no file
-                log.error("the current directory is not there any more; run the command in another one")
-                ctx.exit(1)
-            shut_output()
-            log.error("cannot write the output: %s", error.strerror or error)
-            ctx.exit(1)
 
 
 @click.group(cls=Opstrace, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

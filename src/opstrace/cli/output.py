@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -38,6 +39,16 @@ def tell(text: str) -> None:
     except OSError as error:
         shut_output()
         log.warning("cannot print the settings of Agents: %s; `opstrace agent-config` does", error.strerror or error)
+
+
+def open_closed_streams() -> None:
+    """Put nothing, and nowhere, in the place of standard streams that are closed.
+
+    Else the next file that is opened would take a stream's number, and whatever writes to that would write into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (until the end)
 
 
 def shut_output() -> None:
