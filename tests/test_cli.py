@@ -294,6 +294,9 @@ def test_up_needs_no_config_and_tells_all_that_an_agent_needs(instance: Instance
     (instance.directory / "config.yaml").write_text(document(instance))
     with spawned(instance, "up", "-c", "config.yaml", PYTHONUNBUFFERED="1") as process:
         said = announced(process, "DD_AGENT_TELEMETRY")
+        shown = instance.run("status", "local", "default").stdout
+        assert f"log: standard error of process {process.pid}, which `up` runs in the foreground\n" in shown
+        assert json.loads(instance.run("status", "local", "default", "--json").stdout)["log"] is None
         key = instance.key()
         anchor = home(instance).with_name("default") / "tls" / "ca.pem"
         command = ["openssl", "x509", "-in", str(anchor), "-noout", "-fingerprint", "-sha256"]
@@ -499,6 +502,8 @@ def test_status_shows_every_endpoint_of_every_tenant(served: Instance) -> None:
     assert len(re.findall(r"ok, \d+ ms$", done.stdout, re.MULTILINE)) == 8
     found = status(served)
     assert (found["state"], found["healthy"], found["finished"]) == ("running", True, True)
+    assert f"log: {found['log']}\n" in done.stdout
+    assert found["log"] == str(home(served) / "server.log")
     hosts = {row["url"].split("/")[2].partition(":")[0] for row in found["endpoints"]}
     tenants = ("beta", "alpha", "system")
     assert hosts == {"served.localhost", "127.0.0.1"} | {

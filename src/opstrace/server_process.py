@@ -36,6 +36,15 @@ def pid_of(instance: Place) -> int | None:
     return pid if _has_open(pid, instance.home / "server.lock") else 0
 
 
+def logs_to_file(instance: Place, pid: int) -> bool:
+    """Say whether a running server writes to the instance's log; one in the foreground writes to standard error."""
+    try:
+        errors = Path(f"/proc/{pid}/fd/2").readlink()
+    except OSError:  # another user's, or gone
+        return True
+    return str(errors).startswith(str(instance.log_file))  # also where that was put aside
+
+
 def check_runs(instance: Place) -> None:
     """Raise InstanceError if no server of an instance runs: another one may listen in its place."""
     if pid_of(instance) is None:

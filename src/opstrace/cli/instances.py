@@ -216,7 +216,8 @@ def _outcome_document(outcome: "Outcome") -> dict[str, Any]:
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
-    for key, value in {**summary, "state": _state(summary)}.items():
+    log = summary["log"] or f"standard error of process {summary['pid']}, which `up` runs in the foreground"
+    for key, value in {**summary, "state": _state(summary), "log": log}.items():
         if key in ("name", "state", "pid", "url", "home", "log"):
             click.echo(f"{key}: {value or '-'}")
 
@@ -270,6 +271,9 @@ def _state(summary: dict[str, Any]) -> str:
 
 
 def _summary(instance: "Instance", pid: int | None) -> dict[str, Any]:
+    from opstrace import server_process
+
+    in_file = not pid or server_process.logs_to_file(instance, pid)
     return {
         "name": instance.name,
         "state": "stopped" if pid is None else "running",
@@ -278,7 +282,7 @@ def _summary(instance: "Instance", pid: int | None) -> dict[str, Any]:
         "url": instance.url,
         "tenants": list(instance.config.all_tenants),
         "home": str(instance.home),
-        "log": str(instance.log_file),
+        "log": str(instance.log_file) if in_file else None,
     }
 
 
