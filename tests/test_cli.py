@@ -550,13 +550,21 @@ def test_status_needs_no_token_files(served: Instance, tmp_path: Path) -> None:
     assert elsewhere.returncode == 0
 
 
-def test_list_shows_what_there_is(served: Instance, tmp_path: Path) -> None:
+def test_list_shows_what_there_is(served: Instance) -> None:
     assert "served  running  https://served.localhost:" in served.run("list", "local").stdout
     (found,) = json.loads(served.run("list", "local", "--json").stdout)
     assert (found["name"], found["state"], found["provider"]) == ("served", "running", "local")
+
+
+def test_where_there_is_no_instance_it_is_said_how_to_make_one(tmp_path: Path) -> None:
     empty = prepared(tmp_path)
-    assert empty.run("list", "local").stdout == ""
-    assert json.loads(empty.run("list", "local", "--json").stdout) == []
+    hint = "`opstrace create local NAME -c FILE` makes one, as does `opstrace up`"
+    done = empty.run("list", "local")
+    assert (done.stdout, messages(done.stderr)) == ("", [("info", f"there is no instance of this user; {hint}")])
+    done = empty.run("list", "local", "--json")
+    assert (json.loads(done.stdout), done.stderr) == ([], "")
+    for command in (["query", "up"], ["grafana", "provision", "here"]):
+        assert refused(empty, *command) == f"there is no instance; {hint}"
 
 
 def test_list_shows_a_broken_instance_among_others(instance: Instance) -> None:
@@ -833,7 +841,7 @@ def test_wrong_usage_ends_with_two(tmp_path: Path, arguments: list[str]) -> None
 LIGHT = """
 import sys
 from opstrace.cli import main
-main(["list", "local"], standalone_mode=False)
+main(["list", "local", "--json"], standalone_mode=False)
 heavy = {"chdb", "numpy", "pyarrow", "pandas", "uvicorn", "starlette", "cryptography"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
 """

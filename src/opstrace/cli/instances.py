@@ -11,6 +11,7 @@ import click
 from opstrace import log_lines
 from opstrace.cli.options import (
     DEFAULT_INSTANCE,
+    HOW_TO_MAKE_ONE,
     STOP_TIMEOUT_S,
     Number,
     config_option,
@@ -252,6 +253,8 @@ def list_instances(provider: str, as_json: bool) -> None:
     elif rows:
         cells = [[row["name"], _state(row), row["url"], row["home"]] for row in rows]
         print_table([["NAME", "STATE", "ADDRESS", "HOME"], *cells])
+    else:
+        log.info("there is no instance of this user; %s", HOW_TO_MAKE_ONE)
 
 
 def _listed(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 from opstrace.errors import BadQuery, InstanceError
 
 DEFAULT_INSTANCE = "default"
+HOW_TO_MAKE_ONE: Final = "`opstrace create local NAME -c FILE` makes one, as does `opstrace up`"
 
 
 class Number(click.FloatRange):
@@ -43,7 +44,7 @@ def only_instance() -> str:
 
     names = instance.names()
     if not names:
-        raise InstanceError("there is no instance")
+        raise InstanceError(f"there is no instance; {HOW_TO_MAKE_ONE}")
     running = names if len(names) == 1 else [name for name in names if _runs(name)]
     if len(running) != 1:
         raise InstanceError(f"say which instance: there are {', '.join(names)}")
