@@ -114,8 +114,8 @@ def _check_kept(name: str, directory: Path, config: Config, now: datetime) -> No
         fault = tls.certificate_fault(served, authority.read_bytes(), names, now, renewable=False) or ""
     if fault:
         raise InstanceError(
-            f"{lack}, and {name} needs a new certificate: {fault}; put that file back, "
-            f"or remove {authority} to get a new authority, which all clients then have to trust"
+            f"{lack}, and {name} needs a new certificate: {fault}; put that file back, or remove "
+            f"{authority} and start {name} anew to get another authority, which all clients have to trust then"
         )
 
 
