@@ -55,10 +55,15 @@ def test_files_are_named_by_their_content_and_kept_for_ever(instance: Instance) 
 
 
 def test_datadogs_api_keeps_its_addresses(instance: Instance) -> None:
-    """What is no page of ours is answered as before: an Agent's unknown POST is kept, its GET finds nothing."""
+    """What is no page of ours is answered as before: an Agent's unknown POST is kept, its GET finds nothing.
+
+    Nobody sends to our own pages.
+    """
     key = {"DD-API-KEY": instance.key()}
     assert instance.send("POST", "/", b"{}", key).status == 202
-    assert instance.send("POST", "/ui/anything", b"{}", key).status == 202
+    assert instance.send("POST", "/uid/anything", b"{}", key).status == 202
+    for method, path in (("POST", "/ui/anything"), ("PUT", "/admin/limits"), ("PATCH", "/metrics")):
+        assert instance.send(method, path, b"{}", key).status == 404
     assert instance.send("GET", "/api/v9/unknown", headers={**key, "accept": "text/html"}).status == 404
     assert instance.send("GET", "/api/v1/validate", headers=key).json() == {"valid": True}
 
