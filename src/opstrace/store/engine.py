@@ -21,6 +21,9 @@ import pyarrow as pa
 
 from opstrace import atomic_file
 from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
+from opstrace.store.disk_watch import DiskWatch
+from opstrace.store.free_space import MIN_FREE_BYTES
+from opstrace.store.merged_parts import MergedParts
 from opstrace.store.parts import Parts
 
 if TYPE_CHECKING:
@@ -221,6 +224,8 @@ class Engine:
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         for connection in self._connections:
             self._idle.put(connection)
+        self.disk = DiskWatch(Connection(path), directory, self._directories)
+        self.disk.start()
 
     def _prepare(self, found: str) -> None:
         """Make the tables, and bring data of an older format along."""
@@ -228,6 +233,7 @@ class Engine:
             for part in script("opstrace.store", name):
                 self.writer.execute(part)
         self._directories = self._settled_tables()
+        self._take_again()
         self.writer.watch(self._directories)
         if found != str(SCHEMA_VERSION):
             atomic_file.write(_marker(self.directory), f"{SCHEMA_VERSION}\n")
@@ -255,7 +261,7 @@ class Engine:
 
     def _settled_tables(self) -> dict[str, Path]:
         """Give the settings that all tables on disk have to those that lack one; return where the tables lie."""
-        sql = statement("opstrace.store", "table_settings")
+        sql = statement("opstrace.store", "table_settings").replace("{min_free_bytes}", str(MIN_FREE_BYTES))
         wanted = re.findall(r"\w+ = (?:\d+|'[^']*')", sql)
         tables = self.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist()
         for row in tables:
@@ -268,8 +274,18 @@ class Engine:
                 logger.error("%d parts of table %s could not be read and lie in %s", broken, name, aside)
         return directories
 
+    def _take_again(self) -> None:
+        """Take what was saved of torn parts before, if the engine can."""
+        parts = MergedParts(self.writer, self._directories)
+        for table in self._directories:
+            try:
+                parts.attach(table)
+            except StoreError as error:
+                logger.error("what lies in the directory detached of table %s cannot be taken: %s", table, error)
+
     def close(self) -> None:
         """Close every connection; the directory is free for another process afterwards."""
+        self.disk.close()
         for connection in [*self._connections, self.registrar, self.writer]:
             connection.close()
 

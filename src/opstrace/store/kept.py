@@ -8,7 +8,6 @@ is put aside as `<number>.damaged`, and the records around it stay.
 
 import logging
 import os
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ import msgspec
 
 from opstrace import atomic_file
 from opstrace.config import LimitsOf
-from opstrace.errors import StoreError
+from opstrace.store.free_space import check_free
 from opstrace.store.kept_segment import LENGTHS, MAGIC, Survey, checksum, survey, totals
 
 logger = logging.getLogger(__name__)
@@ -28,8 +27,6 @@ logger = logging.getLogger(__name__)
 # A segment is this part of a tenant's bound: bounds are kept to within one.
 _SEGMENTS: Final = 32
 _DAY_S: Final = 86_400
-# Below that nothing is kept, as the engine stores nothing then (table_settings.sql).
-KEPT_FREE_BYTES: Final = 256 << 20
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +109,8 @@ class KeptRequests:
 
     def append(self, tenant: str, route: str, records: Sequence[bytes]) -> None:
         """Make encoded records of one route durable, in their order; then drop what exceeds the bound."""
-        if self._directory.exists() and shutil.disk_usage(self._directory).free < KEPT_FREE_BYTES:
-            raise StoreError(f"less than {KEPT_FREE_BYTES >> 20} MiB of disk are free")
+        if self._directory.exists():
+            check_free(self._directory)
         segment = self._segment(tenant, route)
         with segment.path.open("ab") as file:
             file.truncate(segment.size_bytes)  # of an append that failed half way

@@ -51,11 +51,19 @@ class Parts:
 
 
 def is_whole(part: Path) -> bool:
-    """Say whether the files of a part are as long as its list of them says."""
+    """Say whether the files of a part are as long as its list of them says, and can be looked at."""
+    try:
+        return has_its_files(part)
+    except OSError:
+        return False
+
+
+def has_its_files(part: Path) -> bool:
+    """Say the same; raise OSError where the system does not let us look."""
     try:
         sizes = listed_sizes((part / _LIST).read_bytes())
         return bool(sizes) and all((part / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, IndexError, UnicodeDecodeError, zstandard.ZstdError):
+    except (FileNotFoundError, ValueError, IndexError, UnicodeDecodeError, zstandard.ZstdError):
         return False
 
 

@@ -42,7 +42,8 @@ class Removal:
         return {table: int(found.column(0)[0].as_py()) for table, found in counts.items()}
 
     def begin(self, tenant: str) -> None:
-        """Have the engine remove every row of a tenant. Needs the writer for itself."""
+        """Have the engine remove every row of a tenant. Needs the writer for itself, and room on the disk."""
+        self._engine.disk.check_merging()
         for table in TABLES:
             self._engine.writer.execute(_DELETE.format(table=table), tenant=tenant)
 
@@ -52,4 +53,11 @@ class Removal:
             rows = connection.read(self._under_way, tables=list(TABLES)).to_pylist()
         if reason := next((row["reason"] for row in rows if row["reason"]), ""):
             raise StoreError(f"the data of tenant {tenant} could not be removed yet: {reason}")
-        return not rows
+        return not rows and self._nothing_is_left(tenant)
+
+    def _nothing_is_left(self, tenant: str) -> bool:
+        """Raise StoreError if rows are left: the removal was ended for want of disk, or a part of before is back."""
+        self._engine.disk.look()
+        if left := sum(self.stored(tenant).values()):
+            raise StoreError(f"{left} rows of tenant {tenant} are left; their removal has to be asked for again")
+        return True

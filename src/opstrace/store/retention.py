@@ -34,6 +34,7 @@ class Retention:
         log_days: Callable[[], int],
     ) -> None:
         self._connection = engine.writer
+        self._check_merging = engine.disk.check_merging
         self._writer = writer
         self._host_tags = host_tags
         self._days = {"oldest": days, "oldest_log": log_days}
@@ -54,6 +55,7 @@ class Retention:
         forgotten = self._connection.read(self._forgotten, oldest=oldest)
         if not forgotten.num_rows:
             return
+        self._check_merging()
         try:
             for some in forgotten.to_batches(max_chunksize=_FORGOTTEN_AT_ONCE):
                 names = {"tenants": some["tenant"].to_pylist(), "hosts": some["host"].to_pylist()}

@@ -15,4 +15,4 @@ ALTER TABLE {table} MODIFY SETTING
     -- They go soon: what replaces them was synced, and every commit looks at what lies there.
     old_parts_lifetime = 60,
     -- Below this nothing is taken in: what is written would be cut short, merges included.
-    min_free_disk_bytes_to_perform_insert = 268435456
+    min_free_disk_bytes_to_perform_insert = {min_free_bytes}
