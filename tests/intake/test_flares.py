@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.requests import Request
 
 from opstrace.config import Limits
 from opstrace.errors import Overloaded
+from opstrace.intake import flares
 from opstrace.intake.flares import Flares
 from opstrace.intake.ledger import Ledger
 from opstrace.telemetry import Telemetry
@@ -23,8 +25,11 @@ def full(*_: Any, **__: Any) -> Any:
 
 
 def stored(directory: Path, ledger: Ledger, archive: bytes = b"PK archive") -> None:
+    form = FORM % archive
+    chunks = [form[:20], form[20:]]
+
     async def receive() -> Any:
-        return {"type": "http.request", "body": FORM % archive, "more_body": False}
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
 
     headers = [(b"content-type", b"multipart/form-data; boundary=edge")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
@@ -45,6 +50,20 @@ def test_a_full_disk_asks_to_come_again_and_leaves_no_litter(
     stored(tmp_path, ledger := Ledger())
     assert len(list(tmp_path.rglob("*.zip"))) == 1
     assert ledger.take()
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_a_disk_with_little_room_asks_to_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, looks: int
+) -> None:
+    """Before the first chunk, while it arrives, and before its archive is copied."""
+    left = [flares.MIN_FREE_BYTES + 100] * looks
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=left.pop() if left else 1 << 20))
+        with pytest.raises(Overloaded, match="try again"):
+            stored(tmp_path, Ledger())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert "only 1 MiB of disk are free" in caplog.text
 
 
 def test_two_that_make_room_at_once_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

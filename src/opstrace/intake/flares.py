@@ -13,16 +13,17 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from starlette.requests import Request
 
 from opstrace import atomic_file
 from opstrace.config import Limits
-from opstrace.errors import Overloaded, PayloadTooLarge
+from opstrace.errors import Overloaded, PayloadTooLarge, StoreError
 from opstrace.intake.ledger import Ledger
 from opstrace.intake.payload import Verdict
 from opstrace.intake.senders import sender_of
+from opstrace.store.free_space import MIN_FREE_BYTES, check_free
 from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Flares:
         self._arriving[tenant] += 1
         try:
             size = await self._write(tenant, request, check_still)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             logger.error("a flare of %s could not be stored, its sender is told to come again: %s", tenant, error)
             raise Overloaded("the flare could not be stored now; try again") from error
         finally:
@@ -95,7 +96,7 @@ class Flares:
                 size += len(chunk)
                 if size > self._max_bytes:
                     raise PayloadTooLarge("flare too large")
-                await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_append, file, chunk, path.parent)
 
     def remove_left_behind(self) -> None:
         """Remove what is left of flares that were arriving when the server ended."""
@@ -110,6 +111,11 @@ class Flares:
         self._telemetry.flares.labels(tenant).set(min(len(flares), self._max_flares))
 
 
+def _append(file: BinaryIO, chunk: bytes, directory: Path) -> None:
+    check_free(directory)
+    file.write(chunk)
+
+
 def _finish(received: Path, path: Path, media_type: str) -> None:
     """Put the archive of a received form in its place, or the form itself where there is none to be seen."""
     boundary = re.search(r'boundary="?([^";]+)"?', media_type)
@@ -119,6 +125,7 @@ def _finish(received: Path, path: Path, media_type: str) -> None:
         received.replace(path.with_name(f"{path.name}.form"))
     else:
         archive = received.with_name(f".{path.name}.zip")
+        check_free(path.parent, MIN_FREE_BYTES + found[1] - found[0])
         try:
             _copy(received, archive, *found)
             with archive.open("rb") as file:
