@@ -5,7 +5,9 @@ engine works, so statements on different connections run in parallel.
 """
 
 import logging
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ import pyarrow as pa
 
 from opstrace import atomic_file
 from opstrace.errors import BadQuery, BudgetExceeded, QueryTimeout, StoreError
+from opstrace.store import remains
 from opstrace.store.disk_watch import DiskWatch
-from opstrace.store.free_space import MIN_FREE_BYTES
+from opstrace.store.free_space import MIN_FREE_BYTES, OPENING_FREE_BYTES, check_free
 from opstrace.store.merged_parts import MergedParts
 from opstrace.store.parts import Parts
 
@@ -63,6 +66,12 @@ _CALLERS_FAULT: dict[str, tuple[type[Exception], str]] = {
 }
 # Codes that say that an input file is not what its format says.
 _INPUT_FAULT = re.compile(r"Code: (?:25|26|27|32|33|34|72|117|131|436|444)\.")
+
+_MADE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+
+# Of what the engine says when it cannot open a directory.
+_MAX_REASON = 1000
+_LOCKED = "Cannot lock file"
 
 
 @cache
@@ -204,11 +213,13 @@ class Engine:
     def __init__(self, directory: Path, readers: int = 3) -> None:
         """Open the directory, making the tables on the first use.
 
-        Raises StoreError when another process owns it, or a newer version wrote it.
+        Raises StoreError when another process owns it, a newer version wrote it, or its disk is full.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         found = _found_version(directory)
+        check_free(directory, OPENING_FREE_BYTES)
+        remains.clear(directory, _tables_on_disk())
         settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
         path = f"{directory}?{settings}"
         self.writer = _first_connection(directory, path)
@@ -291,12 +302,39 @@ class Engine:
 
 
 def _first_connection(directory: Path, path: str) -> Connection:
+    said: list[str] = []
     try:
-        return Connection(path)
+        with _listening(said):
+            connection = Connection(path)
     except RuntimeError as error:
-        raise StoreError(
-            f"the data in {directory} cannot be opened; it is in use by another process, or not readable: {error}"
-        ) from error
+        reason = next((line for text in said for line in text.splitlines() if line.strip()), str(error))
+        if _LOCKED in reason:
+            reason = "it is in use by another process"
+        raise StoreError(f"the data in {directory} cannot be opened: {reason[:_MAX_REASON]}") from error
+    sys.stderr.write("".join(said))
+    return connection
+
+
+@contextmanager
+def _listening(said: list[str]) -> "Iterator[None]":
+    """Take down what is written to standard error: only there the engine says why it cannot open a directory."""
+    with open(os.memfd_create("said"), "r+b", buffering=0) as memory:  # noqa: PTH123 (it has no path)
+        before = os.dup(2)
+        os.dup2(memory.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            memory.seek(0)
+            said.append(memory.read().decode(errors="replace"))
+
+
+@cache
+def _tables_on_disk() -> frozenset[str]:
+    """Return the names of the tables that the schema has on disk."""
+    made = ((_MADE.search(part), part) for part in script("opstrace.store", "schema"))
+    return frozenset(found[1] for found, part in made if found and "MergeTree" in part)
 
 
 def _marker(directory: Path) -> Path:
