@@ -123,9 +123,9 @@ class Acceptance:
         named = parcel.sender
         sender = named if named.host else Sender(named.tenant, shown(verdict.host), named.version)
         repeated = self._settlement.settle(body, parcel.raw, sender, verdict, booked=replayed)
-        for what, fates in (("points", verdict.points), ("logs", verdict.logs), ("events", verdict.events)):
+        contents = {"points": verdict.points, "logs": verdict.logs, "events": verdict.events, "facts": verdict.facts}
+        for what, fates in contents.items():
             self._count(what, parcel.tenant, {**fates, STORED: 0} if repeated else fates)
-        self._count("facts", parcel.tenant, verdict.facts)
 
     def _count(self, what: str, tenant: str, fates: Mapping[str, int]) -> None:
         refused = {fate: number for fate, number in fates.items() if fate != STORED}
