@@ -105,7 +105,8 @@ class Server:
         self.pool = QueryPool(_query_limits(limits), lambda tenant: _query_limits(self._limits_of(tenant)))
         self.lookups = Lookups(self.telemetry)
         # Whoever reads on a thread of these has a connection at once. One more is for the server itself.
-        self.engine = Engine(instance.data_directory, readers=limits.query_concurrency + MAX_LOOKUPS + 1)
+        readers = limits.query_concurrency + MAX_LOOKUPS + 1
+        self.engine = Engine(instance.data_directory, readers, used_before=instance.finished)
         writer = Writer(self.engine)
         self.kept = KeptRequests(instance.home / "kept", self._limits_of)
         self.host_tags = HostTagTable(self.engine, config.tag_label_prefix)

@@ -59,7 +59,7 @@ def holdings(instance: Instance, removal: Removal, tenant: str) -> Holdings:
 @contextmanager
 def opened(instance: Instance) -> Iterator[Removal]:
     """Open the store of an instance whose server does not run, which nobody else may start meanwhile."""
-    engine = Engine(instance.data_directory, readers=1)
+    engine = Engine(instance.data_directory, readers=1, used_before=instance.finished)
     try:
         yield Removal(engine)
     finally:

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,31 @@ def test_data_of_another_format_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "opstrace-format-version").write_text("99\n")
     with pytest.raises(StoreError, match="has format 99, this version reads format 2"):
         Engine(tmp_path)
+
+
+def test_what_was_stored_before_is_there_or_missed(tmp_path: Path) -> None:
+    """Nothing is made in the place of what is gone; with what was there it opens, wherever that is now."""
+    directory = tmp_path / "data"
+    with pytest.raises(StoreError, match="is not there: opstrace-format-version is missing; mount it, or put"):
+        Engine(directory, used_before=True)
+    assert not directory.exists()
+    Engine(directory).close()
+    (tmp_path / "elsewhere").mkdir()
+    moved = directory.rename(tmp_path / "elsewhere" / "data")
+    Engine(moved, used_before=True).close()
+    directory.symlink_to(moved)
+    Engine(directory, used_before=True).close()
+
+
+@pytest.mark.parametrize("gone", ["", "opstrace-format-version", "store/*/*"])
+def test_a_directory_that_is_removed_is_missed(tmp_path: Path, gone: str) -> None:
+    engine = Engine(tmp_path / "data", readers=1)
+    engine.check_in_place()
+    for path in list((tmp_path / "data").glob(gone)) if gone else [tmp_path / "data"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(StoreError, match="is not there any more"):
+        engine.check_in_place()
+    engine.close()
 
 
 def test_every_statement_file_can_be_found() -> None:

@@ -105,6 +105,7 @@ class Translator:
         tag_label_prefix: str,
     ) -> None:
         self._connection = engine.writer
+        self._check_in_place = engine.check_in_place
         self._writer = writer
         self._retention_days = retention_days
         self._max_future_s = limits.max_future_s
@@ -129,9 +130,12 @@ class Translator:
 
         Raises StoreError when the engine cannot: then nothing of it counts, and all of it may be sent again.
         """
+        self._check_in_place()
         commit = self._writer.next_commit()
         verdicts, added = self._commit(bodies, commit) if bodies else ([], 0)
-        return verdicts, added + self._writer.append(blocks, commit)
+        added += self._writer.append(blocks, commit)
+        self._check_in_place()
+        return verdicts, added
 
     def _commit(self, bodies: Sequence[Body], commit: int) -> tuple[list[Verdict], int]:
         now_s = time.time()

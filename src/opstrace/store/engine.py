@@ -71,6 +71,8 @@ _MADE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
 
 # Of what the engine says when it cannot open a directory.
 _MAX_REASON = 1000
+# The engine writes one when it makes a table, and not again.
+_TABLE_FORMAT = "format_version.txt"
 _LOCKED = "Cannot lock file"
 
 
@@ -210,14 +212,20 @@ class TableSize:
 class Engine:
     """A data directory opened for reading and writing, with a fixed number of readers beside the one writer."""
 
-    def __init__(self, directory: Path, readers: int = 3) -> None:
-        """Open the directory, making the tables on the first use.
+    def __init__(self, directory: Path, readers: int = 3, *, used_before: bool = False) -> None:
+        """Open the directory, making the tables on the first use, which this is unless it was `used_before`.
 
-        Raises StoreError when another process owns it, a newer version wrote it, or its disk is full.
+        Raises StoreError when another process owns it, a newer version wrote it, its disk is full, or what was stored
+        in it before is not there.
         """
+        found = _found_version(directory)
+        if used_before and not found:
+            raise StoreError(
+                f"what was stored in {directory} is not there: {_marker(directory).name} is missing; mount it, or "
+                "put it back from a backup; to begin anew, have `opstrace destroy local` remove the instance"
+            )
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        found = _found_version(directory)
         check_free(directory, OPENING_FREE_BYTES)
         remains.clear(directory, _tables_on_disk())
         settings = "&".join(f"{name}={value}" for name, value in _ENGINE_SETTINGS.items())
@@ -235,6 +243,7 @@ class Engine:
         self._idle: SimpleQueue[Connection] = SimpleQueue()
         for connection in self._connections:
             self._idle.put(connection)
+        self._cornerstones = [_marker(directory), *(path / _TABLE_FORMAT for path in self._directories.values())]
         self.disk = DiskWatch(Connection(path), directory, self._directories)
         self.disk.start()
 
@@ -248,6 +257,11 @@ class Engine:
         self.writer.watch(self._directories)
         if found != str(SCHEMA_VERSION):
             atomic_file.write(_marker(self.directory), f"{SCHEMA_VERSION}\n")
+
+    def check_in_place(self) -> None:
+        """Raise StoreError if the directory was removed, which the engine does not mind: it makes another."""
+        if gone := next((path for path in self._cornerstones if not path.exists()), None):
+            raise StoreError(f"{gone} is not there any more: the data was removed, or its disk; restart the server")
 
     @contextmanager
     def reader(self) -> "Iterator[Connection]":
