@@ -68,7 +68,7 @@ def test_what_a_torn_part_was_made_of_is_taken_again(engine: Engine, caplog: pyt
     assert count(engine) == 3 * ROWS
     assert len(parts(engine)) == 3
     assert "the disk took only a part of 20781_1_3_1 of table samples" in caplog.text
-    assert "merges and deletions stop: the disk did not take one" in caplog.text
+    assert "merges and deletions stop: one is not whole" in caplog.text
     engine.disk.look()
     assert (count(engine), is_merging(engine)) == (3 * ROWS, False)
 
@@ -129,6 +129,24 @@ def test_they_wait_for_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(StoreError, match="MiB of disk are free"):
         engine.disk.look()
     monkeypatch.undo()
+    engine.disk.look()
+    assert count(engine) == 3 * ROWS
+
+
+def test_a_table_that_cannot_be_looked_at_is_in_the_way_of_no_other(engine: Engine, tmp_path: Path) -> None:
+    """`books` comes before `samples`."""
+    store(engine)
+    tear(engine)
+    parts = engine.disk._parts
+    there = parts._directories
+    parts._directories = {**there, "books": tmp_path / "nowhere"}
+    with pytest.raises(FileNotFoundError):
+        engine.disk.look()
+    assert sorted(path.name for path in (there["samples"] / "detached").iterdir()) == [
+        f"20781_{number}_{number}_0" for number in (1, 2, 3)
+    ]
+    assert not is_merging(engine)  # what cannot be looked at is not trusted
+    parts._directories = there
     engine.disk.look()
     assert count(engine) == 3 * ROWS
 

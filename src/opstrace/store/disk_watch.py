@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
 # Merges go on once so much more is free than the bound at which they end.
 _MORE_THAN_BOUND: Final = 1.25
-# After a merge that the disk did not take: one that is no fuller, but has a quota, takes the next one no better.
+# After a merge that the disk did not take, or that cannot be looked at: a disk that has room, but a quota, takes the
+# next one no better.
 _PAUSE_S: Final = 120.0
 
 
@@ -68,10 +69,12 @@ class DiskWatch:
     def look(self) -> None:
         """Look once; raises StoreError while something waits to be mended, and cannot be."""
         with self._lock:
+            is_doubtful = True
             try:
-                if self._parts.look():
-                    self._paused_until_s = time.monotonic() + _PAUSE_S
+                is_doubtful = self._parts.look()
             finally:
+                if is_doubtful:
+                    self._paused_until_s = time.monotonic() + _PAUSE_S
                 self._govern()
             self._parts.mend()
 
@@ -91,7 +94,11 @@ class DiskWatch:
         bound = merging_bound(disk.total) * (_MORE_THAN_BOUND if self._stopped else 1)
         is_short, is_paused = disk.free < bound, time.monotonic() < self._paused_until_s
         if is_short or is_paused:
-            self._stop(f"only {disk.free >> 20} MiB of disk are free" if is_short else "the disk did not take one")
+            self._stop(
+                f"only {disk.free >> 20} MiB of disk are free"
+                if is_short
+                else "one is not whole, or cannot be looked at"
+            )
         elif self._stopped:
             self._connection.execute("SYSTEM START MERGES")
             self._stopped = False

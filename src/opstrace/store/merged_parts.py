@@ -17,6 +17,8 @@ from typing import Final, Protocol, Self
 
 import pyarrow as pa
 
+from opstrace import atomic_file
+from opstrace.errors import StoreError
 from opstrace.store.free_space import OPENING_FREE_BYTES, check_free
 from opstrace.store.parts import has_its_files
 
@@ -79,8 +81,19 @@ class MergedParts:
         self._torn: list[tuple[str, str]] = []  # table and part, whose sources wait to be taken again
 
     def look(self) -> bool:
-        """Move the sources of parts that are torn out of the engine's reach; say whether there were any."""
-        return sum(self._look_at(table) for table in self._directories) > 0
+        """Move the sources of parts that are torn out of the engine's reach; say whether there were any.
+
+        Raises StoreError and OSError for tables that cannot be looked at, once the others were.
+        """
+        found, failed = 0, []
+        for table in self._directories:
+            try:
+                found += self._look_at(table)
+            except (StoreError, OSError) as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return found > 0
 
     def mend(self) -> None:
         """Drop parts that are torn and have the engine take their sources again; raises StoreError."""
@@ -134,6 +147,8 @@ class MergedParts:
         for part in sources:
             (directory / part.name).rename(directory / "detached" / part.name)
         self._torn.append((table, torn.name))
+        for changed in (directory / "detached", directory):
+            atomic_file.sync_directory(changed)
         return True
 
 
