@@ -18,6 +18,7 @@ from opstrace.protobuf_wire import number_at
 # Partition, first and last block, level 0: a part as an INSERT leaves it.
 _INSERTED: Final = re.compile(r".+_(\d+)_\1_0")
 _LIST: Final = "checksums.txt"
+_COLUMNS: Final = "columns.txt"
 _HEADING: Final = b"checksums format version: 4\n"
 # A block of the engine's compression begins with a checksum, how it is compressed, and its sizes.
 _CHECKSUM_BYTES, _HEADER_BYTES, _HASH_BYTES = 16, 9, 16
@@ -61,10 +62,14 @@ def is_whole(part: Path) -> bool:
 def has_its_files(part: Path) -> bool:
     """Say the same; raise OSError where the system does not let us look."""
     try:
-        sizes = listed_sizes((part / _LIST).read_bytes())
-        return bool(sizes) and all((part / name).stat().st_size == size for name, size in sizes.items())
+        listed = listed_sizes((part / _LIST).read_bytes())
+        with os.scandir(part) as entries:
+            there = {entry.name: entry.stat().st_size for entry in entries}
     except (FileNotFoundError, ValueError, IndexError, UnicodeDecodeError, zstandard.ZstdError):
         return False
+    # Some small files are in no list. The engine does without them until it loads the part.
+    has_others = _COLUMNS in there and all(size > 0 for name, size in there.items() if name not in listed)
+    return bool(listed) and has_others and all(there.get(name) == size for name, size in listed.items())
 
 
 def listed_sizes(content: bytes) -> dict[str, int]:
