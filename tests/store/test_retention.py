@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from opstrace.errors import StoreError
+from opstrace.store import disk_watch
 from opstrace.store.budget import Budget
 from opstrace.store.embedded import Store
 from opstrace.store.engine import Engine
@@ -81,6 +83,27 @@ def test_hosts_are_forgotten_once_nothing_of_them_is_left(engine: Engine) -> Non
     assert sorted(known.tagged("t").hosts) == left
     # One that comes back speaks for the first time.
     assert known.record(engine.writer, [], writer.next_commit(), [("t", "gone")]) == 1
+
+
+def test_hosts_stay_while_nothing_is_deleted_and_days_go_all_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(engine)
+    store = Store(engine, writer)
+    now_ms = time.time_ns() // 1_000_000
+    old = block([({"__name__": "m"}, [(now_ms - 20 * DAY_MS, 1.0)])])
+    store.appender("t").append(old)
+    engine.writer.execute("INSERT INTO hosts VALUES ('t', 'gone', 'os', now() - INTERVAL 20 DAY, '{}', 1)")
+    retention = Retention(engine, writer, HostTagTable(engine), days=lambda: 7, log_days=lambda: 7)
+    with monkeypatch.context() as patched:
+        patched.setattr(disk_watch, "merging_bound", lambda _: 1 << 60)
+        engine.disk.look()
+        with pytest.raises(StoreError, match="for want of free disk"):
+            retention.enforce()
+    assert engine.writer.read("SELECT host FROM hosts").num_rows == 1
+    assert engine.writer.read("SELECT * FROM samples").num_rows == 0
+    store.appender("t").append(old)
+    assert store.querier("t", Budget()).select([matcher("__name__=m")], 0, now_ms).values.tolist() == [1.0]
 
 
 def test_a_clock_that_was_ahead_is_remembered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -47,8 +47,8 @@ class Retention:
         for row in self._connection.read(self._expired, **oldest).to_pylist():
             self._connection.execute(f"ALTER TABLE {row['table']} DROP PARTITION ID '{row['partition_id']}'")
             logger.info("dropped %s of %s, which is past the retention", row["table"], row["partition"])
-        self._forget_hosts(oldest["oldest"])
         self._writer.reload_seen()
+        self._forget_hosts(oldest["oldest"])
 
     def _forget_hosts(self, oldest: str) -> None:
         """Remove what is known of hosts that are gone: their tables have no partitions to drop."""
