@@ -79,7 +79,7 @@ class DiskWatch:
             self._parts.mend()
 
     def _run(self) -> None:
-        while not self._ended.wait(LOOK_S):
+        while not self._ended.is_set():
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 (whatever it is, the next look may go well)
@@ -87,6 +87,7 @@ class DiskWatch:
                     logger.error("looking after merges failed: %s", error)
             else:
                 self._failing.worked()
+            self._ended.wait(LOOK_S)
 
     def _govern(self) -> None:
         """Have the engine merge, or not."""
