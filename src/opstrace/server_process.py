@@ -154,7 +154,9 @@ def stop(instance: Place, timeout_s: float) -> bool:
         return True
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        ended, _, _ = select.select([descriptor], [], [], timeout_s)
+        ending = select.poll()  # select() knows no descriptor beyond 1,023
+        ending.register(descriptor, select.POLLIN)
+        ended = ending.poll(timeout_s * 1000)
     except PermissionError as error:
         raise InstanceError(f"may not stop process {pid}: it belongs to another user") from error
     finally:
