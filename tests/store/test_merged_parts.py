@@ -116,6 +116,19 @@ os._exit(0)
         again.close()
 
 
+def test_a_torn_part_that_is_not_used_yet_is_looked_at_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine gives a part its name before it uses it."""
+    store(engine)
+    tear(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.disk._parts, "_is_active", lambda *_: False)
+        engine.disk.look()
+    with pytest.raises(StoreError):
+        count(engine)
+    engine.disk.look()
+    assert count(engine) == 3 * ROWS
+
+
 def test_they_wait_for_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are out of reach of the engine's clean-up meanwhile."""
     store(engine)

@@ -114,13 +114,11 @@ class MergedParts:
     def _look_at(self, table: str) -> int:
         listed = [part for part in _parts(self._directories[table]) if part.is_merged]
         known = self._whole[table]
-        new = [part for part in listed if part.name not in known and not self._is_well(table, part)]
-        self._whole[table] = {part.name for part in listed} - {part.name for part in new}
-        return sum(self._set_aside(table, part) for part in new)
-
-    def _is_well(self, table: str, part: Part) -> bool:
-        """Say whether a part needs nothing: it is whole, or the engine does not use it any more."""
-        return has_its_files(self._directories[table] / part.name) or not self._is_active(table, part.name)
+        directory = self._directories[table]
+        torn = [part for part in listed if part.name not in known and not has_its_files(directory / part.name)]
+        self._whole[table] = {part.name for part in listed} - {part.name for part in torn}
+        # Others are used no more, or not yet: the next look sees to those.
+        return sum(self._set_aside(table, part) for part in torn if self._is_active(table, part.name))
 
     def _is_active(self, table: str, name: str) -> bool:
         return bool(self._connection.read(_IS_ACTIVE, table=table, name=name)[0][0].as_py())
