@@ -29,9 +29,9 @@ def test_a_repeat_counts_as_stored_nowhere() -> None:
     for times in (1, 2):
         asyncio.run(acceptance.store(parcel, (Family.INTAKE,)))
         for kind in KINDS:
-            stored, refused = getattr(telemetry, f"stored_{kind}"), getattr(telemetry, f"refused_{kind}")
-            assert stored.labels("one")._value.get() == 3, kind
-            assert refused.labels("one", "future")._value.get() == times, kind
+            fates = telemetry.fates[kind]
+            assert fates.stored.labels("one")._value.get() == 3, kind
+            assert fates.refused.labels("one", "future")._value.get() == times, kind
     booked = ledger.take()
     for kind in KINDS:
         lines = {line.outcome: number for line, number in booked.items() if line.unit == kind}

@@ -28,6 +28,7 @@ from opstrace.store.disk_watch import DiskWatch
 from opstrace.store.free_space import MIN_FREE_BYTES, OPENING_FREE_BYTES, check_free
 from opstrace.store.merged_parts import MergedParts
 from opstrace.store.parts import Parts
+from opstrace.store.statements import filled
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -286,12 +287,11 @@ class Engine:
 
     def _settled_tables(self) -> dict[str, Path]:
         """Give the settings that all tables on disk have to those that lack one; return where the tables lie."""
-        sql = statement("opstrace.store", "table_settings").replace("{min_free_bytes}", str(MIN_FREE_BYTES))
-        wanted = re.findall(r"\w+ = (?:\d+|'[^']*')", sql)
+        wanted = re.findall(r"\w+ = (?:\d+|'[^']*')", _settings_of(""))
         tables = self.writer.read(statement("opstrace.store", "tables_with_settings")).to_pylist()
         for row in tables:
             if not all(re.search(rf"\b{re.escape(setting)}(?!\w)", row["settings"]) for setting in wanted):
-                self.writer.execute(sql.replace("{table}", row["name"]))
+                self.writer.execute(_settings_of(row["name"]))
         directories = {row["name"]: Path(row["directory"]) for row in tables}
         for name, directory in directories.items():
             aside = directory / "detached"
@@ -342,6 +342,11 @@ def _listening(said: list[str]) -> "Iterator[None]":
             os.close(before)
             memory.seek(0)
             said.append(memory.read().decode(errors="replace"))
+
+
+def _settings_of(table: str) -> str:
+    """Return the statement that gives a table the settings of all."""
+    return filled(statement("opstrace.store", "table_settings"), table=table, min_free_bytes=MIN_FREE_BYTES)
 
 
 @cache

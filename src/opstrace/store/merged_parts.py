@@ -24,7 +24,8 @@ from opstrace.store.parts import has_its_files
 
 logger = logging.getLogger(__name__)
 
-_NAME: Final = re.compile(r"([0-9A-Za-z]+)_(\d+)_(\d+)_(\d+)(?:_(\d+))?")
+# A partition is a day, as a number, or all there is: what the engine puts aside has words before that.
+_NAME: Final = re.compile(r"(\d+|all)_(\d+)_(\d+)_(\d+)(?:_(\d+))?")
 _IS_ACTIVE: Final = """
 SELECT count() FROM system.parts
 WHERE database = currentDatabase() AND table = {table:String} AND name = {name:String} AND active AND rows > 0

@@ -18,6 +18,7 @@ from opstrace.store.backend import Block
 from opstrace.store.changes import Changes
 from opstrace.store.engine import Engine, script, statement
 from opstrace.store.rows import rows_of_blocks
+from opstrace.store.statements import filled
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Writer:
         }
         self._seen_load = statement("opstrace.store", "seen_load")
         for part in script("opstrace.store", "staging"):
-            self._connection.execute(part.replace("{secret}", str(secrets.randbits(64))))
+            self._connection.execute(filled(part, secret=secrets.randbits(64)))
         self.reload_seen()
 
     def next_commit(self) -> int:
