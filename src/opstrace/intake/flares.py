@@ -58,6 +58,7 @@ class Flares:
         try:
             size = await self._write(tenant, request, check_still)
         except (OSError, StoreError) as error:
+            check_still()  # what is removed with a tenant is there no more
             logger.error("a flare of %s could not be stored, its sender is told to come again: %s", tenant, error)
             raise Overloaded("the flare could not be stored now; try again") from error
         finally:
