@@ -90,6 +90,17 @@ def in_threads(work: Callable[[int], None], threads: int) -> None:
             pass
 
 
+def ask_and_drop(server: Server, path: str, parameters: dict[str, str]) -> None:
+    """Read an answer and keep nothing of it: while a large one is put together, other threads of the bench wait."""
+    with connected(server) as connection:
+        connection.request("GET", f"{path}?{urlencode(parameters)}", headers=dict(server.headers))
+        response = connection.getresponse()
+        while response.read(_PIECE_BYTES):
+            pass
+    if response.status != http.HTTPStatus.OK:
+        raise SystemExit(f"bench: {server.product} answered {response.status} to {parameters}")
+
+
 def ask(server: Server, path: str, parameters: dict[str, str]) -> tuple[bytes, Spent]:
     """Return the answer to one query, and what it took; CPU time has a resolution of 10 ms."""
     with connected(server) as connection:

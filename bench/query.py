@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.client import Spent, ask, connected, post, post_all, post_paced
+from bench.client import Spent, ask, ask_and_drop, connected, post, post_all, post_paced
 from bench.intake import DATADOG_V1, PACED_SENDERS, paced_bodies
 from bench.payloads import WRITE, Family, OneSeries, remote_write
 from bench.process import Server
@@ -230,7 +230,8 @@ def _p99(latencies: Sequence[float]) -> float:
 def _ask_until(server: Server, start_s: int, done: Sequence[bool]) -> int:
     answered = 0
     while not done:
-        _range_of(server, HEAVY["max_over_time"].format(window="300s"), HOUR, start_s)
+        expression = HEAVY["max_over_time"].format(window="300s")
+        ask_and_drop(server, f"{API[server.product]}/query_range", _of_range(expression, HOUR, start_s))
         answered += 1
     return answered
 
@@ -316,8 +317,11 @@ def _bounds(span: Span, start_s: int) -> dict[str, str]:
 
 
 def _range_of(server: Server, expression: str, span: Span, start_s: int) -> tuple[bytes, Spent]:
-    parameters = {"query": expression, **_bounds(span, start_s), "step": f"{span.step_s}s", "nocache": "1"}
-    return ask(server, f"{API[server.product]}/query_range", parameters)
+    return ask(server, f"{API[server.product]}/query_range", _of_range(expression, span, start_s))
+
+
+def _of_range(expression: str, span: Span, start_s: int) -> dict[str, str]:
+    return {"query": expression, **_bounds(span, start_s), "step": f"{span.step_s}s", "nocache": "1"}
 
 
 def _label_values(server: Server, span: Span, start_s: int) -> tuple[bytes, Spent]:
