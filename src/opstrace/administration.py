@@ -61,6 +61,7 @@ class Administration:
         self._forget_stored = forget_stored
         self._forget_heard = forget_heard
         self._lock = asyncio.Lock()
+        self._is_certified = True  # whether the certificate has the names there are now
         self._left_to_do = asyncio.Event()
         self._left_to_do.set()
 
@@ -121,7 +122,7 @@ class Administration:
         while True:
             await self._left_to_do.wait()
             self._left_to_do.clear()
-            over = await self._certified()
+            over = self._is_certified or await self._certify()
             over &= await self._tried("removing tenants", asyncio.to_thread(roster.settle, self.instance.name))
             for tenant in self.instance.leaving:
                 over &= await self._tried(f"the removal of tenant {tenant}", self._clear_out(tenant))
@@ -144,11 +145,13 @@ class Administration:
     async def _take_in(self) -> None:
         """Take in the files after a change that holds, whatever becomes of the certificate."""
         await self._reread()
-        if not await self._certified():
+        if not await self._certify():
             self._try_again()
 
-    async def _certified(self) -> bool:
-        return await self._tried("serving the certificate", asyncio.to_thread(self._serve_certificate))
+    async def _certify(self) -> bool:
+        serving = asyncio.to_thread(self._serve_certificate)
+        self._is_certified = await self._tried("serving the certificate", serving)
+        return self._is_certified
 
     async def _reread(self) -> None:
         """Take in the files, but for the certificate."""

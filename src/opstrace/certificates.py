@@ -27,8 +27,7 @@ def ensure(instance: Instance) -> None:
         return
     now = datetime.now(UTC)
     with explained(f"cannot write the certificates of instance {instance.name}"), locked(instance.home):
-        if lack := _lack_of_authority(instance.home / "tls"):
-            _check_kept(instance.name, instance.home / "tls", instance.config, now)
+        if lack := _borne_lack(instance.name, instance.home / "tls", instance.config, now):
             log.warning("%s: the certificate of %s cannot be renewed without it", lack, instance.name)
         else:
             _ensure_served(instance, _authority(instance, now), now)
@@ -45,7 +44,7 @@ def check(name: str, config: Config) -> None:
         tls.check_files(config.cert_file, config.cert_key_file, config.cert_ca_file, names, now)
     elif instances.exists(name):
         with explained(f"cannot read the certificates of instance {name}"):
-            _check_kept(name, instances.find(name).home / "tls", config, now)
+            _borne_lack(name, instances.find(name).home / "tls", config, now)
 
 
 def renew(name: str) -> None:
@@ -58,9 +57,8 @@ def renew(name: str) -> None:
         known, now = instances.load(name), datetime.now(UTC)
         if known.config.cert_issuer != "local-ca":
             return
-        _check_kept(name, home / "tls", known.config, now)
-        authority = None if _lack_of_authority(home / "tls") else _stored(home / "tls", "ca")
-        if authority:
+        lack = _borne_lack(name, home / "tls", known.config, now)
+        if lack is None and (authority := _stored(home / "tls", "ca")):
             _ensure_served(known, authority, now)
 
 
@@ -103,11 +101,14 @@ def _lack_of_authority(directory: Path) -> str | None:
     return f"{key} is damaged, or not the key of {certificate.name}" if damage else None
 
 
-def _check_kept(name: str, directory: Path, config: Config, now: datetime) -> None:
-    """Raise InstanceError if an instance needs a certificate, and its authority cannot issue one."""
+def _borne_lack(name: str, directory: Path, config: Config, now: datetime) -> str | None:
+    """Say what the authority of an instance lacks that needs no other certificate for now; None if nothing.
+
+    Raise InstanceError if the instance needs one.
+    """
     lack = _lack_of_authority(directory)
     if lack is None:
-        return
+        return None
     authority, served, names = directory / "ca.pem", _stored(directory, "server"), tls.names_of(name, config)
     fault = "there is none"
     if served:
@@ -117,6 +118,7 @@ def _check_kept(name: str, directory: Path, config: Config, now: datetime) -> No
             f"{lack}, and {name} needs a new certificate: {fault}; put that file back, or remove "
             f"{authority} and start {name} anew to get another authority, which all clients have to trust then"
         )
+    return lack
 
 
 def _authority(instance: Instance, now: datetime) -> tls.Pair:

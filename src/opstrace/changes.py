@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from opstrace.config import Config, TenantLimits
-from opstrace.instance import Instance, TenantKeys
+from opstrace.instance import Instance
 from opstrace.roster import DIGEST_CHARACTERS, settings
 
 
@@ -23,7 +23,7 @@ def told(before: Instance, after: Instance) -> Iterator[str]:
 
 
 def _of_keys(tenant: str, before: Instance, after: Instance) -> Iterator[str]:
-    known, now = (one.keys.get(tenant, TenantKeys()).digests for one in (before, after))
+    known, now = (one.keys_of(tenant).digests for one in (before, after))
     for what, digests in (
         ("added", [one for one in now if one not in known]),
         ("revoked", [one for one in known if one not in now]),

@@ -102,8 +102,12 @@ class Instance(Place):
     @property
     def keyring(self) -> Keyring:
         """The tenants of the config with their keys."""
-        digests = {tenant: self.keys.get(tenant, TenantKeys()).digests for tenant in self.config.all_tenants}
+        digests = {tenant: self.keys_of(tenant).digests for tenant in self.config.all_tenants}
         return Keyring(digests, self.probe_secret)
+
+    def keys_of(self, tenant: str) -> TenantKeys:
+        """What is known of a tenant's keys."""
+        return self.keys.get(tenant, TenantKeys())
 
     def probe_key(self, tenant: str) -> str:
         """The key with which this instance's endpoints of a tenant are probed."""
@@ -293,7 +297,7 @@ def add_key(instance: Instance, tenant: str, key: str, token_file: Path | None) 
     """
     digest = key_digest(key)
     _check_unshared(instance, tenant, digest, token_file)
-    record = instance.keys.get(tenant, TenantKeys())
+    record = instance.keys_of(tenant)
     digests = record.digests if digest in record.digests else (*record.digests, digest)
     path = str(token_file) if token_file else record.token_file
     others = {
@@ -306,7 +310,7 @@ def add_key(instance: Instance, tenant: str, key: str, token_file: Path | None) 
 def _check_unshared(instance: Instance, tenant: str, digest: str, token_file: Path | None) -> None:
     """Raise InstanceError if a key opens another tenant."""
     for other in instance.config.all_tenants:
-        if other != tenant and digest in instance.keys.get(other, TenantKeys()).digests:
+        if other != tenant and digest in instance.keys_of(other).digests:
             raise InstanceError(
                 f"the key of tenant {tenant}{f' in {token_file}' if token_file else ''} opens tenant {other} "
                 "already, and a key opens one tenant only; put another one there, or remove the file to get a new one"
@@ -315,7 +319,7 @@ def _check_unshared(instance: Instance, tenant: str, digest: str, token_file: Pa
 
 def keep_keys(instance: Instance, tenant: str, digests: tuple[str, ...]) -> Instance:
     """Accept no keys of a tenant but these from now on."""
-    kept = TenantKeys(digests=digests, token_file=instance.keys.get(tenant, TenantKeys()).token_file)
+    kept = TenantKeys(digests=digests, token_file=instance.keys_of(tenant).token_file)
     return _with_keys(instance, {**instance.keys, tenant: kept})
 
 

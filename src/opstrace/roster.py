@@ -26,7 +26,7 @@ from opstrace.config import (
     place_for_all,
 )
 from opstrace.errors import ConfigError, InstanceError
-from opstrace.instance import Instance, TenantKeys
+from opstrace.instance import Instance
 from opstrace.tenants import new_key
 
 # Of a key's SHA-256: enough to tell a tenant's keys apart.
@@ -150,7 +150,7 @@ def revoke_key(name: str, tenant: str, digest: str) -> Instance:
     """Make the key of which the digest begins so invalid. Raise ConfigError, InstanceError."""
     with instances.changing(name) as known:
         known.check_tenant(tenant)
-        digests = known.keys.get(tenant, TenantKeys()).digests
+        digests = known.keys_of(tenant).digests
         meant = [one for one in digests if one.startswith(digest)] if len(digest) >= DIGEST_CHARACTERS else []
         if len(meant) != 1:
             raise ConfigError(f"tenant {tenant} has no key {digest}; look at the keys it has now")

@@ -13,7 +13,7 @@ from pathlib import Path
 from opstrace import atomic_file
 from opstrace import instance as instances
 from opstrace.errors import InstanceError
-from opstrace.instance import Instance, TenantKeys
+from opstrace.instance import Instance
 from opstrace.tenants import is_key, key_digest, new_key
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def ensure(instance: Instance, directory: Path, *, rewrite: bool) -> Instance:
     """
     with instances.changing(instance.name) as known:
         for tenant in known.config.all_tenants:
-            if rewrite or not known.keys.get(tenant, TenantKeys()).digests:
+            if rewrite or not known.keys_of(tenant).digests:
                 known = give(known, tenant, directory)
     return known
 
@@ -79,7 +79,7 @@ def _opened_by(key: str, asking: Instance) -> Iterator[str]:
         except InstanceError:  # it cannot be asked
             continue
         for tenant in instance.config.all_tenants:
-            if key_digest(key) in instance.keys.get(tenant, TenantKeys()).digests:
+            if key_digest(key) in instance.keys_of(tenant).digests:
                 yield _named(asking, instance, tenant)
 
 
@@ -98,7 +98,7 @@ def _content(path: Path) -> str:
 def revoke(instance: Instance, tenant: str) -> int:
     """Make every key of a tenant invalid but the newest; return how many those were. Raise InstanceError."""
     with instances.changing(instance.name) as known:
-        digests = known.keys.get(tenant, TenantKeys()).digests
+        digests = known.keys_of(tenant).digests
         instances.keep_keys(known, tenant, digests[-1:])
     return max(len(digests) - 1, 0)
 

@@ -49,9 +49,13 @@ class _Waiting:
     body: Body | None
     block: tuple[str, Block] | None
     size: int
-    weight: int  # bytes that cost as much to decode
     due_s: float  # on the event loop's clock: when it is to be committed
     done: "asyncio.Future[Verdict]"
+
+    @property
+    def weight(self) -> int:
+        """How many bytes cost as much to decode."""
+        return max(self.size, self.body.things * _THING_BYTES) if self.body else self.size
 
     @property
     def tenant(self) -> str:
@@ -88,13 +92,11 @@ class Commit:
 
         `patiently` is for senders that do not mind to wait for others.
         """
-        weight = max(len(body.content), body.things * _THING_BYTES)
-        return await self._enqueue(body, None, len(body.content), weight, self._patience_s if patiently else 0.0)
+        return await self._enqueue(body, None, len(body.content), self._patience_s if patiently else 0.0)
 
     async def append(self, tenant: str, block: Block) -> None:
         """Wait until a block is durable; raise Overloaded when it cannot be taken now."""
-        size = 16 * len(block.timestamps)
-        await self._enqueue(None, (tenant, block), size, size, 0.0)
+        await self._enqueue(None, (tenant, block), 16 * len(block.timestamps), 0.0)
 
     async def shut(self, tenant: str) -> None:
         """Take nothing of a tenant any more, refuse what waits, and return once nothing of it is under way."""
@@ -124,14 +126,14 @@ class Commit:
         self._thread.shutdown()
 
     async def _enqueue(
-        self, body: Body | None, block: tuple[str, Block] | None, size: int, weight: int, patience_s: float
+        self, body: Body | None, block: tuple[str, Block] | None, size: int, patience_s: float
     ) -> Verdict:
         if self._stopping:
             raise Overloaded("the server is stopping; try again")
         if len(self._waiting) >= self._max_bodies or (self._waiting and self._bytes + size > self._max_bytes):
             raise Overloaded("too many payloads wait for their commit; try again")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(body, block, size, weight, loop.time() + patience_s, loop.create_future())
+        waiting = _Waiting(body, block, size, loop.time() + patience_s, loop.create_future())
         if waiting.tenant in self._shut:
             raise _gone(waiting.tenant)
         self._waiting.append(waiting)

@@ -5,15 +5,12 @@ these, and rarely fewer.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from opstrace.errors import PayloadTooLarge
 from opstrace.intake.payload import Family
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Of one body: series and points, sketches, events, or lines of logs.
 MAX_THINGS: Final = 500_000
@@ -38,10 +35,9 @@ _SHORT: Final = ord(" ")
 
 def things_in(family: Family, content: bytes) -> int:
     """Return how many things a body holds, at most, as far as they are counted; raise PayloadTooLarge."""
-    codes = np.frombuffer(content, np.uint8)
-    things = sum(int(np.count_nonzero(codes == mark)) for mark in _MARKS.get(family, b""))
+    things = count_of(content, _MARKS.get(family, b""))
     if things > MAX_THINGS and family in _IN_TEXT:
-        things -= _in_text(codes, _IN_TEXT[family])
+        things -= _in_text(content, _IN_TEXT[family])
     if things > MAX_THINGS:
         raise PayloadTooLarge(
             f"payload too large: it holds more than {MAX_THINGS} series, points, events or lines; send it in parts"
@@ -49,6 +45,13 @@ def things_in(family: Family, content: bytes) -> int:
     return things
 
 
-def _in_text(codes: "NDArray[np.uint8]", mark: int) -> int:
+def count_of(content: bytes, marks: bytes) -> int:
+    """Return how many bytes of a body are marks; `bytes.count` takes five times as long for those that are many."""
+    codes = np.frombuffer(content, np.uint8)
+    return sum(int(np.count_nonzero(codes == mark)) for mark in marks)
+
+
+def _in_text(content: bytes, mark: int) -> int:
     """Return how many marks no short field follows."""
+    codes = np.frombuffer(content, np.uint8)
     return int(np.count_nonzero((codes[:-1] == mark) & (codes[1:] >= _SHORT)))

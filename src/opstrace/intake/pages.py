@@ -7,14 +7,14 @@ from starlette.responses import Response
 
 # Behind it a page's SDK puts the path and the query that a proxy of its site is to pass on to Datadog: for us that is
 # the request (docs.datadoghq.com: real_user_monitoring/guide/proxy-rum-data).
-_FORWARDED: Final = "ddforward"
+FORWARDED: Final = "ddforward"
 # How long a browser remembers that a page may send, in seconds.
 _REMEMBERED_S: Final = "86400"
 
 
 def forwarded(request: Request) -> Request:
     """Return what a page sends as to a proxy as if it had been sent here; any other request as it is."""
-    target = request.query_params.get(_FORWARDED, "")
+    target = request.query_params.get(FORWARDED, "")
     if not target.startswith("/"):
         return request
     path, _, query = target.partition("?")

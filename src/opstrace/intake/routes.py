@@ -26,7 +26,7 @@ from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Ov
 from opstrace.intake.acceptance import Acceptance, Parcel, redacted
 from opstrace.intake.body import head, raw_of, read
 from opstrace.intake.flares import Flares
-from opstrace.intake.pages import forwarded, may_send, open_to_pages
+from opstrace.intake.pages import FORWARDED, forwarded, may_send, open_to_pages
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import with_retry_after
@@ -160,7 +160,6 @@ _DESCRIPTIONS: Final = "/api/v1/metrics/"
 _FORM: Final = "multipart/form-data"
 # Agents ask every address of theirs whether it answers, at the start and every ten minutes, by this at its end.
 _PROBE: Final = "/probe"
-_FORWARDED: Final = b"ddforward"
 # Behind these a sender puts its key, or the number of a case.
 _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
@@ -186,7 +185,7 @@ def endpoint_path(path: str) -> str:
 
 def goes_to_disk(scope: Scope) -> bool:
     """Say whether the body of a request goes to disk as it comes, and never is in memory as a whole."""
-    if _FORWARDED in scope["query_string"]:
+    if FORWARDED.encode() in scope["query_string"]:
         scope = forwarded(Request(scope)).scope
     return ENDPOINTS.get(endpoint_path(scope["path"]), _UNKNOWN).files
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from opstrace.errors import StoreError
 from opstrace.store.engine import Engine, statement
+from opstrace.store.statements import filled
 
 TABLES: Final = (
     *(
@@ -24,8 +25,8 @@ TABLES: Final = (
     ),
     *("hosts", "host_tags", "books"),
 )
-_COUNT: Final = "SELECT count() FROM {table} WHERE tenant = {{tenant:String}}"
-_DELETE: Final = "ALTER TABLE {table} DELETE WHERE tenant = {{tenant:String}} SETTINGS mutations_sync = 0"
+_COUNT: Final = "SELECT count() FROM {table} WHERE tenant = {tenant:String}"
+_DELETE: Final = "ALTER TABLE {table} DELETE WHERE tenant = {tenant:String} SETTINGS mutations_sync = 0"
 
 
 class Removal:
@@ -38,14 +39,14 @@ class Removal:
     def stored(self, tenant: str) -> dict[str, int]:
         """Return how many rows of a tenant each table has, repeats included."""
         with self._engine.reader() as connection:
-            counts = {table: connection.read(_COUNT.format(table=table), tenant=tenant) for table in TABLES}
+            counts = {table: connection.read(filled(_COUNT, table=table), tenant=tenant) for table in TABLES}
         return {table: int(found.column(0)[0].as_py()) for table, found in counts.items()}
 
     def begin(self, tenant: str) -> None:
         """Have the engine remove every row of a tenant. Needs the writer for itself, and room on the disk."""
         self._engine.disk.check_merging()
         for table in TABLES:
-            self._engine.writer.execute(_DELETE.format(table=table), tenant=tenant)
+            self._engine.writer.execute(filled(_DELETE, table=table), tenant=tenant)
 
     def over(self, tenant: str) -> bool:
         """Say whether the engine has removed every row; raise StoreError with its reason while it fails."""

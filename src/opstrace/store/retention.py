@@ -7,6 +7,7 @@ from typing import Final
 
 from opstrace.store.engine import Engine, statement
 from opstrace.store.host_tag_table import HostTagTable
+from opstrace.store.statements import filled
 from opstrace.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 _DAY_S: Final = 86_400
 _FORGET: Final = """
 ALTER TABLE {table} DELETE
-WHERE has(arrayZip({{tenants:Array(String)}}, {{hosts:Array(String)}}), (toString(tenant), host))
+WHERE has(arrayZip({tenants:Array(String)}, {hosts:Array(String)}), (toString(tenant), host))
 SETTINGS mutations_sync = 1
 """
 # A statement is 256 KiB at most.
@@ -60,7 +61,7 @@ class Retention:
             for some in forgotten.to_batches(max_chunksize=_FORGOTTEN_AT_ONCE):
                 names = {"tenants": some["tenant"].to_pylist(), "hosts": some["host"].to_pylist()}
                 for table in ("hosts", "host_tags"):
-                    self._connection.execute(_FORGET.format(table=table), **names)
+                    self._connection.execute(filled(_FORGET, table=table), **names)
         finally:
             self._host_tags.forget(forgotten["tenant"].unique().to_pylist())
         logger.info("forgot %d hosts of which nothing is left", forgotten.num_rows)

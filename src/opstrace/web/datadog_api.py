@@ -28,6 +28,7 @@ from opstrace.errors import (
 from opstrace.routing import ANYTHING
 from opstrace.tenants import Tenant
 from opstrace.web.lookups import Lookups
+from opstrace.web.request_body import check_owner
 from opstrace.web.whole_numbers import whole_number
 
 MAX_REQUEST_BYTES: Final = 1 << 20
@@ -98,8 +99,7 @@ def _answered(door: Door, endpoint: Endpoint, status: int) -> Callable[[Request]
         try:
             tenant = door.tenant_of(request).name
             body = await _body(request, door)
-            if door.tenant_of(request).name != tenant:
-                raise QueryUnauthorized("the key is another tenant's now")
+            check_owner(request, door.tenant_of, tenant)
             question = Question(request, tenant, body, time.time_ns() // 1_000_000, door.lookups)
             found = await endpoint(question)
         except QueryUnauthorized as error:

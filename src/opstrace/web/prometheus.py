@@ -24,7 +24,6 @@ from opstrace.errors import (
     QueryCanceled,
     QueryError,
     QueryTimeout,
-    QueryUnauthorized,
     StoreError,
     TooManyQueries,
     query_verdict,
@@ -39,7 +38,7 @@ from opstrace.web.answer import Answer, Body, accepts_gzip, response
 from opstrace.web.parameters import Parameters, invalid
 from opstrace.web.query_pool import QueryPool
 from opstrace.web.question import About, Endpoint, Question
-from opstrace.web.request_body import read_body
+from opstrace.web.request_body import check_owner, read_body
 from opstrace.web.status_endpoints import BUILD, constant
 
 PREFIX = "/prometheus/api/v1"
@@ -153,8 +152,8 @@ class _Api:
     async def _answer(self, endpoint: Endpoint, request: Request, tenant: str) -> Response:
         limits = self.pool.limits
         parameters, body = await _parameters(request, endpoint, limits.max_form_bytes, self.body_timeout_s)
-        if request.method == "POST" and self.tenant_of(request).name != tenant:
-            raise QueryUnauthorized("the key, or the session, is another tenant's now")
+        if request.method == "POST":
+            check_owner(request, self.tenant_of, tenant)
         budget = self.pool.budget(tenant, _timeout_ms(parameters))
         question = Question(
             parameters,

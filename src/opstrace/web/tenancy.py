@@ -14,7 +14,7 @@ from opstrace.agent_settings import target_of
 from opstrace.config import SYSTEM_TENANT, Config
 from opstrace.errors import BadQuery, InstanceError, NotFound, QueryUnauthorized
 from opstrace.estate import Holdings
-from opstrace.instance import Instance, TenantKeys
+from opstrace.instance import Instance
 from opstrace.roster import DIGEST_CHARACTERS, Setting
 from opstrace.tenants import Tenant
 from opstrace.web.document_answer import Document, Endpoint, answered
@@ -180,7 +180,7 @@ class Tenancy:
 
 def _described(instance: Instance, tenant: str) -> Document:
     target = target_of(instance, tenant)
-    record = instance.keys.get(tenant, TenantKeys())
+    record = instance.keys_of(tenant)
     return {
         "name": tenant,
         "url": target.url,

@@ -15,14 +15,14 @@ from starlette.routing import Route
 
 from opstrace import agent_settings
 from opstrace.config import SYSTEM_TENANT
-from opstrace.errors import BadQuery, InstanceError, QueryUnauthorized
+from opstrace.errors import BadQuery, InstanceError
 from opstrace.instance import Instance
 from opstrace.store.catalogue import MAX_METRICS, Catalogue
 from opstrace.tenants import Tenant
 from opstrace.web.dashboards import MAX_DASHBOARD_BYTES, Dashboards
 from opstrace.web.document_answer import Document, answered
 from opstrace.web.lookups import Lookups
-from opstrace.web.request_body import read_body
+from opstrace.web.request_body import check_owner, read_body
 from opstrace.web.whole_numbers import whole_number
 
 _DAY_S: Final = 86_400
@@ -116,8 +116,7 @@ class Workspace:
         tenant = self.tenant_of(request)
         timeout_s = self.instance().config.limits.body_timeout_s
         body = await read_body(request, MAX_DASHBOARD_BYTES, timeout_s, "the dashboard")
-        if self.tenant_of(request) != tenant:
-            raise QueryUnauthorized("the key, or the session, is another tenant's now")
+        check_owner(request, self.tenant_of, tenant.name)
         return asdict(await self._of(self.dashboards.keep, tenant, request.path_params["uid"], body))
 
     async def remove_dashboard(self, request: Request) -> Document:

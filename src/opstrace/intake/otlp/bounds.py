@@ -7,6 +7,7 @@ from typing import Final
 
 from opstrace.errors import PayloadTooLarge, Undecodable
 from opstrace.intake.columns import varint
+from opstrace.intake.density import count_of
 from opstrace.intake.otlp.kinds import REQUEST
 from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, VARINT
 
@@ -23,7 +24,7 @@ def check_json(content: bytes) -> None:
     """Raise PayloadTooLarge where there may be more values than are decoded, Undecodable where there is no object."""
     if not content.lstrip().startswith(b"{"):
         raise Undecodable("the body is no ExportMetricsServiceRequest in JSON: it is no object")
-    if sum(map(content.count, (b",", b"{", b"["))) > MAX_JSON_VALUES:
+    if count_of(content, b",{[") > MAX_JSON_VALUES:
         raise PayloadTooLarge(f"payload too large: more than {MAX_JSON_VALUES} values; send it in parts")
 
 
