@@ -1,6 +1,7 @@
 """Whose turn it is, and what is counted."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -166,6 +167,29 @@ def test_a_query_that_fails_leaves_its_lane() -> None:
         assert next_one.has_place
         next_one.spend(10)
         assert next_one.has_place
+
+
+def test_queries_leave_the_processor_to_others() -> None:
+    """The threads that evaluate and those that write answers are nicer than the one that asks them to."""
+
+    async def nothing() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def niceness() -> bytes:
+        return str(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).encode()
+
+    async def story() -> None:
+        pool = QueryPool(QueryLimits())
+        before = niceness()
+        budget = pool.budget("a", 5_000)
+        found = [await pool.run(Request({"type": "http"}, nothing), "a", budget, niceness)]
+        found += [piece async for piece in pool.piece_by_piece("a", 0, (niceness() for _ in range(1)))]
+        pool.close()
+        assert found == [b"10", b"10"]
+        assert niceness() == before != b"10"
+
+    asyncio.run(story())
 
 
 def test_closing_ends_the_queries_that_run() -> None:

@@ -78,10 +78,15 @@ def with_floats(texts: pa.LargeBinaryArray, values: NDArray[np.float64]) -> tupl
     return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers), which
 
 
-_Spelled: TypeAlias = tuple[bytes | memoryview, Which]
+_List: TypeAlias = bytes | memoryview
+_Spelled: TypeAlias = tuple[list[_List], Which]
+
+# Numbers written at once. Meanwhile nobody else has the interpreter, and a commit asks for it 200 times. An insert
+# of 12 ms takes 33 ms beside numbers that are written 32,768 at once, and 18 ms beside these.
+_AT_ONCE = 4_096
 
 
-def _lists(values: NDArray[np.float64]) -> tuple[list[bytes | memoryview], Which]:
+def _lists(values: NDArray[np.float64]) -> _Spelled:
     """Return lists of texts, a comma behind each text, and which text of them all is of each value.
 
     JSON has a fraction in every float, so whole ones are integers, and its own way with exponents.
@@ -89,13 +94,12 @@ def _lists(values: NDArray[np.float64]) -> tuple[list[bytes | memoryview], Which
     kinds = _kinds(values) if len(values) else {}
     if len(kinds) == 1:
         (spelled,) = kinds
-        text, which = spelled(values)
-        return [text, b","], which
-    lists: list[bytes | memoryview] = []
+        return spelled(values)
+    lists: list[_List] = []
     which, before = np.zeros(len(values), dtype=np.int64), 0
     for spelled, kind in kinds.items():
-        text, places = spelled(values[kind])
-        lists += (text, b",")
+        of_kind, places = spelled(values[kind])
+        lists += of_kind
         places = np.arange(np.count_nonzero(kind)) if places is None else places
         which[kind] = places + before
         before += int(places.max()) + 1
@@ -122,13 +126,16 @@ def _spelled_whole(values: NDArray[np.float64]) -> _Spelled:
 
 
 def _spelled_plain(values: NDArray[np.float64] | NDArray[np.int64]) -> _Spelled:
-    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
-    return memoryview(text)[1:-1], None
+    lists: list[_List] = []
+    for start in range(0, len(values), _AT_ONCE):
+        part = np.ascontiguousarray(values[start : start + _AT_ONCE])
+        lists += (memoryview(orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY))[1:-1], b",")
+    return lists, None
 
 
 def _spelled_odd(values: NDArray[np.float64]) -> _Spelled:
     distinct, which = np.unique(values, return_inverse=True)
-    return ",".join(map(_odd_float, distinct.tolist())).encode(), which
+    return [",".join(map(_odd_float, distinct.tolist())).encode(), b","], which
 
 
 def _odd_float(value: float) -> str:
