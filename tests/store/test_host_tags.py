@@ -1,5 +1,6 @@
 """Tags of hosts against a slow judge: every sample on its own, under the tags that were true at its time."""
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,8 +84,13 @@ def judged(own: Own, sets: Sequence[TagSet], start_ms: int, end_ms: int) -> Memo
             (labels[before], after, STALE) for before, after in pairwise(times) if labels[before] != labels[after]
         ]
         samples = [*ends, *samples, *((labels[time_ms], time_ms, own[key][time_ms]) for time_ms in times)]
+    added: dict[tuple[str, int], float] = {}
     for of_sample, time_ms, value in samples:
-        store.appender(TENANT).append(block([(of_sample, [(time_ms, value)])]))
+        key = (str(sorted(of_sample.items())), time_ms)
+        before = added.get(key, STALE)
+        adds = of_sample.get("type") in ("count", "rate") and not math.isnan(before) and not math.isnan(value)
+        added[key] = before + value if adds else value
+        store.appender(TENANT).append(block([(of_sample, [(time_ms, added[key])])]))
     return store
 
 
@@ -134,14 +140,28 @@ class Tagged:
 
 HOSTS = st.sampled_from(["web-1", "web-2"])
 TIMES = st.integers(0, 100).map(lambda ms: START_MS + ms)
+
+
+def own_labels(host: str, job: str, kind: Labels, rest: Labels) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({"__name__": "m", "instance": host, "job": job, **kind, **rest}.items()))
+
+
+KINDS = st.sampled_from([{}, {"type": "gauge"}, {"type": "count"}, {"type": "rate"}])
 OWN = st.builds(
-    lambda host, job, rest: tuple(sorted({"__name__": "m", "instance": host, "job": job, **rest}.items())),
+    own_labels,
     HOSTS,
     st.sampled_from(["ddagent", "ddagent", "ddagent", "node"]),
+    KINDS,
     st.dictionaries(st.sampled_from(["env", "team", "path"]), st.sampled_from(["prod", "a,b", "é"]), max_size=2),
 )
 SERIES = st.dictionaries(
     OWN, st.dictionaries(TIMES, st.floats(allow_nan=False), min_size=1, max_size=5), min_size=1, max_size=5
+)
+# Those that become one where the host is tagged `env:prod`.
+ALIKE = st.dictionaries(
+    st.builds(own_labels, st.just("web-1"), st.just("ddagent"), KINDS, st.sampled_from([{}, {"env": "prod"}])),
+    st.dictionaries(st.integers(START_MS, START_MS + 2), st.floats(allow_nan=False), min_size=1),
+    min_size=2,
 )
 TAGS = st.lists(
     st.sampled_from(["env:prod", "env:dev", "env:", "team:é", "team:b", "canary", "type:t3", "9x:y", "zone:z:1"]),
@@ -166,7 +186,12 @@ SEARCH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthC
 
 
 @given(
-    own=SERIES, sets=SETS, matchers=MATCHERS, start=TIMES, length=st.integers(0, 100), room=st.sampled_from([0, 2000])
+    own=st.one_of(SERIES, ALIKE),
+    sets=SETS,
+    matchers=MATCHERS,
+    start=st.one_of(st.just(START_MS), TIMES),
+    length=st.integers(0, 100),
+    room=st.sampled_from([0, 2000]),
 )
 @SEARCH
 def test_samples_have_the_tags_of_their_time(

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from opstrace.errors import BadQuery
 from opstrace.ragged import runs
+from opstrace.store import unions
 from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, memoised
 from opstrace.store.engine import Parameter
 from opstrace.store.host_versions import BEGINNING, END, Version
@@ -288,11 +289,11 @@ def _plain(own: Sequence[Labels], spells: Sequence[Sequence[Spell]], view: HostV
 
 
 def _cut(block: Block, spells: Sequence[Sequence[Spell]]) -> Block:
-    """Give each sample the labels of its time; of several samples of one series and time the last one stays.
+    """Give each sample the labels of its time; several samples of one series and time become one.
 
-    Where two series became one, that is the sample of the one with more labels of its own. Labels that a series no
-    longer has end where its next sample is, as those of a target do that is scraped under new ones: nobody is two at
-    once.
+    These were series of their own before. What was counted adds up; otherwise the sample of the one with more labels
+    of its own counts. Labels that a series no longer has end where its next sample is, as those of a target do that
+    is scraped under new ones: nobody is two at once.
     """
     sets: dict[bytes, int] = {}
     labels: list[Labels] = []
@@ -330,17 +331,26 @@ def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int
     precedences = np.repeat(table[:, 1], lengths)
     order = np.lexsort((precedences, times, rows))
     rows, times, index, ending = rows[order], times[order], index[order], precedences[order] == _ENDING
-    last = np.append((rows[1:] != rows[:-1]) | (times[1:] != times[:-1]), True)[: len(rows)]
-    rows, index, ending = rows[last], index[last], ending[last]
+    # A sample counts more than an end.
+    left = ~ending | np.append(_differ(rows, times), True)[: len(rows)]
+    rows, times, index, ending = rows[left], times[left], index[left], ending[left]
     values, histograms = block.values[index], None if block.histograms is None else block.histograms[index]
     values[ending] = STALE
     if histograms is not None:
         histograms[ending] = None
+    starts = np.flatnonzero(np.append(True, _differ(rows, times))[: len(rows)])
     return Block(
         labels=labels,
-        offsets=np.searchsorted(rows, np.arange(len(labels) + 1)),
-        times_ms=times[last],
-        values=values,
-        histograms=histograms,
-        start_times=None if block.start_times is None else block.start_times[index],
+        offsets=np.searchsorted(rows[starts], np.arange(len(labels) + 1)),
+        times_ms=times[starts],
+        values=unions.values_of(values, starts, rows[starts], labels),
+        histograms=None if histograms is None else unions.histograms_of(histograms, starts),
+        # Nothing that came by Datadog's API says when its counting began.
+        start_times=None if block.start_times is None else block.start_times[index[starts]],
     )
+
+
+def _differ(rows: "NDArray[np.int64]", times: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    """Say of each sample but the first whether it is of another series or time than the one before."""
+    differ: NDArray[np.bool_] = (rows[1:] != rows[:-1]) | (times[1:] != times[:-1])
+    return differ

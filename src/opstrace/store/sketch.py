@@ -6,8 +6,9 @@ dogstatsd-and-sketches.md, section 10.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -218,6 +219,27 @@ def native_histograms(sketches: Sketches) -> list[NativeHistogram]:
         _native_histogram(total, indexes, counts, of_one)
         for total, of_one in zip(sketches.sum.tolist(), bounds.tolist(), strict=True)
     ]
+
+
+def added(histograms: Sequence[NativeHistogram]) -> NativeHistogram:
+    """Return the histogram of the values of several that `native_histograms` made: their buckets are the same."""
+    return replace(
+        histograms[0],
+        count=math.fsum(one.count for one in histograms),
+        sum=sum(one.sum for one in histograms),
+        zero_count=math.fsum(one.zero_count for one in histograms),
+        positive=_added(one.positive for one in histograms),
+        negative=_added(one.negative for one in histograms),
+    )
+
+
+def _added(buckets: Iterable[Mapping[int, float]]) -> dict[int, float]:
+    """Add buckets up, in the order of their indexes."""
+    total: defaultdict[int, float] = defaultdict(float)
+    for one in buckets:
+        for index, count in one.items():
+            total[index] += count
+    return dict(sorted(total.items()))
 
 
 def _native_histogram(total: float, indexes: list[int], counts: list[float], bounds: list[int]) -> NativeHistogram:
