@@ -56,6 +56,7 @@ class SelfMonitoring:
         disk = shutil.disk_usage(self._instance().data_directory)
         self._telemetry.store_disk_free.set(disk.free)
         self._telemetry.store_disk_size.set(disk.total)
+        self._telemetry.store_merges_stopped.set(self._engine.disk.merges_stopped)
         self._telemetry.query_cache.set(self._store.recent.nbytes)
         self._telemetry.store_merged_rows.set(await asyncio.to_thread(self._engine.merged_rows))
         await self._bookkeeper.write()

@@ -202,6 +202,9 @@ class Telemetry:
         self.store_parts = gauge("opstrace_store_parts", "Active parts of the engine's tables.", ("table",))
         self.store_disk_free = gauge("opstrace_store_disk_free_bytes", "Bytes left on the disk that holds the data.")
         self.store_disk_size = gauge("opstrace_store_disk_size_bytes", "Bytes of the disk that holds the data.")
+        self.store_merges_stopped = gauge(
+            "opstrace_store_merges_stopped", "Whether merges and deletions have stopped, for want of free disk say."
+        )
         self.store_merged_rows = gauge("opstrace_store_merged_rows", "Rows that merges have read since the start.")
 
     @property

@@ -203,15 +203,18 @@ def test_merges_end_before_the_disk_is_full_and_go_on_afterwards(
     store(engine)
     engine.disk.look()
     assert is_merging(engine)
+    assert not engine.disk.merges_stopped
     bound = 1 << 60
     for _ in range(3):
         engine.disk.look()
     assert not is_merging(engine)
+    assert engine.disk.merges_stopped
     store(engine)  # what comes is taken all the same
     bound = 0
     for _ in range(3):
         engine.disk.look()
     assert is_merging(engine)
+    assert not engine.disk.merges_stopped
     assert caplog.text.count("merges and deletions stop: only") == 1
     assert caplog.text.count("merges and deletions go on") == 1
 

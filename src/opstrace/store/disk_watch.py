@@ -60,6 +60,11 @@ class DiskWatch:
             self._thread.join()
         self._connection.close()
 
+    @property
+    def merges_stopped(self) -> bool:
+        """Whether nothing is merged or deleted now."""
+        return self._stopped
+
     def check_merging(self) -> None:
         """Raise StoreError unless there is room for a deletion, which the engine does as it merges."""
         check_free(self._directory)
