@@ -16,6 +16,7 @@ class Parts:
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self.recent = SimpleNamespace(nbytes=0)
+        self.disk = SimpleNamespace(merges_stopped=False)
 
     def tables(self) -> list[Any]:
         return []
