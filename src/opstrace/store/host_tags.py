@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opstrace.errors import BadQuery
-from opstrace.ragged import runs
+from opstrace.ragged import run_bounds, runs
 from opstrace.store import unions
 from opstrace.store.backend import Block, Labels, Matcher, MatchOp, alike, memoised
 from opstrace.store.engine import Parameter
@@ -332,25 +332,20 @@ def _gathered(block: Block, labels: list[Labels], parts: Sequence[tuple[int, int
     order = np.lexsort((precedences, times, rows))
     rows, times, index, ending = rows[order], times[order], index[order], precedences[order] == _ENDING
     # A sample counts more than an end.
-    left = ~ending | np.append(_differ(rows, times), True)[: len(rows)]
+    left = ~ending
+    left[run_bounds(rows, times)[1:] - 1] = True
     rows, times, index, ending = rows[left], times[left], index[left], ending[left]
     values, histograms = block.values[index], None if block.histograms is None else block.histograms[index]
     values[ending] = STALE
     if histograms is not None:
         histograms[ending] = None
-    starts = np.flatnonzero(np.append(True, _differ(rows, times))[: len(rows)])
+    of_samples = run_bounds(rows, times)
+    last = of_samples[1:] - 1
     return Block(
         labels=labels,
-        offsets=np.searchsorted(rows[starts], np.arange(len(labels) + 1)),
-        times_ms=times[starts],
-        values=unions.values_of(values, starts, rows[starts], labels),
-        histograms=None if histograms is None else unions.histograms_of(histograms, starts),
-        # Nothing that came by Datadog's API says when its counting began.
-        start_times=None if block.start_times is None else block.start_times[index[starts]],
+        offsets=np.searchsorted(rows[last], np.arange(len(labels) + 1)),
+        times_ms=times[last],
+        values=unions.values_of(values, of_samples, rows[last], labels),
+        histograms=None if histograms is None else unions.histograms_of(histograms, of_samples),
+        start_times=None if block.start_times is None else block.start_times[index[last]],
     )
-
-
-def _differ(rows: "NDArray[np.int64]", times: "NDArray[np.int64]") -> "NDArray[np.bool_]":
-    """Say of each sample but the first whether it is of another series or time than the one before."""
-    differ: NDArray[np.bool_] = (rows[1:] != rows[:-1]) | (times[1:] != times[:-1])
-    return differ

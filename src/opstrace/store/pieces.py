@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from opstrace.ragged import owners, run_bounds
 from opstrace.store.backend import Block, Labels
 from opstrace.store.histogram import NativeHistogram, ResetHint
 from opstrace.store.sketch import Sketches, merged, native_histograms
@@ -120,10 +121,9 @@ class Piece:
     @classmethod
     def of_sketches(cls, stored: StoredSketches, rows: "Ints", aspect: Aspect) -> "Piece":
         """Make the piece that is one aspect of sketches: those of one series and time are merged first."""
-        changes = (stored.series[1:] != stored.series[:-1]) | (stored.times[1:] != stored.times[:-1])
-        groups = np.append(0, np.cumsum(changes))[: len(rows)]
-        sketches = merged(stored.sketches, groups)
-        last = np.append(changes, True)[: len(rows)]
+        groups = run_bounds(stored.series, stored.times)
+        sketches = merged(stored.sketches, owners(np.diff(groups)))
+        last = groups[1:] - 1
         where = (rows[last], stored.times[last], stored.commits[last])
         if aspect is Aspect.SKETCH:
             return cls.of_objects(*where, native_histograms(sketches))
@@ -167,12 +167,12 @@ def joined(pieces: Iterable[Piece], labels: Sequence[Labels]) -> Block:
     )
     order = np.lexsort((commits, times, rows))
     rows, times = rows[order], times[order]
-    last = np.append((rows[1:] != rows[:-1]) | (times[1:] != times[:-1]), True)[: len(rows)]
+    last = run_bounds(rows, times)[1:] - 1
     rows, order = rows[last], order[last]
-    starts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1])[: len(rows)])
+    offsets = run_bounds(rows)
     return Block(
-        labels=[labels[row] for row in rows[starts].tolist()],
-        offsets=np.append(starts, len(rows)),
+        labels=[labels[row] for row in rows[offsets[:-1]].tolist()],
+        offsets=offsets,
         times_ms=times[last],
         values=values[order],
         histograms=_objects(found, order),

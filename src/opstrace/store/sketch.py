@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from opstrace.ragged import owners, places
+from opstrace.ragged import owners, places, run_bounds
 from opstrace.store.histogram import NativeHistogram, ResetHint
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def sketches_of(values: "Floats", offsets: "Ints", weights: "Floats | None" = No
     with np.errstate(over="ignore"):
         weighted = values * weights
     return Sketches(
-        cnt=_reduced(np.add, counts, starts),
-        sum=_reduced(np.add, weighted, starts),
-        min=_reduced(np.minimum, values, starts),
-        max=_reduced(np.maximum, values, starts),
+        cnt=reduced(np.add, counts, starts),
+        sum=reduced(np.add, weighted, starts),
+        min=reduced(np.minimum, values, starts),
+        max=reduced(np.maximum, values, starts),
         offsets=bins[0],
         keys=bins[1],
         counts=bins[2],
@@ -114,24 +114,25 @@ def sketches_of(values: "Floats", offsets: "Ints", weights: "Floats | None" = No
 
 def merged(sketches: Sketches, groups: "Ints") -> Sketches:
     """Return one sketch for each run of equal groups: what one sketch of all their values would be."""
-    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])[: len(groups)])
+    of_groups = run_bounds(groups)
+    starts = of_groups[:-1]
     if len(starts) == len(sketches):
         return sketches
-    numbers = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(groups))))
-    owners = np.repeat(numbers, np.diff(sketches.offsets))
-    bins = binned(owners, sketches.keys, sketches.counts, len(starts))
+    numbers = np.repeat(owners(np.diff(of_groups)), np.diff(sketches.offsets))
+    bins = binned(numbers, sketches.keys, sketches.counts, len(starts))
     return Sketches(
-        cnt=_reduced(np.add, sketches.cnt, starts),
-        sum=_reduced(np.add, sketches.sum, starts),
-        min=_reduced(np.minimum, sketches.min, starts),
-        max=_reduced(np.maximum, sketches.max, starts),
+        cnt=reduced(np.add, sketches.cnt, starts),
+        sum=reduced(np.add, sketches.sum, starts),
+        min=reduced(np.minimum, sketches.min, starts),
+        max=reduced(np.maximum, sketches.max, starts),
         offsets=bins[0],
         keys=bins[1],
         counts=bins[2],
     )
 
 
-def _reduced(function: np.ufunc, values: "NDArray[Any]", starts: "Ints") -> "NDArray[Any]":
+def reduced(function: np.ufunc, values: "NDArray[Any]", starts: "Ints") -> "NDArray[Any]":
+    """Return what a function makes of the values of each run; run i begins at `starts[i]`."""
     if not len(starts):
         return values[:0]
     with np.errstate(over="ignore"):  # a sum beyond all doubles is infinite
@@ -145,10 +146,10 @@ def binned(
     bins = owners << 16 | (keys.astype(np.int64) + 32_768)
     order = np.argsort(bins, kind="stable")
     bins, counts = bins[order], counts[order]
-    starts = np.flatnonzero(np.append(True, bins[1:] != bins[:-1])[: len(bins)])
+    starts = run_bounds(bins)[:-1]
     bins = bins[starts]
     offsets = np.searchsorted(bins, np.arange(sketches + 1, dtype=np.int64) << 16).astype(np.int64)
-    return offsets, ((bins & 0xFFFF) - 32_768).astype(np.int16), _reduced(np.add, counts, starts)
+    return offsets, ((bins & 0xFFFF) - 32_768).astype(np.int16), reduced(np.add, counts, starts)
 
 
 # ---------------------------------------------------------------------------------------------------------------
