@@ -37,6 +37,7 @@ ROWS = (
         "nesting",
         "opstrace",
         "ragged",
+        "right_of_way",
         "routing",
         "transport",
         "unneeded",

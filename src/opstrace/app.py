@@ -49,6 +49,7 @@ from opstrace.listeners import DRAIN_S, listening, raise_open_files
 from opstrace.log_lines import Sparing
 from opstrace.promql.engine import Engine as PromqlEngine
 from opstrace.recurring import every, watched
+from opstrace.right_of_way import RightOfWay
 from opstrace.routing import collapsed_slashes
 from opstrace.self_monitoring import SELF_MONITORING_INTERVAL_S, SelfMonitoring
 from opstrace.store.books import Books
@@ -102,7 +103,12 @@ class Server:
         self.instance = instance
         self.started_s = time.time()
         self.telemetry = Telemetry()
-        self.pool = QueryPool(_query_limits(limits), lambda tenant: _query_limits(self._limits_of(tenant)))
+        right_of_way = RightOfWay()
+        self.pool = QueryPool(
+            _query_limits(limits),
+            lambda tenant: _query_limits(self._limits_of(tenant)),
+            right_of_way=right_of_way,
+        )
         self.lookups = Lookups(self.telemetry)
         # Whoever reads on a thread of these has a connection at once. One more is for the server itself.
         readers = limits.query_concurrency + MAX_LOOKUPS + 1
@@ -134,6 +140,7 @@ class Server:
             self.telemetry,
             max_bodies=limits.max_queue_bodies,
             max_bytes=limits.max_queue_bytes,
+            right_of_way=right_of_way,
         )
         self.store = Store(self.engine, writer, self.host_tags, max_remembered_bytes=limits.max_query_cache_bytes)
         self.hosts = Hosts(self.engine, self.host_tags)

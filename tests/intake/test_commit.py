@@ -2,6 +2,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
 from opstrace.intake.commit import ENOUGH_BYTES, PATIENCE_S, Commit
 from opstrace.intake.payload import Body, Family, Verdict
+from opstrace.right_of_way import RightOfWay
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
 
@@ -302,6 +304,37 @@ def test_nothing_of_a_tenant_is_written_once_it_is_shut_not_even_half_of_a_batch
             await gone
         assert (await kept).points == {"stored": 5}
         assert [contents for contents, _ in writer.batches[1:]] == [[b"other"]]
+        await commit.drain()
+
+    asyncio.run(scene())
+
+
+def test_a_commit_has_the_right_of_way_while_it_is_written_and_no_longer() -> None:
+    async def scene() -> None:
+        right_of_way, passed = RightOfWay(), threading.Event()
+        during: list[bool] = []
+
+        def other() -> None:
+            right_of_way.give(60)
+            passed.set()
+
+        def write(bodies: Sequence[Body], _blocks: Sequence[tuple[str, Block]]) -> tuple[list[Verdict], int]:
+            giving = threading.Thread(target=other)
+            giving.start()
+            giving.join(0.05)
+            during.append(passed.is_set())
+            if bodies[0].content == b"bad":
+                raise StoreError("no")
+            return [Verdict({"stored": 1})], 0
+
+        commit = Commit(write, Telemetry(), max_bodies=10, max_bytes=1000, right_of_way=right_of_way)
+        commit.start()
+        for content in (b"good", b"bad"):
+            passed.clear()
+            with suppress(Overloaded):
+                await commit.submit(body(content))
+            assert await asyncio.to_thread(passed.wait, 30)
+        assert during == [False, False]
         await commit.drain()
 
     asyncio.run(scene())

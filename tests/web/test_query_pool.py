@@ -11,9 +11,11 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from opstrace.errors import BudgetExceeded, QueryCanceled, QueryError, QueryTimeout
+from opstrace.right_of_way import RightOfWay
 from opstrace.store.budget import Budget, Lane, Lanes, Share
 from opstrace.store.embedded import Store
 from opstrace.telemetry import Telemetry
+from opstrace.web import query_pool
 from opstrace.web.query_pool import QueryLimits, QueryPool, Turns
 from web.serving import Server, serving
 
@@ -188,6 +190,24 @@ def test_queries_leave_the_processor_to_others() -> None:
         pool.close()
         assert found == [b"10", b"10"]
         assert niceness() == before != b"10"
+
+    asyncio.run(story())
+
+
+def test_a_large_answer_waits_for_a_commit_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        right_of_way = RightOfWay()
+        pool = QueryPool(QueryLimits(), right_of_way=right_of_way)
+        with right_of_way.taken():
+            monkeypatch.setattr(query_pool, "GIVES_WAY_S", 60)
+            sent = pool.piece_by_piece("a", 0, iter([b"1", b"2", b"3"]))
+            first = asyncio.ensure_future(anext(sent))
+            assert not (await asyncio.wait([first], timeout=0.05))[0]
+        assert await first == b"1"
+        with right_of_way.taken():
+            monkeypatch.setattr(query_pool, "GIVES_WAY_S", 0.001)
+            assert [piece async for piece in sent] == [b"2", b"3"]
+        pool.close()
 
     asyncio.run(story())
 

@@ -18,6 +18,7 @@ from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
 from opstrace.intake.payload import Body, Verdict
 from opstrace.log_lines import Outage
 from opstrace.recurring import watched
+from opstrace.right_of_way import RightOfWay
 from opstrace.store.backend import Block
 from opstrace.telemetry import Telemetry
 
@@ -66,9 +67,18 @@ class Commit:
     """The queue in front of the store's one writer. Use it on one event loop."""
 
     def __init__(
-        self, write: Write, telemetry: Telemetry, *, max_bodies: int, max_bytes: int, patience_s: float = PATIENCE_S
+        self,
+        write: Write,
+        telemetry: Telemetry,
+        *,
+        max_bodies: int,
+        max_bytes: int,
+        patience_s: float = PATIENCE_S,
+        right_of_way: RightOfWay | None = None,
     ) -> None:
+        """While it writes, it has the right of way."""
         self._write = write
+        self._right_of_way = right_of_way or RightOfWay()
         self._telemetry = telemetry
         self._max_bodies = max_bodies
         self._max_bytes = max_bytes
@@ -207,7 +217,7 @@ class Commit:
         bodies = [waiting for waiting in batch if waiting.body]
         blocks = [waiting.block for waiting in batch if waiting.block]
         started = time.perf_counter()
-        verdicts, added = await self.between(lambda: self._write([w.body for w in bodies if w.body], blocks))
+        verdicts, added = await self.between(lambda: self._written([w.body for w in bodies if w.body], blocks))
         self._failing.worked()
         self._telemetry.commit_duration.observe(time.perf_counter() - started)
         self._telemetry.committed_bodies.inc(len(bodies))
@@ -216,6 +226,10 @@ class Commit:
             _answer(waiting, verdict)
         for waiting in batch:
             _answer(waiting, Verdict())
+
+    def _written(self, bodies: Sequence[Body], blocks: Sequence[tuple[str, Block]]) -> tuple[list[Verdict], int]:
+        with self._right_of_way.taken():
+            return self._write(bodies, blocks)
 
     async def _commit_halves(self, batch: list[_Waiting]) -> None:
         """Commit what took too much memory in parts: one body that does so alone costs its neighbours nothing.
