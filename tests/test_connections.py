@@ -45,6 +45,20 @@ def answer(port: int, *pieces: bytes) -> bytes:
         return came
 
 
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\n", GET + b"host: b\r\n", b"GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n"]
+)
+def test_a_request_is_for_one_host(port: int, head: bytes) -> None:
+    came = answer(port, head + b"\r\n" + GET + b"\r\n")
+    assert came.startswith(b"HTTP/1.1 400 ")
+    assert b"one header Host" in came
+    assert came.count(b"HTTP/1.1") == 1
+
+
+def test_before_http_1_1_there_was_no_host(port: int) -> None:
+    assert answer(port, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("start", [GET + b"X: ", b"GET /", GET + b"a: b\r\n" * 9000])
 def test_a_large_head_is_refused(port: int, start: bytes) -> None:
     assert answer(port, start, b"a" * (MAX_HEAD_BYTES + 1 - len(start))).startswith(b"HTTP/1.1 431 ")

@@ -22,6 +22,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._head_bytes = 0  # since there was something in what came
         self._waiting: asyncio.TimerHandle | None = None
+        self._fault = ""  # of a head
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; close what is one connection too many."""
@@ -52,7 +53,12 @@ class Connection(HttpToolsProtocol):
         """Note that a request begins."""
         self._head_bytes = 0
         self._stop_waiting()
+        self._check_host()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that cannot be read, and say why if that is known; close the connection."""
+        super().send_400_response(self._fault or msg)
 
     def on_body(self, body: bytes) -> None:
         """Note that there is a piece of a body."""
@@ -63,6 +69,13 @@ class Connection(HttpToolsProtocol):
         """Note that a request ends."""
         self._head_bytes = 0
         super().on_message_complete()
+
+    def _check_host(self) -> None:
+        """Stop the parser at a head without the host it is for, or with two (RFC 9112, section 3.2)."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self._fault = f"a request has one header Host, and this one has {hosts}\n"
+            raise ValueError(self._fault)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an Agent tries a WebSocket, and is answered without one."""

@@ -112,6 +112,16 @@ ALTER TABLE series UPDATE type = 'gauge' WHERE labels['job'] = 'ddagent' SETTING
 """
 
 
+def commits(sets: Sequence[TagSet]) -> list[list[TagSet]]:
+    """Part sets in as few commits as may be: one has one set at most of a host and source."""
+    parted: list[list[TagSet]] = []
+    for one in sets:
+        if not parted or (one.host, one.source) in {(other.host, other.source) for other in parted[-1]}:
+            parted.append([])
+        parted[-1].append(one)
+    return parted
+
+
 class Tagged:
     """A store of one tenant, with the table of its hosts' tags."""
 
@@ -123,8 +133,8 @@ class Tagged:
         self.store = Store(engine, self.writer, self.table)
         self.store.appender(TENANT).append(block([(dict(key), sorted(own[key].items())) for key in own]))
         engine.writer.execute(CAME_BY_DATADOGS_API)
-        for one in sets:
-            self.record(one)
+        for of_one_commit in commits(sets):
+            self.record(*of_one_commit)
 
     def record(self, *sets: TagSet, tenant: str = TENANT, heard: Sequence[str] = ()) -> int:
         connection, commit = self.engine.writer, self.writer.next_commit()
