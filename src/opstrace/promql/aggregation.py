@@ -111,6 +111,10 @@ def _relabeled(labels: Labels, label: str, text: str, budget: Budget) -> Labels:
     return made
 
 
+# Prometheus compares with math.MaxInt64, as a double rounded down (promql/engine.go, rangeEvalAgg).
+_BEYOND = float(2**63 - 1024)
+
+
 def _wanted(param: Floats) -> Ints:
     """Return how many series each step wants."""
     if np.isnan(param).any():
@@ -119,7 +123,7 @@ def _wanted(param: Floats) -> Ints:
         return np.zeros(len(param), dtype=np.int64)
     if param.min() <= -(2.0**63):
         raise ExecutionError(f"Scalar value {short(param.min())} underflows int64")
-    if param.max() >= 2.0**63:
+    if param.max() >= _BEYOND:
         raise ExecutionError(f"Scalar value {short(param.max())} overflows int64")
     return np.clip(param, 0, 2**31).astype(np.int64)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from opstrace.errors import ExecutionError
-from opstrace.promql import mixed
+from opstrace.promql import mixed, native
 from opstrace.promql.labelsets import METADATA, NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector, stacked
 from opstrace.ragged import owners, runs
 from opstrace.store.backend import Labels, memoised_pair
+from opstrace.store.histogram import NativeHistogram
 
 
 def _power(base: Floats, exponent: Floats) -> Floats:
@@ -79,6 +80,17 @@ def with_scalar(
     if op in TRIM and vector.floats.any():
         tell.incompatible(op, "float", "float")
     return mixed.with_cells(Vector(vector.labels, values, vector.floats & kept, unnamed), cells)
+
+
+def negated(vector: Vector, tell: mixed.Telling) -> Vector:
+    """Return `-vector`: as `-1 * vector`, but for histograms' empty buckets, which stay."""
+    cells: dict[tuple[int, int], mixed.Cell] = {}
+    for place in mixed.histogram_cells(vector):
+        histogram = vector.sample(*place)
+        assert isinstance(histogram, NativeHistogram)
+        cells[place] = tell.made(native.multiplied(histogram, -1.0), histogram)
+    unnamed = np.ones(vector.series, dtype=bool)
+    return mixed.with_cells(Vector(vector.labels, vector.values * -1.0, vector.floats, unnamed), cells)
 
 
 def keeps_name(op: str, *, returns_bool: bool) -> bool:
@@ -243,7 +255,7 @@ class _Join:
 
     def mixed_cells(self, left: Vector, right: Vector) -> dict[tuple[int, int], mixed.Cell]:
         cells: dict[tuple[int, int], mixed.Cell] = {}
-        for row, step in {*mixed.histogram_cells(left), *mixed.histogram_cells(right)}:
+        for row, step in sorted({*mixed.histogram_cells(left), *mixed.histogram_cells(right)}):
             if left.present[row, step] and right.present[row, step]:
                 operands = left.sample(row, step), right.sample(row, step)
                 cell = mixed.operated(self.op, *operands, self.tell, returns_bool=self.returns_bool)
@@ -290,9 +302,13 @@ class _Join:
         return Vector(labels, np.full(shape, fill), np.ones(shape, dtype=bool), np.zeros(len(keys), dtype=bool))
 
     def check_one_side(self) -> None:
-        """Raise when two series of the "one" side share a match group at a step where both sides have samples."""
+        """Raise when two series of the "one" side share a match group at a step where both sides have samples.
+
+        Where what is missing is filled in, one side's samples are enough.
+        """
         both = self.left.present.any(axis=0) & self.right.present.any(axis=0)
-        clash = _clash(self.one.present & both, self.one_keys)
+        looked_at = self.one.present if any(fill is not None for fill in self.fills) else self.one.present & both
+        clash = _clash(looked_at, self.one_keys)
         if clash:
             first, second = sorted(spelled(self.one.labels[row]) for row in clash)
             group = spelled(self.keys.labels[self.one_keys[clash[0]]])

@@ -136,7 +136,7 @@ class Evaluation:
         if node.function == "timestamp":
             return self.moments(node, grid, attrgetter("timestamps"), grid.times)
         if node.function == "start_timestamp":
-            return self.moments(node, grid, start_times_of, np.zeros_like(grid.times))
+            return self.moments(node, grid, start_times_of, None)
         if node.function == "info":
             return self.info(node, grid)
         function = FUNCTIONS[node.function]
@@ -173,13 +173,15 @@ class Evaluation:
         assert isinstance(vector, Vector)
         return vector
 
-    def moments(self, node: Call, grid: Grid, moments_of: Callable[[Block], Ints], otherwise: Ints) -> Vector:
-        """Return, in seconds, a moment that each of a selector's samples tells; of anything else one a step."""
+    def moments(self, node: Call, grid: Grid, moments_of: Callable[[Block], Ints], otherwise: Ints | None) -> Vector:
+        """Return, in seconds, a moment that each sample of a selector tells; of anything else one a step, or none."""
         inner = bare(node.args[0])
         if isinstance(inner, Selector):
             vector, moments = latest(self.context, inner, grid, moments_of)
         else:
             vector = self.vector(inner, grid)
+            if otherwise is None:
+                return empty_vector(grid.steps)
             moments = np.broadcast_to(otherwise, vector.values.shape)
         return Vector(vector.labels, moments / 1000.0, vector.present, np.ones(vector.series, dtype=bool))
 
@@ -214,7 +216,7 @@ class Evaluation:
         if isinstance(value, Scalar):
             return Scalar(-value.values)
         assert isinstance(value, Vector)
-        return binary.with_scalar("*", value, np.full(grid.steps, -1.0), self.context.telling(node))
+        return binary.negated(value, self.context.telling(node))
 
     def binary(self, node: Binary, grid: Grid) -> Value:
         """Combine two expressions."""

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cmp_to_key
 from sys import getsizeof
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -396,25 +397,46 @@ def _sorted_by_label(site: Site, operand: Vector, names: Sequence[String], *, de
     if not _orders(site):
         return operand
 
-    def key(row: int) -> tuple[list[list[tuple[int, int, str, str]]], tuple[tuple[str, str], ...]]:
-        labels = operand.labels[row]
-        return [_natural(labels.get(name.text, "")) for name in names], sort_key(labels)
+    keys = [([_chunks(labels.get(name.text, "")) for name in names], sort_key(labels)) for labels in operand.labels]
 
-    order = sorted(range(operand.series), key=key, reverse=descending)
+    def compared(row: int, other: int) -> int:
+        (chunks, labels), (other_chunks, other_labels) = keys[row], keys[other]
+        found = next(filter(None, map(_natural_order, chunks, other_chunks)), 0)
+        return found or (labels > other_labels) - (labels < other_labels)
+
+    order = sorted(range(operand.series), key=cmp_to_key(compared), reverse=descending)
     return operand.rows(np.array(order, dtype=np.int64))
 
 
-_DIGITS = re.compile(r"([0-9]+)")
+_Chunk: TypeAlias = tuple[str, int | None]
+_CHUNK = re.compile(r"[0-9]+|[^0-9]+")
+_LARGEST = 2**63 - 1
 
 
-def _natural(text: str) -> list[tuple[int, int, str, str]]:
-    return [_natural_part(part) for part in _DIGITS.split(text) if part]
+def _chunks(text: str) -> list[_Chunk]:
+    return [(chunk, _number(chunk)) for chunk in _CHUNK.findall(text)]
 
 
-def _natural_part(part: str) -> tuple[int, int, str, str]:
-    """Return what a part sorts by: a number by its length first, as it may have more digits than Python reads."""
-    digits = part.lstrip("0")
-    return (0, len(digits), digits, part) if _DIGITS.fullmatch(part) else (1, 0, "", part)
+def _number(chunk: str) -> int | None:
+    """Return the number that is written, where there is one of 64 bits."""
+    digits = chunk.lstrip("0") or chunk[-1]
+    if not "0" <= digits[0] <= "9" or len(digits) > len(str(_LARGEST)):
+        return None
+    return number if (number := int(digits)) <= _LARGEST else None
+
+
+def _natural_order(chunks: Sequence[_Chunk], others: Sequence[_Chunk]) -> int:
+    """Say which text comes first, below 0 if the first does; chunks that are both numbers go by these.
+
+    So does the library that Prometheus sorts by (facette/natsort).
+    """
+    for (text, number), (other_text, other_number) in zip(chunks, others, strict=False):
+        if number is not None and other_number is not None:
+            if number != other_number:
+                return -1 if number < other_number else 1
+        elif text != other_text:
+            return -1 if text < other_text else 1
+    return len(chunks) - len(others)
 
 
 INSTANT_FUNCTIONS: dict[str, Callable[..., Value]] = {

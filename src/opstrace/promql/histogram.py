@@ -66,7 +66,10 @@ def _quantiles(site: Site, node: Node, wanted: Floats, separated: "Separated") -
 
     def of_native(histogram: NativeHistogram, step: int, name: str) -> float:
         quantile = native.quantile(histogram, float(wanted[step]))
-        if histogram.count and 0 <= wanted[step] <= 1 and native.has_nan(histogram):
+        if not (histogram.count and 0 <= wanted[step] <= 1 and native.has_nan(histogram)):
+            return quantile
+        # Prometheus returns such a one before it says anything.
+        if not native.is_of_endless_bucket(histogram, float(wanted[step])):
             effect = "result is NaN" if math.isnan(quantile) else "result is skewed higher"
             message = f"input to histogram_quantile has NaN observations, {effect}"
             site.annotations.info(for_metric(message, name), node)

@@ -455,7 +455,7 @@ def operated(op: str, left: Cell, right: Cell, tell: Telling, *, returns_bool: b
         return tell.incompatible(op, "histogram", "float")
     if isinstance(right, NativeHistogram) and isinstance(left, float):
         if op == "*":
-            return native.multiplied(right, left)
+            return _BY_FLOAT[op](right, left)
         return tell.incompatible(op, "float", "histogram")
     raise AssertionError("one operand must be a histogram")
 
@@ -479,8 +479,8 @@ def _both(op: str, left: NativeHistogram, right: NativeHistogram, tell: Telling,
 
 
 _BY_FLOAT: dict[str, Callable[[NativeHistogram, float], NativeHistogram]] = {
-    "*": native.multiplied,
-    "/": native.divided,
+    "*": lambda histogram, factor: native.compact(native.multiplied(histogram, factor)),
+    "/": lambda histogram, divisor: native.compact(native.divided(histogram, divisor)),
     "</": trim.kept_below,
     ">/": trim.kept_above,
 }

@@ -389,9 +389,7 @@ def quantile(histogram: NativeHistogram, wanted: float) -> float:
         return math.copysign(math.inf, wanted)
     if histogram.count == 0 or math.isnan(wanted):
         return math.nan
-    # Observations of NaN are counted but in no bucket: then ranks are only known from below.
-    forward = math.isnan(histogram.sum) or wanted < 0.5
-    rank = (wanted if forward else 1 - wanted) * histogram.count
+    forward, rank = _rank_of(histogram, wanted)
     found = _bucket_of(histogram, rank, forward=forward)
     if found is None:
         return 0.0 if rank > 0 and not math.isnan(histogram.sum) else math.nan
@@ -411,6 +409,25 @@ def quantile(histogram: NativeHistogram, wanted: float) -> float:
         return math.nan if math.isnan(histogram.sum) else bucket.upper
     rank = rank - (count - bucket.count) if forward else count - rank
     return _within(histogram, bucket, rank / bucket.count)
+
+
+def is_of_endless_bucket(histogram: NativeHistogram, wanted: float) -> bool:
+    """Whether a quantile is the one bound of a custom bucket, in which nothing can be interpolated."""
+    if not is_custom(histogram):
+        return False
+    forward, rank = _rank_of(histogram, wanted)
+    found = _bucket_of(histogram, rank, forward=forward)
+    if found is None:
+        return False
+    bucket, _ = found
+    return bucket.upper <= 0 if math.isinf(bucket.lower) else math.isinf(bucket.upper)
+
+
+def _rank_of(histogram: NativeHistogram, wanted: float) -> tuple[bool, float]:
+    """Return whether ranks are counted from below, and the rank of a quantile."""
+    # Observations of NaN are counted but in no bucket: then ranks are only known from below.
+    forward = math.isnan(histogram.sum) or wanted < 0.5
+    return forward, (wanted if forward else 1 - wanted) * histogram.count
 
 
 def _bucket_of(histogram: NativeHistogram, rank: float, *, forward: bool) -> tuple[Bucket, float] | None:

@@ -15,8 +15,8 @@ def spelled_number(number: float) -> str:
 
 
 def spelled_label(number: float) -> str:
-    """Return a number as an OpenMetrics label value: whole numbers keep one decimal."""
-    text = spelled_number(number)
+    """Return a number as an OpenMetrics label value: as Go's %g has it, and whole numbers keep one decimal."""
+    text = short(number) if number else "0"
     return f"{text}.0" if text.lstrip("-").isdigit() else text
 
 

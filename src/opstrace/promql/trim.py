@@ -33,7 +33,9 @@ def _trimmed(histogram: NativeHistogram, limit: float, *, below: bool) -> Native
         for index, count in histogram.negative.items()
         if count
     }
-    zero = _kept_zero(histogram, limit, below=below, lower=bool(negative), upper=bool(positive))
+    zero = histogram.zero_count, 0.0
+    if histogram.zero_count > 0:
+        zero = _kept_zero(histogram, limit, below=below, lower=bool(negative), upper=bool(positive))
     parts = [*positive.values(), *negative.values(), zero]
     result = replace(
         histogram,
@@ -50,7 +52,7 @@ def _kept(bucket: Bucket, limit: float, *, below: bool, linear: bool) -> tuple[f
     """Return how many observations of a bucket stay, and the value to take each for."""
     if bucket.upper <= limit if below else bucket.lower >= limit:
         return bucket.count, _middle(bucket.lower, bucket.upper, linear=linear)
-    if bucket.lower >= limit if below else bucket.upper <= limit:
+    if not (bucket.lower < limit if below else bucket.upper > limit):  # NaN keeps nothing
         return 0.0, 0.0
     if math.isinf(bucket.lower) or math.isinf(bucket.upper):
         return _kept_of_endless(bucket, limit, below=below)
@@ -87,7 +89,10 @@ def _kept_zero(
     """Return what stays of the zero bucket, which ends at zero on a side without other buckets."""
     left = -histogram.zero_threshold if lower or not upper else 0.0
     right = histogram.zero_threshold if upper or not lower else 0.0
-    start, end = (left, min(limit, right)) if below else (max(limit, left), right)
-    if start >= end:
-        return (histogram.zero_count, 0.0) if left == right == 0 and (limit >= 0) == below else (0.0, 0.0)
+    # Where it has no width, the first of these two decides.
+    if limit <= left:
+        return (0.0, 0.0) if below else (histogram.zero_count, (left + right) / 2)
+    if limit >= right:
+        return (histogram.zero_count, (left + right) / 2) if below else (0.0, 0.0)
+    start, end = (left, limit) if below else (limit, right)
     return histogram.zero_count * (end - start) / (right - left), (start + end) / 2
