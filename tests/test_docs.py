@@ -25,6 +25,7 @@ from opstrace.config_document import struct_of_list, struct_of_mapping
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
 from opstrace.intake.judgement import REASONS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
+from opstrace.intake.validation import VALIDATE, VALIDATIONS
 from opstrace.promql import signatures
 from opstrace.promql.engine import Engine
 from opstrace.promql.parser import PRECEDENCE
@@ -189,6 +190,7 @@ def test_datadog_routes() -> None:
     table = by_name(rows(section(page("routes"), "Datadog's API")))
     validate = table.pop("/api/v1/validate")
     assert validate[2:4] == ["200", '`{"valid":true}`']
+    assert [table.pop(path)[2] for path in VALIDATIONS if path != VALIDATE] == ["200", "200"]
     assert table.keys() == DATADOG.keys()
     for path, endpoint in DATADOG.items():
         _, methods, status, answer, stored = table[path]

@@ -172,6 +172,18 @@ def test_a_version_that_understands_replays_what_was_kept(instance: Instance) ->
     assert [one["fate"] for one in again] == ["undecodable", "not_understood"]
 
 
+def test_an_inventory_of_a_cluster_is_kept(instance: Instance) -> None:
+    """It is no host's, nobody reads clusters yet, and the books say so."""
+    key = {"DD-API-KEY": instance.key(), "User-Agent": "datadog-agent/7.99.1"}
+    inventory = {"clustername": "c", "cluster_id": "i", "clustercheck_metadata": {}, "clustercheck_status": {}}
+    assert instance.send("POST", "/api/v1/metadata", json.dumps(inventory).encode(), key).status == 202
+    booked = {(e["unit"], e["outcome"]): e["total"] for e in losses(instance)["entries"] if e["version"] == "7.99.1"}
+    assert booked["payloads", "received"] == booked["payloads", "kept"] == 1
+    assert {outcome for _, outcome in booked} == {"received", "kept"}
+    fates = json.loads(instance.run("replay", instance.name, "--json").stdout)["replayed"]
+    assert ("/api/v1/metadata", "not_understood", 1) in [(e["route"], e["fate"], e["requests"]) for e in fates]
+
+
 def test_a_replay_knows_when_a_request_came_and_what_it_asked_for(instance: Instance) -> None:
     tags = quote("a:b&c,d:e+f=g")
     path = f"/api/v2/unheard?ddtags={tags}&service=my+shop"

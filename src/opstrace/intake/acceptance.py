@@ -12,6 +12,7 @@ from opstrace.config import Limits
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.density import things_in
+from opstrace.intake.host_metadata import is_of_cluster
 from opstrace.intake.ledger import Ledger, Sender
 from opstrace.intake.log_facts import LOGPLEX, facts_of
 from opstrace.intake.logs_decoder import LogsDecoder
@@ -78,6 +79,8 @@ class Acceptance:
         self._telemetry.request_bytes.labels(parcel.route, parcel.tenant, "inflated").inc(len(content))
         media_type = parcel.headers.get("content-type", "").lower()
         family = _family(families, media_type, content)
+        if family is Family.INVENTORY and is_of_cluster(content):
+            return await self._keep_unread(parcel, replayed=replayed)
         things, facts = things_in(family, content), {}
         if family in LogsDecoder.families:
             facts = facts_of(_public(parcel.query, parcel.keys), media_type, content)
@@ -98,6 +101,12 @@ class Acceptance:
         await self._submit(body, parcel)
         self._telemetry.unhandled_bodies.labels(parcel.route, parcel.tenant).inc()
         self._ledger.keep(parcel.sender, len(parcel.raw))
+
+    async def _keep_unread(self, parcel: Parcel, *, replayed: bool) -> Verdict:
+        """Keep what is of a known family and not understood yet."""
+        if not replayed:
+            await self.keep(parcel)
+        return Verdict(kept=True)
 
     def refuse(self, tenant: str, headers: Mapping[str, str], size_bytes: int, reason: str) -> None:
         """Book a request that was refused; who has no key has no name either."""

@@ -1,5 +1,6 @@
 -- POST /api/v2/events: one event a body, as a JSON:API document. What this version alone can say stays JSON. An alert's
--- status is its type in the words of the first version. Without a time it is of now; NaN is what is no time.
+-- status is its type in the words of the first version. Without a time it is of now; NaN is what is no time. What stands
+-- beside the attributes, as Agents write by the name of an integration, is one of them.
 INSERT INTO staged_events (body, tenant, time, title, text, host, source, priority, alert_type, aggregation_key, sent_tags, attributes)
 SELECT
     body,
@@ -17,7 +18,7 @@ SELECT
     transform(e.attributes.status, ['warn', 'error', 'ok'], ['warning', 'error', 'success'], 'info'),
     e.aggregation_key,
     e.tags,
-    concat('{"category":', toJSONString(e.category), ',"attributes":', if(raw = '', 'null', raw), '}')
+    concat('{"category":', toJSONString(e.category), ',"attributes":', multiIf(notEmpty(others), object_of(arrayConcat(JSONExtractKeysAndValuesRaw(raw), others)), raw = '', 'null', raw), '}')
 FROM
 (
     SELECT
@@ -34,7 +35,13 @@ FROM
             tags            Array(String),
             attributes      Tuple(status String)
         )') AS e,
-        JSONExtractRaw(assumeNotNull(content), 'data', 'attributes', 'attributes') AS raw
+        JSONExtractRaw(assumeNotNull(content), 'data', 'attributes', 'attributes') AS raw,
+        arrayFilter(
+            field -> field.1 NOT IN (
+                'title', 'message', 'timestamp', 'host', 'category', 'integration_id', 'aggregation_key', 'tags', 'attributes'
+            ) AND field.2 != 'null',
+            JSONExtractKeysAndValuesRaw(assumeNotNull(content), 'data', 'attributes')
+        ) AS others
     FROM Python(rows)
     WHERE JSONLength(assumeNotNull(content)) > 0
 )

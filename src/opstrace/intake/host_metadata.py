@@ -16,7 +16,16 @@ from opstrace.store.host_names import ALIASES
 # Keys of host metadata that are kept, each under its name; tags of hosts have a table of their own.
 SUBJECTS: Final = (
     *("agentVersion", "agent-flavor", "os", "python", "uuid", "systemStats", "meta", "gohai", "network", "logs"),
-    *("install-method", "proxy-info", "otlp", "fips_mode", "container-meta", "agent_checks", "otel_version"),
+    *(
+        "install-method",
+        "proxy-info",
+        "otlp",
+        "fips_mode",
+        "fips_proxy_enabled",
+        "container-meta",
+        "agent_checks",
+        "otel_version",
+    ),
 )
 # A document with none of these says nothing of hosts: the others come with every payload of an Agent version 5.
 TELLING: Final = ("host-tags", "external_host_tags", "meta", "gohai", "systemStats", "agent_checks")
@@ -34,8 +43,8 @@ _ANYBODYS: Final = ("localhost", "localhost.localdomain", "localhost6.localdomai
 _INVENTORY_SUFFIX: Final = "_metadata"
 # Kinds of inventories that are of a cluster, whichever host its Agent runs on.
 _OF_CLUSTERS: Final = (
-    *("datadog_cluster_agent_metadata", "clustercheck_metadata", "datadog_operator_metadata"),
-    *("datadog_operator_helm_metadata", "datadog_operator_crd_metadata", "datadog_helm_metadata"),
+    *(b'"datadog_cluster_agent_metadata"', b'"clustercheck_metadata"', b'"datadog_operator_metadata"'),
+    *(b'"datadog_operator_helm_metadata"', b'"datadog_operator_crd_metadata"', b'"datadog_helm_metadata"'),
 )
 
 # Sources of a host's tags in one document; an Agent knows of six.
@@ -89,17 +98,21 @@ def read_metadata(document: Document, bounds: Bounds) -> Facts:
 
 
 def read_inventory(document: Document, bounds: Bounds) -> Facts:
-    """Read a document of /api/v1/metadata: one kind of inventory or several, an object each; a cluster is no host."""
+    """Read a document of /api/v1/metadata: one kind of inventory or several, an object each."""
     kinds = {
         key: value for key, value in document.items() if isinstance(value, dict) or key.endswith(_INVENTORY_SUFFIX)
     }
-    of_cluster = any(key in document for key in _OF_CLUSTERS)
-    facts = Facts("" if of_cluster else _text(document.get("hostname")))
+    facts = Facts(_text(document.get("hostname")))
     if facts.host:
         _read_subjects(facts, {key: value for key, value in kinds.items() if value is not None}, bounds)
     else:
         facts.refused["no_host"] += len(kinds)
     return facts
+
+
+def is_of_cluster(content: bytes) -> bool:
+    """Say whether a document of /api/v1/metadata is of a cluster, which is no host."""
+    return any(key in content for key in _OF_CLUSTERS)
 
 
 def _is_named(facts: Facts, host: str, bounds: Bounds) -> bool:

@@ -18,6 +18,7 @@ SELECT
         o.Timestamp != '', o.Timestamp,
         o.eventTime != '', o.eventTime,
         o.published_date != '', o.published_date,
+        o.`@t` != '', o.`@t`,
         o.syslog.timestamp
     )], []))[1]),
     multiIf(
@@ -36,9 +37,9 @@ SELECT
         default_service
     ),
     multiIf(s.ddsource != '', s.ddsource, s.source != '', s.source, default_source),
-    multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.syslog.severity),
+    multiIf(s.status != '', s.status, o.severity != '', o.severity, o.level != '', o.level, o.`@l` != '', o.`@l`, o.syslog.severity),
     log_tags_of(s.ddtags, default_tags),
-    multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, o.msg != '', o.msg, o.log),
+    multiIf(first = '"', JSONExtractString(line), s.message != '', s.message, o.msg != '', o.msg, o.log != '', o.log, o.`@m` != '', o.`@m`, o.`@mt`),
     attributes_with(
         if(
             empty(others),
@@ -85,7 +86,7 @@ FROM
         -- Few lines have any of these: not to look for them in the others saves a twentieth of the time.
         JSONExtract(if(hasAny(others, [
             'msg', 'log', 'severity', 'level', '@timestamp', '_timestamp', 'date', 'Timestamp', 'eventTime', 'published_date',
-            'syslog', 'dd.service', 'dd', 'host'
+            'syslog', 'dd.service', 'dd', 'host', '@t', '@m', '@mt', '@l'
         ]), line, '{}'), 'Tuple(
             msg            String,
             log            String,
@@ -97,6 +98,10 @@ FROM
             Timestamp      String,
             eventTime      String,
             published_date String,
+            `@t`           String,
+            `@m`           String,
+            `@mt`          String,
+            `@l`           String,
             syslog         Tuple(hostname String, appname String, severity String, timestamp String),
             `dd.service`   String,
             dd             Tuple(service String),

@@ -14,7 +14,8 @@ ALTER TABLE staged_logs UPDATE
                     inner.4 != '', inner.4,
                     inner.5 != '', inner.5,
                     inner.6 != '', inner.6,
-                    inner.7
+                    inner.7 != '', inner.7,
+                    inner.8
                 ),
                 [JSONExtract(message, 'Tuple(
                     `@timestamp`   String,
@@ -23,7 +24,8 @@ ALTER TABLE staged_logs UPDATE
                     Timestamp      String,
                     eventTime      String,
                     date           String,
-                    published_date String
+                    published_date String,
+                    `@t`           String
                 )')]
             ))
         ),
@@ -33,6 +35,7 @@ ALTER TABLE staged_logs UPDATE
         is_word_in(message, 'level'), JSONExtractString(message, 'level'),
         is_word_in(message, 'severity'), JSONExtractString(message, 'severity'),
         is_word_in(message, 'status'), JSONExtractString(message, 'status'),
+        is_word_in(message, '@l'), JSONExtractString(message, '@l'),
         sent_state
     ),
     service = if(service = '' AND JSONType(message, 'service') = 'String', JSONExtractString(message, 'service'), service)

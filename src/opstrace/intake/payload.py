@@ -61,6 +61,7 @@ class Verdict:
 
     points: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → points
     fault: str = ""
+    kept: bool = False  # as it came: nobody understands it yet
     put_off: bool = False  # it was too much beside the rest of its commit: nothing is stored, and it may come again
     events: Mapping[str, int] = field(default_factory=dict)  # STORED, or the reason of a refusal → events
     told: Event | None = None  # what the body became, where its answer says so

@@ -110,6 +110,8 @@ class Replay:
 
 def _fate_of(verdict: Verdict) -> str:
     """Return what became of a request: stored, unless all that is in it was refused; then why most of it was."""
+    if verdict.kept:
+        return NOT_UNDERSTOOD
     refused: Counter[str] = Counter()
     for fates in (verdict.points, verdict.series, verdict.logs, verdict.events, verdict.facts):
         if fates.get(STORED):

@@ -30,13 +30,13 @@ from opstrace.intake.pages import FORWARDED, forwarded, may_send, open_to_pages
 from opstrace.intake.payload import Family
 from opstrace.intake.rates import Rates
 from opstrace.intake.refusals import with_retry_after
+from opstrace.intake.validation import VALIDATE, VALIDATIONS, validated
 from opstrace.routing import ANYTHING, collapsed
 from opstrace.store.events import Event
 from opstrace.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-_VALIDATE: Final = "/api/v1/validate"
 _JSON: Final = "application/json"
 _READING: Final = ("GET", "HEAD", "DELETE")  # nothing is sent by these
 _FIRST_REFUSAL: Final = 400
@@ -166,7 +166,7 @@ _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
 def route_name(path: str) -> str:
     """Return the label of a path in our metrics: its slashes as underscores; `other` for one not in the table."""
-    return path.strip("/").replace("/", "_") if path in ENDPOINTS or path == _VALIDATE else "other"
+    return path.strip("/").replace("/", "_") if path in ENDPOINTS or path in VALIDATIONS else "other"
 
 
 def families_of(path: str, headers: Mapping[str, str]) -> tuple[Family, ...]:
@@ -246,7 +246,7 @@ class Intake:
             if _asks_the_way(request, path):
                 return Response(media_type=_JSON)
             inner = await self._inner_key(request, path)
-            tenant = self._access.tenant(request, Forbidden, probe=path == _VALIDATE, last_resort=inner).name
+            tenant = self._access.tenant(request, Forbidden, probe=path == VALIDATE, last_resort=inner).name
             response = await self._answer(request, path, tenant)
         except IntakeError as error:
             response = self._refuse(error, request, path, tenant)
@@ -260,8 +260,8 @@ class Intake:
         return open_to_pages(response, request)
 
     async def _answer(self, request: Request, path: str, tenant: str) -> Response:
-        if path == _VALIDATE:
-            return Response(b'{"valid":true}', media_type=_JSON)
+        if path in VALIDATIONS:
+            return Response(validated(path, tenant), media_type=_JSON)
         endpoint = ENDPOINTS.get(path, _UNKNOWN)
         if request.method in _READING:
             if path.endswith(_PROBE) and request.method != "DELETE":
@@ -321,13 +321,13 @@ class Intake:
     def _refuse(self, error: IntakeError, request: Request, path: str, tenant: str) -> Response:
         self._telemetry.refused_bodies.labels(route_name(path), tenant, error.reason).inc()
         # What is wrong with a key is said to whoever validates it; an intake says what Datadog's says.
-        told = isinstance(error, Forbidden) and not (path == _VALIDATE and str(error) == KEY_REQUIRED)
+        told = isinstance(error, Forbidden) and not (path in VALIDATIONS and str(error) == KEY_REQUIRED)
         return with_retry_after(
             _errors(INTAKE_STATUS[type(error)], "Forbidden" if told else str(error)), error, request
         )
 
     def _book_refusal(self, request: Request, path: str, tenant: str, reason: str) -> None:
-        if path != _VALIDATE and request.method not in _READING:
+        if path not in VALIDATIONS and request.method not in _READING:
             self._acceptance.refuse(tenant, request.headers, len(raw_of(request)), reason)
 
     def _name_unknown(self, path: str) -> None:
