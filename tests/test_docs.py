@@ -23,8 +23,8 @@ from opstrace.cli import main as command
 from opstrace.config import Config, Limits
 from opstrace.config_document import struct_of_list, struct_of_mapping
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
-from opstrace.intake.judgement import REASONS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
+from opstrace.intake.series.judgement import REASONS
 from opstrace.intake.validation import VALIDATE, VALIDATIONS
 from opstrace.promql import signatures
 from opstrace.promql.engine import Engine

@@ -45,6 +45,10 @@ ROWS = (
 )
 ROW_OF = {unit: number for number, units in enumerate(ROWS) for unit in units}
 
+# The packages inside of `intake`, from top to bottom likewise. They know of each other no more than this, and of the
+# modules beside them those that know nothing of packages.
+INTAKE_ROWS = (("otlp",), ("remote_write",), ("documents", "logs", "series"))
+
 # Who alone may import what: modules of other people, and ours.
 DOORS = {
     "chdb": {"opstrace.store.engine"},
@@ -92,6 +96,26 @@ def test_imports_run_down(module: str) -> None:
     unit = unit_of(module)
     others = {unit_of(one) for one in IMPORTS[module] if one.partition(".")[0] == PACKAGE} - {unit}
     assert [other for other in sorted(others) if ROW_OF[other] <= ROW_OF[unit]] == []
+
+
+@pytest.mark.parametrize("package", [name for row in INTAKE_ROWS for name in row])
+def test_packages_of_the_intake(package: str) -> None:
+    """Each imports packages below its own, and modules beside the packages that import none of them."""
+    above = next(number for number, row in enumerate(INTAKE_ROWS) if package in row)
+    inside = {name: "opstrace.intake." + name for row in INTAKE_ROWS for name in row}
+    allowed = {inside[name] for row in INTAKE_ROWS[above + 1 :] for name in row} | {inside[package]}
+    own = [module for module in MODULES if module.startswith(inside[package] + ".")]
+    assert own
+    for module in own:
+        for name in IMPORTS[module]:
+            if not name.startswith("opstrace.intake."):
+                continue
+            of_package = ".".join(name.split(".")[:3])
+            if of_package in inside.values():
+                assert of_package in allowed, f"{module} imports {name}"
+            else:
+                shared = {".".join(one.split(".")[:3]) for one in IMPORTS[name]}
+                assert not shared & set(inside.values()), f"{module} imports {name}, which imports packages"
 
 
 def test_no_cycles() -> None:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from end_to_end import wire
-from intake.test_series_room import committed, translator
+from intake.series.test_series_room import committed, translator
 from opstrace.intake.payload import Body, Family
 
 ILLEGIBLE = b"\xff\xfe\x80\xc0"

@@ -3,7 +3,7 @@
 import json
 
 from opstrace.config import Limits
-from opstrace.intake.host_metadata import MAX_SOURCES
+from opstrace.intake.documents.host_metadata import MAX_SOURCES
 from opstrace.intake.payload import Body, Family
 from opstrace.intake.repair import MAX_REPAIR_BYTES
 from opstrace.intake.translator import Translator

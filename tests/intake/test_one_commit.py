@@ -9,7 +9,7 @@ import pytest
 
 from end_to_end.columnar import payload
 from end_to_end.wire import metric_payload
-from intake.test_series_room import committed, stored, translator
+from intake.series.test_series_room import committed, stored, translator
 from opstrace.intake.payload import Body, Family
 
 NOW = int(time.time())

@@ -12,10 +12,10 @@ from opstrace.config import Limits
 from opstrace.intake.body import inflate, inflated
 from opstrace.intake.commit import Commit
 from opstrace.intake.density import things_in
-from opstrace.intake.host_metadata import is_of_cluster
+from opstrace.intake.documents.host_metadata import is_of_cluster
 from opstrace.intake.ledger import Ledger, Sender
-from opstrace.intake.log_facts import LOGPLEX, facts_of
-from opstrace.intake.logs_decoder import LogsDecoder
+from opstrace.intake.logs.log_facts import LOGPLEX, facts_of
+from opstrace.intake.logs.logs_decoder import LogsDecoder
 from opstrace.intake.patience import Patience
 from opstrace.intake.payload import STORED, Body, Family, Verdict
 from opstrace.intake.senders import sender_of, shown

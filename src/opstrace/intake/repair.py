@@ -6,13 +6,14 @@ parser can read is broken for ever.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from opstrace.errors import Undecodable
-from opstrace.intake.payload import Family
+from opstrace.intake.payload import Body, Family, Findings, Numbered
 
 # A document costs some ten times its size while Python holds it.
 MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
@@ -146,3 +147,18 @@ def _keys(document: Any) -> list[str]:
 
 def _name(document: Any) -> str:
     return _NAMES.get(type(document), "null")
+
+
+def repaired_bodies(bodies: Numbered, with_rows: Collection[int], findings: Findings) -> Numbered:
+    """Return those without rows as bodies that the engine can read, but for empty ones and those with a fault."""
+    repaired = {i: _repaired(body, i, findings) for i, body in bodies.items() if i not in with_rows}
+    return {i: body for i, body in repaired.items() if body}
+
+
+def _repaired(body: Body, i: int, findings: Findings) -> Body | None:
+    try:
+        repaired = repair(body.family, body.content)
+    except Undecodable as error:
+        findings.faults[i] = str(error)
+        return None
+    return replace(body, content=repaired) if repaired else None

@@ -1,7 +1,7 @@
 """One commit's bodies through the engine: decoded, judged, translated, made durable.
 
-Here is the order of the statements (`*.sql` beside this file). Of series that are known the engine is asked for no
-more than their points and the hashes of what they are; only where one is new, all that was said is translated.
+Here is the order of the statements (`*.sql` of the packages below). Of series that are known the engine is asked for
+no more than their points and the hashes of what they are; only where one is new, all that was said is translated.
 """
 
 import time
@@ -13,25 +13,25 @@ import msgspec
 import pyarrow as pa
 
 from opstrace.config import Limits, LimitsOf
-from opstrace.intake.check_decoder import CheckDecoder
-from opstrace.intake.columnar_decoder import ColumnarDecoder
-from opstrace.intake.distribution_decoder import DistributionDecoder
-from opstrace.intake.document_decoder import DocumentDecoder
-from opstrace.intake.event_decoder import EventDecoder
-from opstrace.intake.host_decoder import HostDecoder
-from opstrace.intake.json_series_decoder import JsonSeriesDecoder
-from opstrace.intake.judgement import CODES, Judged, Judgement, Moments
+from opstrace.intake.documents.check_decoder import CheckDecoder
+from opstrace.intake.documents.document_decoder import DocumentDecoder
+from opstrace.intake.documents.event_decoder import EventDecoder
+from opstrace.intake.documents.host_decoder import HostDecoder
+from opstrace.intake.documents.part_decoder import PartDecoder
 from opstrace.intake.kept_decoder import KeptDecoder
-from opstrace.intake.logs_decoder import LogsDecoder
-from opstrace.intake.part_decoder import PartDecoder
+from opstrace.intake.logs.logs_decoder import LogsDecoder
 from opstrace.intake.payload import Body, Decoder, Family, Findings, Numbered, SeriesDecoder, Verdict
-from opstrace.intake.protobuf_decoder import ProtobufSeriesDecoder
 from opstrace.intake.remote_write.decoder import RemoteWriteDecoder
-from opstrace.intake.sent_series import SentSeries
-from opstrace.intake.sent_sketches import SentSketches
-from opstrace.intake.series_room import SeriesRoom
-from opstrace.intake.sketch_decoder import SketchDecoder
-from opstrace.intake.staged_series import StagedSeries
+from opstrace.intake.series.columnar_decoder import ColumnarDecoder
+from opstrace.intake.series.distribution_decoder import DistributionDecoder
+from opstrace.intake.series.json_series_decoder import JsonSeriesDecoder
+from opstrace.intake.series.judgement import CODES, Judged, Judgement, Moments
+from opstrace.intake.series.protobuf_series_decoder import ProtobufSeriesDecoder
+from opstrace.intake.series.sent_series import SentSeries
+from opstrace.intake.series.sent_sketches import SentSketches
+from opstrace.intake.series.series_room import SeriesRoom
+from opstrace.intake.series.sketch_decoder import SketchDecoder
+from opstrace.intake.series.staged_series import StagedSeries
 from opstrace.store.backend import Block
 from opstrace.store.engine import Connection, Engine, Parameter, script
 from opstrace.store.host_writer import HostWriter

@@ -3,7 +3,8 @@
 The first set of an Agent also covers what came before it: it sends its tags up to half an hour after its first
 samples (datadog-intake.md, section 2.8), whoever tagged the host meanwhile, and may have none at first, while it
 waits for its cloud's. That of another source does so within half an hour after the first of all; tags given by hand
-to a host that was tagged begin when they are given. Rules of keys and values are those of `intake/translate.sql`.
+to a host that was tagged begin when they are given. Rules of keys and values are those of
+`intake/series/translate.sql`.
 """
 
 import re

@@ -6,9 +6,9 @@ Decoding makes an object of what may be two bytes on the wire, and a thousand ti
 from typing import Final
 
 from opstrace.errors import PayloadTooLarge, Undecodable
-from opstrace.intake.columns import varint
 from opstrace.intake.density import count_of
 from opstrace.intake.otlp.kinds import REQUEST
+from opstrace.intake.series.columns import varint
 from opstrace.protobuf_wire import BYTES, FIXED32, FIXED64, VARINT
 
 # Fields of an export in protobuf, those of messages in it included; a point with eight attributes has forty.

@@ -10,7 +10,7 @@ from opstrace.config import Limits
 from opstrace.errors import BudgetExceeded, StoreError
 from opstrace.intake.payload import STORED, Family, Findings, Numbered
 from opstrace.intake.rows import file_of
-from opstrace.intake.series_room import SeriesRoom
+from opstrace.intake.series.series_room import SeriesRoom
 from opstrace.store.engine import Connection, script, statement
 from opstrace.store.statements import filled, schema_path
 from opstrace.store.writer import Writer

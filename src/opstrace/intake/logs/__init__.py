@@ -1,0 +1,1 @@
+"""Logs, in every form in which they come."""
