@@ -23,7 +23,7 @@ def schema() -> str:
 
 
 def faults(bodies: Numbered, message: str, read: Callable[[Numbered], object]) -> dict[int, str]:
-    """Return which of these bodies cannot be read, each tried alone, and why."""
+    """Return which of these bodies cannot be read, each tried alone, and why; raises StoreError."""
     found = {}
     for i, body in bodies.items():
         try:

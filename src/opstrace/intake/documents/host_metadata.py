@@ -16,16 +16,8 @@ from opstrace.store.host_names import ALIASES
 # Keys of host metadata that are kept, each under its name; tags of hosts have a table of their own.
 SUBJECTS: Final = (
     *("agentVersion", "agent-flavor", "os", "python", "uuid", "systemStats", "meta", "gohai", "network", "logs"),
-    *(
-        "install-method",
-        "proxy-info",
-        "otlp",
-        "fips_mode",
-        "fips_proxy_enabled",
-        "container-meta",
-        "agent_checks",
-        "otel_version",
-    ),
+    *("install-method", "proxy-info", "otlp", "fips_mode", "fips_proxy_enabled"),
+    *("container-meta", "agent_checks", "otel_version"),
 )
 # A document with none of these says nothing of hosts: the others come with every payload of an Agent version 5.
 TELLING: Final = ("host-tags", "external_host_tags", "meta", "gohai", "systemStats", "agent_checks")
