@@ -20,7 +20,7 @@ import click
 import pytest
 import yaml
 
-from end_to_end.instance import Instance, free_ports, running, wait_until
+from end_to_end.instance import Instance, free_ports, running, wait_until, walked
 from opstrace.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -140,15 +140,15 @@ def test_tokens_follow_the_configs_order_and_are_bare_and_private(served: Instan
 
 def test_nothing_on_disk_holds_a_key_or_is_readable_by_others(served: Instance) -> None:
     keys = [served.key(tenant).encode() for tenant in ("beta", "alpha", "system")]
-    files = [path for path in home(served).rglob("*") if path.is_file() and not path.is_symlink()]
+    files = [path for path in walked(home(served)) if path.is_file() and not path.is_symlink()]
     assert {"keys.json", "probe-secret", "ca-key.pem", "server.log"} <= {path.name for path in files}
     for path in files:
         try:
-            content = path.read_bytes()
+            content, mode = path.read_bytes(), path.stat().st_mode
         except FileNotFoundError:  # the engine's own, gone meanwhile
             continue
         assert not any(key in content for key in keys), path
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.name in ("ca.pem", "server.pem"), path
+        assert stat.S_IMODE(mode) & 0o077 == 0 or path.name in ("ca.pem", "server.pem"), path
 
 
 def test_create_twice_is_refused(served: Instance) -> None:

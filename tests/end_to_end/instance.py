@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -200,6 +200,14 @@ def label_set(labels: Mapping[str, str]) -> LabelSet:
 
 def milliseconds(values: Sequence[tuple[Decimal | int, str]]) -> Samples:
     return unique((int(Decimal(timestamp) * 1000), value) for timestamp, value in values)
+
+
+def walked(directory: Path) -> list[Path]:
+    """Return what lies below a directory of a server that runs: what the engine writes comes and goes meanwhile."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            return list(directory.rglob("*"))
+    raise AssertionError(f"{directory} does not come to rest")
 
 
 def wait_until(condition: Any, timeout_s: float, what: str) -> None:

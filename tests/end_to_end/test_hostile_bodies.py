@@ -23,7 +23,7 @@ V1, V2, CHECKS = "/api/v1/series", "/api/v2/series", "/api/v1/check_run"
 V3, SKETCHES, VALUES = "/api/intake/metrics/v3/series", "/api/beta/sketches", "/api/v1/distribution_points"
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 ACCEPTED, REFUSED = 202, 400
-bounded = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+bounded = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 V1_DOCUMENT = {
     "series": [

@@ -172,7 +172,7 @@ def test_a_few_bytes_do_not_become_many_series(instance: Instance) -> None:
     assert instance.vector("count(e2e_wide_bucket)", time.time()) == {label_set({}): "101"}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), form=st.sampled_from(["application/x-protobuf", "application/json"]))
 def test_what_is_damaged_is_refused_or_understood(instance: Instance, data: st.DataObject, form: str) -> None:
     export = encode_metrics(measured())

@@ -15,7 +15,7 @@ from end_to_end.instance import Instance, LabelSet, running
 
 SAMPLE_S = 60
 TYPES = {"count": 1, "rate": 2, "gauge": 3}
-bounded = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+bounded = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 # Characters of text as it travels: no surrogates, which UTF-8 cannot hold.
 characters = st.characters(exclude_categories=["Cs"])

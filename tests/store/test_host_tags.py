@@ -192,7 +192,7 @@ MATCHERS = st.lists(
     max_size=3,
 )  # fmt: skip
 
-SEARCH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SEARCH = settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(

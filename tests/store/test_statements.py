@@ -1,17 +1,14 @@
 """What holds for all statements of the engine."""
 
 import re
-from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
-SOURCES = files("opstrace")
-STATEMENTS = {
-    f"{package}/{path.name}": path.read_text(encoding="utf-8")
-    for package in ("store", "intake", "intake/otlp", "intake/remote_write")
-    for path in SOURCES.joinpath(package).iterdir()
-    if path.name.endswith(".sql")
-}
+import opstrace
+
+SOURCES = Path(opstrace.__file__).parent
+STATEMENTS = {str(path.relative_to(SOURCES)): path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.sql")}
 # Sets have one column, which has no name that matters.
 _SETS = {"seen"}
 

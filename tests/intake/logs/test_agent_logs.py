@@ -69,7 +69,7 @@ def taken(connection: Connection) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.lists(logs(), min_size=1, max_size=3), min_size=1, max_size=3),
     st.booleans(),

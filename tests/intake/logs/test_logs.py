@@ -37,7 +37,7 @@ def judged(translator: Translator, content: bytes, family: Family = Family.LOGS)
     return verdict
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(cut=st.integers(0, 160), junk=st.binary(max_size=3), lines=st.booleans())
 def test_a_body_cut_anywhere(translator: Translator, cut: int, junk: bytes, lines: bool) -> None:
     whole = json.dumps(LOG).encode()
@@ -54,7 +54,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1), min_size=1, max_size=4))
 def test_fields_of_any_type(translator: Translator, logs: list[dict[str, object]]) -> None:
     verdict = judged(translator, json.dumps(logs).encode())
@@ -124,7 +124,7 @@ def test_queries(query: str, filter_: Filter) -> None:
     assert parse_filter(query) == filter_
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.booleans()), max_size=5))
 def test_records_that_say_their_length_are_found_again(messages: list[tuple[str, bool]]) -> None:
     """Whatever is in them, but for newlines at their ends, and with or without a newline between."""

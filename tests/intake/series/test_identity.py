@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from end_to_end import columnar
@@ -105,6 +105,7 @@ def comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "series": 0, "is_known": False} if row["refusal"] else row for row in rows]
 
 
+@settings(max_examples=50)
 @given(st.lists(payloads, min_size=1, max_size=3))
 def test_columns_say_what_texts_do(connection: Connection, contents: list[bytes]) -> None:
     bodies = {i: Body(Family.COLUMNAR, f"tenant-{i % 2}", content) for i, content in enumerate(contents)}

@@ -71,7 +71,7 @@ bodies = st.one_of(
 tenants = (f"t{number}" for number in count())
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commits=st.lists(st.lists(bodies, min_size=2, max_size=6), min_size=1, max_size=2))
 def test_two_streams_store_what_one_does(
     commits: list[list[Body]], translator: Translator, engine: Engine, monkeypatch: pytest.MonkeyPatch
