@@ -13,7 +13,7 @@ from opstrace.store.host_tag_table import HostTagTable
 from opstrace.store.host_versions import TagSet
 from opstrace.store.place import Place
 from opstrace.store.search import All, Either, Field, Node, Not
-from store.test_host_tags import HOSTS, RANGE, SEARCH, SETS, TAGS, TENANT, TIMES, tags_at
+from store.test_host_tags import HOSTS, RANGE, SEARCH, SETS, TAGS, TENANT, TIMES, commits, tags_at
 
 PAGE = 2
 APPEND = """
@@ -110,6 +110,6 @@ def stored(engine: Engine, sent: Sequence[Sent], sets: Sequence[TagSet]) -> Even
     )
     engine.writer.execute(APPEND, rows, tenant=TENANT)
     hosts = HostTagTable(engine)
-    for commit, one in enumerate(sets):
-        hosts.record(engine.writer, [(TENANT, one)], commit)
+    for commit, of_one_commit in enumerate(commits(sets)):
+        hosts.record(engine.writer, [(TENANT, one) for one in of_one_commit], commit)
     return Events(engine, hosts)

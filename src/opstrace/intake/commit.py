@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from opstrace.errors import BudgetExceeded, Forbidden, Overloaded, StoreError
@@ -217,7 +218,8 @@ class Commit:
         bodies = [waiting for waiting in batch if waiting.body]
         blocks = [waiting.block for waiting in batch if waiting.block]
         started = time.perf_counter()
-        verdicts, added = await self.between(lambda: self._written([w.body for w in bodies if w.body], blocks))
+        work = partial(self._written, [waiting.body for waiting in bodies if waiting.body], blocks)
+        verdicts, added = await self.between(work)
         self._failing.worked()
         self._telemetry.commit_duration.observe(time.perf_counter() - started)
         self._telemetry.committed_bodies.inc(len(bodies))

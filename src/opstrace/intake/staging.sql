@@ -11,6 +11,19 @@ CREATE OR REPLACE FUNCTION resources_named AS tags ->
         tags
     );
 
+-- Of the resources of a series one is its host; the others are tags `type:name`.
+CREATE OR REPLACE FUNCTION host_among AS resources ->
+    tupleElement(arrayFirst(resource -> resource.type = 'host' AND resource.name != '', resources), 'name');
+CREATE OR REPLACE FUNCTION other_resources AS resources -> arrayMap(
+    resource -> concat(resource.type, ':', resource.name),
+    arrayFilter(resource -> resource.type NOT IN ('', 'host') AND resource.name != '', resources)
+);
+
+-- The point of a service check: now, where it says no time, and no value but one of the four.
+CREATE OR REPLACE FUNCTION point_of_check AS (timestamp, status, now_ms) -> (
+    if(coalesce(timestamp, 0) = 0, toFloat64(now_ms) / 1000, timestamp), if(status IN (0, 1, 2, 3), status, NULL)
+);
+
 CREATE OR REPLACE FUNCTION tags_of AS sent_tags -> arrayCompact(arraySort(arrayFilter(tag -> tag != '', sent_tags)));
 
 -- Why nothing of a series is stored, by the numbers of judgement.py; 0 where nothing is wrong with it.
@@ -67,6 +80,11 @@ CREATE OR REPLACE FUNCTION log_tags_of AS (ddtags, default_tags) -> arraySort(ar
 -- An object in JSON, of its keys and their values as JSON.
 CREATE OR REPLACE FUNCTION object_of AS pairs ->
     concat('{', arrayStringConcat(arrayMap(pair -> concat(toJSONString(pair.1), ':', pair.2), pairs), ','), '}');
+
+-- The members of an object beside those that have columns, each with its JSON; one that is null says nothing.
+CREATE OR REPLACE FUNCTION members_beside AS (object, known) -> arrayFilter(
+    member -> NOT has(known, member.1) AND member.2 != 'null', JSONExtractKeysAndValuesRaw(object)
+);
 
 -- A log in JSON whose message is an object with a message of its own, as functions on Lambda send it, as one object: what
 -- the outer one says counts first.

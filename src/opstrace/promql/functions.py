@@ -411,6 +411,7 @@ def _sorted_by_label(site: Site, operand: Vector, names: Sequence[String], *, de
 _Chunk: TypeAlias = tuple[str, int | None]
 _CHUNK = re.compile(r"[0-9]+|[^0-9]+")
 _LARGEST = 2**63 - 1
+_DIGITS = len(str(_LARGEST))
 
 
 def _chunks(text: str) -> list[_Chunk]:
@@ -419,10 +420,11 @@ def _chunks(text: str) -> list[_Chunk]:
 
 def _number(chunk: str) -> int | None:
     """Return the number that is written, where there is one of 64 bits."""
-    digits = chunk.lstrip("0") or chunk[-1]
-    if not "0" <= digits[0] <= "9" or len(digits) > len(str(_LARGEST)):
+    digits = chunk.lstrip("0")
+    # Python reads no more than some thousand digits.
+    if not "0" <= chunk[0] <= "9" or len(digits) > _DIGITS:
         return None
-    return number if (number := int(digits)) <= _LARGEST else None
+    return number if (number := int(digits or "0")) <= _LARGEST else None
 
 
 def _natural_order(chunks: Sequence[_Chunk], others: Sequence[_Chunk]) -> int:

@@ -395,13 +395,10 @@ def quantile(histogram: NativeHistogram, wanted: float) -> float:
         return 0.0 if rank > 0 and not math.isnan(histogram.sum) else math.nan
     bucket, count = found
     if is_custom(histogram):
-        if math.isinf(bucket.lower):
-            if bucket.upper <= 0:
-                return bucket.upper
-            # It may be the last one, too, where histograms without a bound in common were added.
-            bucket = replace(bucket, lower=0.0)
-        elif math.isinf(bucket.upper):
-            return bucket.lower
+        if (only := _only_bound(bucket)) is not None:
+            return only
+        # It may be the last one, too, where histograms without a bound in common were added.
+        bucket = replace(bucket, lower=0.0) if math.isinf(bucket.lower) else bucket
     else:
         bucket = _one_sided(histogram, bucket)
     count = min(count, histogram.count)
@@ -417,10 +414,14 @@ def is_of_endless_bucket(histogram: NativeHistogram, wanted: float) -> bool:
         return False
     forward, rank = _rank_of(histogram, wanted)
     found = _bucket_of(histogram, rank, forward=forward)
-    if found is None:
-        return False
-    bucket, _ = found
-    return bucket.upper <= 0 if math.isinf(bucket.lower) else math.isinf(bucket.upper)
+    return found is not None and _only_bound(found[0]) is not None
+
+
+def _only_bound(bucket: Bucket) -> float | None:
+    """Return the bound of a custom bucket without an end; nothing where it has two, or begins at zero as it were."""
+    if math.isinf(bucket.lower):
+        return bucket.upper if bucket.upper <= 0 else None
+    return bucket.lower if math.isinf(bucket.upper) else None
 
 
 def _rank_of(histogram: NativeHistogram, wanted: float) -> tuple[bool, float]:

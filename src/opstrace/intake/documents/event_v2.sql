@@ -18,7 +18,11 @@ SELECT
     transform(e.attributes.status, ['warn', 'error', 'ok'], ['warning', 'error', 'success'], 'info'),
     e.aggregation_key,
     e.tags,
-    concat('{"category":', toJSONString(e.category), ',"attributes":', multiIf(notEmpty(others), object_of(arrayConcat(JSONExtractKeysAndValuesRaw(raw), others)), raw = '', 'null', raw), '}')
+    concat('{"category":', toJSONString(e.category), ',"attributes":', multiIf(
+        notEmpty(others), object_of(arrayConcat(JSONExtractKeysAndValuesRaw(raw), others)),
+        raw = '', 'null',
+        raw
+    ), '}')
 FROM
 (
     SELECT
@@ -36,12 +40,9 @@ FROM
             attributes      Tuple(status String)
         )') AS e,
         JSONExtractRaw(assumeNotNull(content), 'data', 'attributes', 'attributes') AS raw,
-        arrayFilter(
-            field -> field.1 NOT IN (
-                'title', 'message', 'timestamp', 'host', 'category', 'integration_id', 'aggregation_key', 'tags', 'attributes'
-            ) AND field.2 != 'null',
-            JSONExtractKeysAndValuesRaw(assumeNotNull(content), 'data', 'attributes')
-        ) AS others
+        members_beside(JSONExtractRaw(assumeNotNull(content), 'data', 'attributes'), [
+            'title', 'message', 'timestamp', 'host', 'category', 'integration_id', 'aggregation_key', 'tags', 'attributes'
+        ]) AS others
     FROM Python(rows)
     WHERE JSONLength(assumeNotNull(content)) > 0
 )

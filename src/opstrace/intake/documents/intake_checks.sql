@@ -10,10 +10,7 @@ SELECT
     '',
     '',
     c.tags,
-    [(
-        if(coalesce(c.timestamp, 0) = 0, toFloat64({now_ms:Int64}) / 1000, c.timestamp),
-        if(c.status IN (0, 1, 2, 3), c.status, NULL)
-    )],
+    [point_of_check(c.timestamp, c.status, {now_ms:Int64})],
     c.message
 FROM
 (

@@ -3,17 +3,11 @@
 -- host it is of its Agent's.
 INSERT INTO staged_events (body, tenant, time, title, text, host, source, priority, alert_type, aggregation_key, sent_tags, device_name, event_type, attributes)
 WITH
-    arrayMap(
-        field -> concat(toJSONString(field.1), ':', field.2),
-        arrayFilter(
-            field -> field.1 NOT IN (
-                'msg_title', 'msg_text', 'timestamp', 'host', 'source_type_name', 'priority', 'alert_type', 'aggregation_key',
-                'event_object', 'tags', 'device_name', 'event_type', 'api_key'
-            ) AND field.2 != 'null',
-            JSONExtractKeysAndValuesRaw(sent)
-        )
-    ) AS others,
-    if(empty(others), '', concat('{', arrayStringConcat(others, ','), '}')) AS own_fields
+    members_beside(sent, [
+        'msg_title', 'msg_text', 'timestamp', 'host', 'source_type_name', 'priority', 'alert_type', 'aggregation_key',
+        'event_object', 'tags', 'device_name', 'event_type', 'api_key'
+    ]) AS others,
+    if(empty(others), '', object_of(others)) AS own_fields
 SELECT
     body,
     tenant,

@@ -3,18 +3,12 @@ SELECT
     body,
     tenant,
     s.metric AS sent_name,
-    arrayFirst(resource -> resource.type = 'host' AND resource.name != '', s.resources).name AS host,
+    host_among(s.resources) AS host,
     multiIf(s.type IN ('1', 'count'), 'count', s.type IN ('2', 'rate'), 'rate', 'gauge') AS type,
     if(isFinite(s.interval), s.interval, 0) AS interval,
     s.unit AS unit,                                                    -- translated only
     s.source_type_name AS source_type,                                 -- translated only
-    arrayConcat(
-        s.tags,
-        arrayMap(
-            resource -> concat(resource.type, ':', resource.name),
-            arrayFilter(resource -> resource.type NOT IN ('', 'host') AND resource.name != '', s.resources)
-        )
-    ) AS sent_tags,
+    arrayConcat(s.tags, other_resources(s.resources)) AS sent_tags,
     arrayMap(point -> (point.timestamp, point.value), s.points) AS points
 FROM
 (

@@ -4,18 +4,12 @@ SELECT
     {bodies:Array(UInt32)}[message + 1] AS body,
     {tenants:Array(String)}[message + 1] AS tenant,
     s.metric AS sent_name,
-    arrayFirst(resource -> resource.type = 'host' AND resource.name != '', s.resources).name AS host,
+    host_among(s.resources) AS host,
     multiIf(s.type = 1, 'count', s.type = 2, 'rate', 'gauge') AS type,
     toFloat64(s.interval) AS interval,
     s.unit AS unit,                                                    -- translated only
     s.source_type_name AS source_type,                                 -- translated only
-    arrayConcat(
-        s.tags,
-        arrayMap(
-            resource -> concat(resource.type, ':', resource.name),
-            arrayFilter(resource -> resource.type NOT IN ('', 'host') AND resource.name != '', s.resources)
-        )
-    ) AS sent_tags,
+    arrayConcat(s.tags, other_resources(s.resources)) AS sent_tags,
     arrayMap(point -> (toFloat64(point.timestamp), point.value), s.points) AS points
 FROM
 (
