@@ -13,7 +13,7 @@ from opstrace.promql import mixed, native
 from opstrace.promql.labelsets import METADATA, NAME, Grouping, all_but, grouping, identities, only, spelled
 from opstrace.promql.tree import Matching
 from opstrace.promql.values import Bools, Floats, Ints, Vector, stacked
-from opstrace.ragged import owners, runs
+from opstrace.ragged import owners, run_bounds, runs
 from opstrace.store.backend import Labels, memoised_pair
 from opstrace.store.histogram import NativeHistogram
 
@@ -173,7 +173,7 @@ def present_in(present: Bools, ids: Ints, groups: int) -> Bools:
     if len(ids):
         order = np.argsort(ids, kind="stable")
         members = ids[order]
-        starts = np.flatnonzero(np.append(True, members[1:] != members[:-1]))
+        starts = run_bounds(members)[:-1]
         seen[members[starts]] = np.logical_or.reduceat(present[order], starts, axis=0)
     return seen
 
@@ -352,10 +352,9 @@ def _clash(present: Bools, ids: Ints) -> tuple[int, int] | None:
     """Return two rows with the same id that are present at the same step, if there are any."""
     order = np.argsort(ids, kind="stable")
     ordered = ids[order]
-    shared = np.flatnonzero(np.append(False, ordered[1:] == ordered[:-1]))
-    if not len(shared):
+    starts = run_bounds(ordered)[:-1]
+    if len(starts) == len(ids):
         return None
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     counts = np.add.reduceat(present[order], starts, axis=0, dtype=np.int64)
     groups, steps = np.nonzero(counts > 1)
     if not len(groups):

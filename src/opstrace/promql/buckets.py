@@ -15,6 +15,7 @@ from opstrace.promql.annotations import Lifted
 from opstrace.promql.labelsets import grouping
 from opstrace.promql.quantiles import bounded
 from opstrace.promql.values import Bools, Floats, Ints, Vector
+from opstrace.ragged import run_bounds
 from opstrace.store.backend import Labels
 
 LE = "le"
@@ -96,7 +97,7 @@ def _batch(numbers: Ints, limits: Floats, counts: Floats, chosen: Bools, buckets
 
 def _coalesced(limits: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Add up buckets whose labels spell the same bound differently."""
-    starts = np.flatnonzero(np.append(True, limits[1:] != limits[:-1]))
+    starts = run_bounds(limits)[:-1]
     if len(starts) == len(limits):
         return limits, counts
     return limits[starts], np.add.reduceat(counts, starts, axis=1)

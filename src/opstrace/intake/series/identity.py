@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from opstrace.config import Limits
 from opstrace.intake.series.columnar_payload import ColumnarPayload, Ragged
 from opstrace.intake.series.judgement import CODES
-from opstrace.ragged import places
+from opstrace.ragged import places, run_bounds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -140,7 +140,7 @@ def _normal(lists: Ragged, words: "pa.StringArray") -> Ragged:
     keys = np.repeat(np.arange(len(lists.lengths)) << bits, lists.lengths) + ranks[lists.entries]
     # The lists follow each other in order, of which this sort makes use.
     keys.sort(kind="stable")
-    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+    keys = keys[run_bounds(keys)[:-1]]
     of_keys = keys & ((1 << bits) - 1)
     if len(of_keys) and int(of_keys.min()) == _EMPTY:
         keys, of_keys = keys[of_keys > _EMPTY], of_keys[of_keys > _EMPTY]
