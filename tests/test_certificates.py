@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from opstrace import certificates, roster, tls
+from opstrace import certificates, homes, roster, tls
 from opstrace import instance as instances
 from opstrace.config import DEFAULT, Config
 from opstrace.errors import ConfigError, InstanceError
@@ -134,7 +134,7 @@ def own_files(directory: Path) -> Config:
     made = ensured()
     for name in ("server.pem", "server-key.pem", "ca.pem"):
         (directory / name).write_bytes((made.home / "tls" / name).read_bytes())
-    instances.remove(made)
+    homes.remove(made)
     return msgspec.structs.replace(
         DEFAULT,
         cert_issuer="files",

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from end_to_end.instance import Instance, LabelSet, running
-from opstrace import instance as instances
+from opstrace import homes
 from opstrace.cli import main as command
 from opstrace.config import Config, Limits
 from opstrace.config_document import struct_of_list, struct_of_mapping
@@ -369,7 +369,7 @@ def test_format() -> None:
         assert [(column, code(row[1])) for column, row in shown.items()] == COLUMN.findall(body)
     versions = by_name(rows(section(page("format"), "Versions")))
     assert list(versions)[-1] == str(SCHEMA_VERSION)
-    assert f"the format of these files (`{instances.FORMAT}`)" in page("format")
+    assert f"the format of these files (`{homes.FORMAT}`)" in page("format")
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ ROWS = (
     ("store",),
     ("listeners",),
     ("access", "handshakes", "instance", "ports", "tls"),
+    ("homes",),
     ("config", "connections", "recurring", "telemetry", "tenants"),
     ("config_document", "protobuf_wire"),
     (

@@ -7,8 +7,7 @@ import msgspec
 import pytest
 
 from end_to_end.instance import free_ports
-from opstrace import instance as instances
-from opstrace import roster, startup
+from opstrace import homes, roster, startup
 from opstrace.config import Config
 from opstrace.errors import InstanceError
 
@@ -57,5 +56,5 @@ def test_an_instance_that_was_moved_is_found_by_its_data_dir(tmp_path: Path, mon
 
 
 def test_what_cannot_be_locked_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InstanceError, match="cannot change the instance"), instances.locked(tmp_path / "nowhere"):
+    with pytest.raises(InstanceError, match="cannot change the instance"), homes.locked(tmp_path / "nowhere"):
         raise AssertionError

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from opstrace import certificates, changes, estate, roster
+from opstrace import certificates, changes, estate, homes, roster
 from opstrace import instance as instances
 from opstrace.config import LIVE_LIMITS, RETENTION_KEYS, Config
 from opstrace.errors import InstanceError, OpstraceError
@@ -180,7 +180,7 @@ class Administration:
         """
         certificates.renew(self.instance.name)
         certificate, key = self.instance.certificate_file, self.instance.key_file
-        with instances.locked(self.instance.home):
+        with homes.locked(self.instance.home):
             try:
                 for context in self.contexts:
                     context.load_cert_chain(certificate, key, password="")

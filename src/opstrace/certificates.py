@@ -11,11 +11,12 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opstrace import atomic_file, tls
+from opstrace import atomic_file, homes, tls
 from opstrace import instance as instances
 from opstrace.config import Config
 from opstrace.errors import ConfigError, InstanceError
-from opstrace.instance import Instance, explained, locked
+from opstrace.homes import explained, locked
+from opstrace.instance import Instance
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,9 @@ def check(name: str, config: Config) -> None:
     if config.cert_file and config.cert_key_file:
         names = tls.names_of(name, config)
         tls.check_files(config.cert_file, config.cert_key_file, config.cert_ca_file, names, now)
-    elif instances.exists(name):
+    elif homes.exists(name):
         with explained(f"cannot read the certificates of instance {name}"):
-            _borne_lack(name, instances.find(name).home / "tls", config, now)
+            _borne_lack(name, homes.find(name).home / "tls", config, now)
 
 
 def renew(name: str) -> None:

@@ -18,7 +18,8 @@ from typing import Final
 
 from opstrace import atomic_file
 from opstrace.errors import InstanceError
-from opstrace.instance import Instance, Place, explained
+from opstrace.homes import Place, explained
+from opstrace.instance import Instance
 
 LOG_ROTATION_BYTES: Final = 16 * 1024 * 1024  # at a start, a longer log becomes server.log.1
 _LOCK_PATIENCE_S: Final = 2.0  # others hold the lock for a moment when they look whether it is free

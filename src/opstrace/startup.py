@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opstrace import certificates, ports, probe, roster, server_process, token_files
+from opstrace import certificates, homes, ports, probe, roster, server_process, token_files
 from opstrace import instance as instances
 from opstrace.config import RETENTION_KEYS, Config
 from opstrace.errors import InstanceError
@@ -26,10 +26,10 @@ def prepare(name: str, config: Config | None, directory: Path, *, rewrite_tokens
     Its config becomes `config` unless that is None, or the one that was given the last time: what commands changed
     since stays. Token files go to `directory`. Raises ConfigError, InstanceError.
     """
-    instances.follow(name, config)
-    if instances.exists(name) and (pid := server_process.pid_of(instances.find(name))) is not None:
+    homes.follow(name, config)
+    if homes.exists(name) and (pid := server_process.pid_of(homes.find(name))) is not None:
         raise InstanceError(f"the server of {name} is already running" + (f" (pid {pid})" if pid else ""))
-    begun = instances.load(name, config) if instances.exists(name) else None
+    begun = instances.load(name, config) if homes.exists(name) else None
     is_known = begun and config and begun.stored_is_usable and instances.was_given(begun, config)
     given = None if is_known else config
     if begun and given:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from opstrace import atomic_file
+from opstrace import atomic_file, homes
 from opstrace import instance as instances
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
@@ -73,7 +73,7 @@ def _place_of(instance: Instance, tenant: str) -> Path:
 
 def _opened_by(key: str, asking: Instance) -> Iterator[str]:
     """Yield the tenants that a key opens, of any instance of this user."""
-    for name in instances.names() if is_key(key) else ():
+    for name in homes.names() if is_key(key) else ():
         try:
             instance = instances.load(name)
         except InstanceError:  # it cannot be asked

@@ -56,11 +56,11 @@ def create(provider: str, name: str, config_file: Path | None, timeout_s: float)
 
 def _stop_unfinished(name: str) -> None:
     """Clear the way for a creation: what an interrupted one left running ends; a finished instance is refused."""
-    from opstrace import instance, server_process
+    from opstrace import homes, server_process
 
-    if not instance.exists(name):
+    if not homes.exists(name):
         return
-    begun = instance.find(name)
+    begun = homes.find(name)
     if begun.finished:
         raise InstanceError(
             f"the instance {name} exists already; start it by `opstrace start {name}`, or remove it by "
@@ -80,12 +80,12 @@ def up(name: str, config_file: Path | None, dogstatsd: bool) -> None:
     config of an existing instance is replaced, unless that one was given the last time, too. Ctrl+C or SIGTERM
     drains and stops.
     """
-    from opstrace import config, instance, server_process, startup
+    from opstrace import config, homes, instance, server_process, startup
 
     document = config.load(config_file) if config_file else None
-    instance.follow(name, document)
-    before = instance.load(name, document).keys if instance.exists(name) else {}
-    if document is None and not instance.exists(name):
+    homes.follow(name, document)
+    before = instance.load(name, document).keys if homes.exists(name) else {}
+    if document is None and not homes.exists(name):
         document = config.DEFAULT
     prepared = startup.prepare(name, document, Path.cwd(), rewrite_tokens=False)
     if dogstatsd:
@@ -172,9 +172,9 @@ def stop(name: str, timeout_s: float) -> None:
 
     Stopping an instance that does not run is no failure.
     """
-    from opstrace import instance, server_process
+    from opstrace import homes, server_process
 
-    ran = server_process.stop(instance.find(name), timeout_s)
+    ran = server_process.stop(homes.find(name), timeout_s)
     log.info("stopped: %s" if ran else "%s was not running", name)
 
 
@@ -245,9 +245,9 @@ def _result(outcome: "Outcome") -> str:
 @json_option
 def list_instances(provider: str, as_json: bool) -> None:
     """List the instances of this user."""
-    from opstrace import instance
+    from opstrace import homes
 
-    rows = [_listed(name) for name in instance.names()]
+    rows = [_listed(name) for name in homes.names()]
     if as_json:
         print_json([{**row, "provider": provider} for row in rows])
     elif rows:
@@ -299,16 +299,16 @@ def destroy(provider: str, name: str, yes: bool) -> None:
     Token files stay where they are: an instance created beside them later accepts the same tokens. An instance whose
     `data_dir` is not there is only forgotten: what that holds stays in it.
     """
-    from opstrace import instance, server_process
+    from opstrace import homes, server_process
 
-    if instance.is_lost(name):
+    if homes.is_lost(name):
         _forget_lost(name, yes)
         return
-    found = instance.find(name)
+    found = homes.find(name)
     if not yes:
         confirm(f"Destroy the instance {name} ({provider}) with all data in {found.home}?")
     server_process.stop(found, STOP_TIMEOUT_S)
-    left = instance.remove(found)
+    left = homes.remove(found)
     log.info("destroyed: %s (%s)", name, provider)
     if left:
         log.warning("left in %s, as it is not opstrace's: %s", found.home, ", ".join(entry.name for entry in left))
@@ -316,9 +316,9 @@ def destroy(provider: str, name: str, yes: bool) -> None:
 
 def _forget_lost(name: str, yes: bool) -> None:
     """Know an instance no longer whose data_dir is not there, and which may be back one day."""
-    from opstrace import instance
+    from opstrace import homes
 
     if not yes:
         confirm(f"The data_dir of {name} is not there; is it mounted? Forget the instance?")
-    place = instance.forget_lost(name)
+    place = homes.forget_lost(name)
     log.warning("forgot %s, whose data_dir is not there; if %s comes back, its data is in it still", name, place)

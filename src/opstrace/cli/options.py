@@ -40,9 +40,9 @@ def duration_ms(_context: click.Context, _option: click.Parameter, text: str | N
 
 def only_instance() -> str:
     """Return the name of the one instance there is, or of the one that runs."""
-    from opstrace import instance
+    from opstrace import homes
 
-    names = instance.names()
+    names = homes.names()
     if not names:
         raise InstanceError(f"there is no instance; {HOW_TO_MAKE_ONE}")
     running = names if len(names) == 1 else [name for name in names if _runs(name)]
@@ -52,10 +52,10 @@ def only_instance() -> str:
 
 
 def _runs(name: str) -> bool:
-    from opstrace import instance, server_process
+    from opstrace import homes, server_process
 
     try:
-        return server_process.pid_of(instance.find(name)) is not None
+        return server_process.pid_of(homes.find(name)) is not None
     except InstanceError:
         return False
 
