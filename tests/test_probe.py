@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from opstrace import certificates, probe
+from opstrace import certificates, client, probe
 from opstrace import instance as instances
+from opstrace.client import Endpoint
 from opstrace.config import DEFAULT
 from opstrace.errors import ConfigError
 from opstrace.instance import Instance
-from opstrace.probe import Endpoint
 
 Asked = tuple[str, str, str]  # host, path, key
 VALID = b'{"valid": true}'
@@ -67,17 +67,17 @@ def answering(
 
 
 def datadog(instance: Instance) -> Endpoint:
-    return next(one for one in probe.endpoints(instance) if one.path == "/api/v1/validate")
+    return next(one for one in client.endpoints(instance) if one.path == "/api/v1/validate")
 
 
 def fault_of(instance: Instance, endpoint: Endpoint | None = None, timeout_s: float = 5.0) -> str | None:
-    return probe.ask(endpoint or datadog(instance), probe.client_context(instance), timeout_s).fault
+    return probe.ask(endpoint or datadog(instance), client.client_context(instance), timeout_s).fault
 
 
 def test_every_endpoint_of_every_tenant_is_asked(instance: Instance) -> None:
     config = msgspec.structs.replace(instance.config, tenants=("a", "b"), https_port=443, http_port=8080)
     grown = instances.make("demo", config)
-    assert [one.url for one in probe.endpoints(grown)] == [
+    assert [one.url for one in client.endpoints(grown)] == [
         "https://demo.localhost/_health",
         "https://dd.a.demo.localhost/api/v1/validate",
         "https://a.demo.localhost/prometheus/api/v1/status/buildinfo",
@@ -126,7 +126,7 @@ def test_endpoints_are_asked_side_by_side_and_told_in_order(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of them is done before all have begun."""
-    endpoints = probe.endpoints(instance)
+    endpoints = client.endpoints(instance)
     met = threading.Barrier(len(endpoints), timeout=60)
 
     def ask(endpoint: Endpoint, context: ssl.SSLContext) -> probe.Outcome:
@@ -134,7 +134,7 @@ def test_endpoints_are_asked_side_by_side_and_told_in_order(
         return probe.Outcome(endpoint, None, 0.0)
 
     monkeypatch.setattr(probe, "ask", ask)
-    told = probe.ask_all(endpoints, probe.client_context(instance))
+    told = probe.ask_all(endpoints, client.client_context(instance))
     assert [outcome.endpoint for outcome in told] == endpoints
 
 
@@ -178,4 +178,4 @@ def test_an_answer_that_is_not_http_is_told(instance: Instance) -> None:
 def test_an_anchor_that_cannot_be_used_is_told(instance: Instance) -> None:
     (instance.home / "tls" / "ca.pem").write_text("text")
     with pytest.raises(ConfigError, match=r"cannot use the trust anchor .*ca\.pem"):
-        probe.client_context(instance)
+        client.client_context(instance)

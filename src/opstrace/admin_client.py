@@ -1,39 +1,24 @@
 """What the command asks of a running server: its books, and to replay what it kept."""
 
-import http.client
-import json
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
-from opstrace import probe, server_process
+from opstrace import client
 from opstrace.config import SYSTEM_TENANT
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 
-# A replay decodes everything that is kept before it answers.
-TIMEOUT_S: Final = 600.0
 _LONGEST_CELL: Final = 64
 _OUTCOMES: Final = ("received", "stored", "refused", "kept", "duplicate", "late", "dropped", "replayed")
 
 
 def ask(instance: Instance, method: str, path: str) -> Any:
     """Return the document a running instance answers at a path below /admin; raise InstanceError."""
-    server_process.check_runs(instance)
-    endpoint = next(one for one in probe.endpoints(instance) if one.tenant == SYSTEM_TENANT)
-    connection = probe.Connection(endpoint, probe.client_context(instance), TIMEOUT_S)
-    try:
-        connection.request(method, path, headers={"DD-API-KEY": instance.probe_key(SYSTEM_TENANT)})
-        answer = connection.getresponse()
-        document = json.loads(answer.read())
-    except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
-        raise InstanceError(
-            f"{instance.name} does not answer: {error}; `opstrace status local {instance.name}` says more"
-        ) from error
-    finally:
-        connection.close()
-    if answer.status != http.HTTPStatus.OK:
-        raise InstanceError(f"{instance.name} answered {answer.status}: {'; '.join(document.get('errors', []))}")
+    headers = {"DD-API-KEY": instance.probe_key(SYSTEM_TENANT)}
+    status, document = client.answer_of(instance, SYSTEM_TENANT, method, path, headers)
+    if status != HTTPStatus.OK:
+        raise InstanceError(f"{instance.name} answered {status}: {'; '.join(document.get('errors', []))}")
     return document
 
 

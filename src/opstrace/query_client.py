@@ -1,20 +1,16 @@
 """What `opstrace query` asks of a running instance, and how it shows the answer: a table, or a line a series."""
 
-import http.client
 import json
 import math
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from opstrace import probe, server_process, token_files
+from opstrace import client, token_files
 from opstrace.errors import InstanceError
 from opstrace.instance import Instance
 
-# A query's own deadline is shorter.
-TIMEOUT_S: Final = 600.0
 CHART_WIDTH: Final = 60
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _PREFIX: Final = "/prometheus/api/v1"
@@ -37,19 +33,9 @@ def ask(instance: Instance, tenant: str, endpoint: str, parameters: Mapping[str,
             f"the token of tenant {tenant} {token_files.lack_of(instance, tenant)}; make a new one by "
             f"`opstrace keys rotate {instance.name} {tenant}`, or ask over HTTP with your own"
         )
-    server_process.check_runs(instance)
-    at = next(one for one in probe.endpoints(instance) if one.tenant == tenant and one.secure)
-    connection = probe.Connection(at, probe.client_context(instance), TIMEOUT_S)
-    try:
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-www-form-urlencoded"}
-        connection.request("POST", f"{_PREFIX}/{endpoint}", urlencode(parameters), headers)
-        document: dict[str, Any] = json.loads(connection.getresponse().read())
-    except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
-        raise InstanceError(
-            f"{instance.name} does not answer: {error}; `opstrace status local {instance.name}` says more"
-        ) from error
-    finally:
-        connection.close()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-www-form-urlencoded"}
+    document: dict[str, Any]
+    _, document = client.answer_of(instance, tenant, "POST", f"{_PREFIX}/{endpoint}", headers, urlencode(parameters))
     if document.get("status") != "success":
         raise InstanceError(f"{document.get('errorType', 'error')}: {document.get('error', 'no reason given')}")
     return document

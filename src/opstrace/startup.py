@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from opstrace import certificates, homes, ports, probe, roster, server_process, token_files
+from opstrace import certificates, client, homes, ports, probe, roster, server_process, token_files
 from opstrace import instance as instances
 from opstrace.config import RETENTION_KEYS, Config
 from opstrace.errors import InstanceError
@@ -82,8 +82,8 @@ def _wait_until_ready(
     progress: Callable[[int, int], None],
 ) -> None:
     deadline = time.monotonic() + timeout_s
-    context = probe.client_context(instance)
-    endpoints = probe.endpoints(instance)
+    context = client.client_context(instance)
+    endpoints = client.endpoints(instance)
     pending = [probe.Outcome(endpoint, "not asked yet", 0.0) for endpoint in endpoints]
     while pending:
         if process.poll() is not None:

@@ -24,8 +24,9 @@ from opstrace.cli.output import aligned, confirm, print_json, print_table, show_
 from opstrace.errors import InstanceError, OpstraceError
 
 if TYPE_CHECKING:
+    from opstrace.client import Endpoint
     from opstrace.instance import Instance
-    from opstrace.probe import Endpoint, Outcome
+    from opstrace.probe import Outcome
 
 log = logging.getLogger("opstrace")
 
@@ -187,15 +188,15 @@ def status(provider: str, name: str, as_json: bool) -> None:
 
     The exit code is 0 if all is well and 1 if not.
     """
-    from opstrace import instance, probe, server_process
+    from opstrace import client, instance, probe, server_process
 
     found = instance.load(name)
     pid = server_process.pid_of(found)
     summary = _summary(found, pid)
     if not as_json:
         _print_summary(summary)
-    asked = probe.endpoints(found) if pid is not None else []
-    coming = probe.ask_all(asked, probe.client_context(found)) if asked else iter(())
+    asked = client.endpoints(found) if pid is not None else []
+    coming = probe.ask_all(asked, client.client_context(found)) if asked else iter(())
     outcomes = list(coming if as_json else _printed(asked, coming))
     well = bool(outcomes) and not any(outcome.fault for outcome in outcomes)
     if as_json:
