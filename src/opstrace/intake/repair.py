@@ -1,11 +1,13 @@
 """JSON that the engine's parser refuses, read by a slower and more patient one.
 
-Python senders write NaN and Infinity, which are not JSON; some senders write text that is not UTF-8. Whatever no
-parser can read is broken for ever.
+Python senders write NaN and Infinity, which are not JSON; Agents leave such a value out, as in `[1700000000,]`
+(DataDog/datadog-agent: pkg/serializer/internal/metrics/iterable_series.go, version 0.77.0); some senders write text
+that is not UTF-8. Whatever no parser can read is broken for ever.
 """
 
 import json
 import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -19,6 +21,8 @@ from opstrace.intake.payload import Body, Family, Findings, Numbered
 MAX_REPAIR_BYTES: Final = 8 * 1024 * 1024
 _DOCUMENTS: Final = frozenset({Family.INTAKE, Family.INVENTORY, Family.EVENT_V1, Family.EVENT_V2})
 _TOO_DEEP: Final = "the body is not valid JSON: nested too deeply"
+# A string, whose end may be missing, or the beginning of a point without its value.
+_STRING_OR_TIME: Final = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|\[-?[0-9.]+,(?=\])', re.DOTALL)
 _NAMES: Final = {
     dict: "an object",
     list: "an array",
@@ -104,13 +108,26 @@ def _spelled(value: Any, within: str = "") -> Any:
 
 def _parse(text: str) -> Any:
     try:
-        return _spelled(json.loads(text))
+        return _spelled(_loaded(text))
     except json.JSONDecodeError as error:
         raise Undecodable(f"the body is not valid JSON: {error.msg} at character {error.pos}") from error
     except ValueError as error:
         raise Undecodable("the body is not valid JSON: a number has too many digits") from error
     except RecursionError as error:
         raise Undecodable(_TOO_DEEP) from error
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        if (whole := _STRING_OR_TIME.sub(_with_value, text)) == text:
+            raise
+        return json.loads(whole)
+
+
+def _with_value(found: re.Match[str]) -> str:
+    return f"{found[0]}null" if found[0].startswith("[") else found[0]
 
 
 def _elements(family: Family, document: Any) -> list[Any]:
