@@ -23,6 +23,7 @@ from opstrace.cli import main as command
 from opstrace.config import Config, Limits
 from opstrace.config_document import struct_of_list, struct_of_mapping
 from opstrace.errors import INTAKE_STATUS, QUERY_STATUS
+from opstrace.intake.ci_questions import CI_QUESTIONS
 from opstrace.intake.routes import ENDPOINTS as DATADOG
 from opstrace.intake.series.judgement import REASONS
 from opstrace.intake.validation import VALIDATE, VALIDATIONS
@@ -190,7 +191,8 @@ def test_datadog_routes() -> None:
     table = by_name(rows(section(page("routes"), "Datadog's API")))
     validate = table.pop("/api/v1/validate")
     assert validate[2:4] == ["200", '`{"valid":true}`']
-    assert [table.pop(path)[2] for path in VALIDATIONS if path != VALIDATE] == ["200", "200"]
+    asked = [path for path in (*VALIDATIONS, *CI_QUESTIONS) if path != VALIDATE]
+    assert [table.pop(path)[2] for path in asked] == ["200"] * 4
     assert table.keys() == DATADOG.keys()
     for path, endpoint in DATADOG.items():
         _, methods, status, answer, stored = table[path]

@@ -151,7 +151,7 @@ def send_frames(path: Path) -> None:
 def send_nonsense(port: int) -> None:
     """Send what is refused, and a good line in its midst."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.sendto(b"hello\nbad.value:x|g\ngood.line:7|g\n\xff\xfe\x00:1|q\n_e{9,9}:a|b", ("127.0.0.1", port))
+        udp.sendto(b"bad.idle:NaN|g\nhello\nbad.value:x|g\ngood.line:7|g\n\xff\xfe\x00:1|q\n_e{9,9}:a|b", ("127.0.0.1", port))
         udp.sendto(b"good.first:1|g\ncut.off:1|g|#" + b"x" * 9000, ("127.0.0.1", port))
 
 
@@ -318,6 +318,7 @@ def test_nonsense_is_counted_and_harms_nobody(heard: Heard) -> None:
         ("default", "bad_value"),
         ("default", "unknown_type"),
         ("default", "bad_event"),
+        ("default", "not_finite"),
         ("default", "truncated"),
         ("staging", "frame_too_long"),
     ):
@@ -326,7 +327,7 @@ def test_nonsense_is_counted_and_harms_nobody(heard: Heard) -> None:
     log = heard.instance.directory / "home" / ".local" / "share" / "opstrace" / "dogstatsd" / "server.log"
     told = [line for line in log.read_text().splitlines() if "tenant default refused" in line]
     assert len(told) == 1
-    assert "warning: DogStatsD of tenant default refused 5 lines; one of them is '" in told[0]
+    assert "warning: DogStatsD of tenant default refused 5 lines; one of them is 'hello'" in told[0]
 
 
 def test_nothing_was_lost(heard: Heard) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from opstrace.config import Dogstatsd
 from opstrace.dogstatsd.contexts import CONTEXTS, ROUTES, Context, CopyingRoute, OpenBucket, Route, SampledRoute
+from opstrace.dogstatsd.frames import QUIET_REASONS
 from opstrace.dogstatsd.histogram import BUCKET_S
 from opstrace.dogstatsd.names import Names
 from opstrace.dogstatsd.parse import Event, Kind, Malformed, Metric, ServiceCheck, parse, sane_rate
@@ -62,7 +63,7 @@ class Tallies:
     refused: Tally[str] = field(default_factory=Tally)  # lines, or values of a line, by reason
     blocked: int = 0  # lines of names that are not let through
     names: Tally[str] = field(default_factory=Tally)  # lines, by the metric's name
-    example: bytes = b""  # of a line that was refused
+    example: bytes = b""  # of a line that was refused, for no quiet reason
 
 
 class Aggregator:
@@ -221,7 +222,7 @@ class Aggregator:
 
     def _refuse(self, reason: str, line: bytes, number: int = 1) -> None:
         self._tallies.refused[reason] += number
-        if not self._tallies.example:
+        if not self._tallies.example and reason not in QUIET_REASONS:
             self._tallies.example = line[:_LONGEST_EXAMPLE_BYTES]
 
     # -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,9 @@ import msgspec
 from opstrace.config import Dogstatsd
 
 LENGTH: Final = struct.Struct("<I")
+# Reasons that are counted, and not shown in the log: trace-agents without traces send means of nothing, which are no
+# numbers, for ever (DataDog/datadog-agent: pkg/trace/timing/timing.go).
+QUIET_REASONS: Final = frozenset({"not_finite"})
 
 
 class Listening(msgspec.Struct, frozen=True):
@@ -53,7 +56,7 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     octets: dict[str, int]
     lines: list[tuple[str, str, int]]  # tenant, type
     refused: list[tuple[str, str, int]]  # tenant, reason
-    examples: dict[str, bytes]  # tenant → a line that was refused
+    examples: dict[str, bytes]  # tenant → a line that was refused, for no quiet reason
     blocked: dict[str, int]
     contexts: dict[str, int]  # now
     buckets: dict[str, int]

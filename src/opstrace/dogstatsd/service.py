@@ -14,7 +14,7 @@ import msgspec
 
 from opstrace.config import Config
 from opstrace.dogstatsd import sockets
-from opstrace.dogstatsd.frames import LENGTH, Busy, Listening, Payload, Report, Start, decoded, encoded
+from opstrace.dogstatsd.frames import LENGTH, QUIET_REASONS, Busy, Listening, Payload, Report, Start, decoded, encoded
 from opstrace.dogstatsd.payloads import Content
 from opstrace.errors import IntakeError, Overloaded
 from opstrace.recurring import watched
@@ -171,7 +171,8 @@ class Service:
         telemetry.dogstatsd_queue.set(report.waiting)
         for tenant, reason, number in report.refused:
             telemetry.dogstatsd_refused.labels(tenant, reason).inc(number)
-            self._unshown[tenant] += number
+            if reason not in QUIET_REASONS:
+                self._unshown[tenant] += number
         for tenant, example in report.examples.items():
             self._show(tenant, example)
         self.busiest = report.busiest

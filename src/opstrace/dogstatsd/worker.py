@@ -215,7 +215,7 @@ class Worker:
             octets={ear.url: ear.traffic.bytes for ear in self._ears},
             lines=[(tenant, kind, n) for tenant, one in tallies.items() for kind, n in one.lines.items()],
             refused=[(tenant, reason, n) for tenant, one in tallies.items() for reason, n in one.refused.items()],
-            examples={tenant: one.example for tenant, one in tallies.items() if one.refused},
+            examples={tenant: one.example for tenant, one in tallies.items() if one.example},
             blocked={tenant: one.blocked for tenant, one in tallies.items()},
             contexts={tenant: one.contexts for tenant, one in self._aggregators.items()},
             buckets=dict(self._buckets),

@@ -25,6 +25,7 @@ from opstrace.datadog.events import Document, created, created_v2
 from opstrace.errors import INTAKE_STATUS, Forbidden, IntakeError, NotServed, Overloaded, Undecodable
 from opstrace.intake.acceptance import Acceptance, Parcel, redacted
 from opstrace.intake.body import head, raw_of, read
+from opstrace.intake.ci_questions import CI_QUESTIONS, told
 from opstrace.intake.flares import Flares
 from opstrace.intake.pages import FORWARDED, forwarded, may_send, open_to_pages
 from opstrace.intake.payload import Family
@@ -158,6 +159,9 @@ _OWN: Final = ("/admin", "/ui", "/event", "/metrics", "/_health", "/trust-anchor
 _DESCRIPTIONS: Final = "/api/v1/metrics/"
 # Agents up to 7.31 send profiles, in a form, to a path by which logs go elsewhere (datadog-intake.md, section 17.3).
 _FORM: Final = "multipart/form-data"
+# The tracer for Python, where there is no Agent, sends spans by a path of logs, and says so beside them
+# (DataDog/dd-trace-py: ddtrace/internal/writer/writer.py).
+_TRACES: Final = "x-datadog-trace-count"
 # Agents ask every address of theirs whether it answers, at the start and every ten minutes, by this at its end.
 _PROBE: Final = "/probe"
 # Behind these a sender puts its key, or the number of a case.
@@ -166,15 +170,15 @@ _WITH_TAIL: Final = ("/v1/input", "/support/flare")
 
 def route_name(path: str) -> str:
     """Return the label of a path in our metrics: its slashes as underscores; `other` for one not in the table."""
-    return path.strip("/").replace("/", "_") if path in ENDPOINTS or path in VALIDATIONS else "other"
+    known = path in ENDPOINTS or path in VALIDATIONS or path in CI_QUESTIONS
+    return path.strip("/").replace("/", "_") if known else "other"
 
 
 def families_of(path: str, headers: Mapping[str, str]) -> tuple[Family, ...]:
     """Return the families of what is sent to a path; none where it is not understood."""
     families = ENDPOINTS.get(path, _UNKNOWN).families
-    if Family.LOGS in families and headers.get("content-type", "").lower().startswith(_FORM):
-        return ()  # a profile
-    return families
+    is_form = headers.get("content-type", "").lower().startswith(_FORM)
+    return () if Family.LOGS in families and (is_form or _TRACES in headers) else families
 
 
 def endpoint_path(path: str) -> str:
@@ -272,13 +276,18 @@ class Intake:
         if endpoint is _UNKNOWN:
             _check_is_sent(request, path)
         self._rates.admit(tenant)
+        if path in CI_QUESTIONS:
+            return Response(told(path, await self._question(request)), media_type=_JSON)
         if endpoint.files:
             await self._flares.store(tenant, request, lambda: self._access.check_still(request, tenant, Forbidden))
         else:
-            told = await self._accept(request, endpoint, path, tenant)
-            if told:
-                return Response(json.dumps(told), endpoint.status, media_type=_JSON)
+            document = await self._accept(request, endpoint, path, tenant)
+            if document:
+                return Response(json.dumps(document), endpoint.status, media_type=_JSON)
         return Response(endpoint.answer, endpoint.status, media_type=endpoint.media_type)
+
+    async def _question(self, request: Request) -> bytes:
+        return await self._acceptance.inflated(await read(request, self._limits), request.headers)
 
     async def _accept(self, request: Request, endpoint: Endpoint, path: str, tenant: str) -> Document | None:
         """Make a body durable, understood or not; return what its sender must be told of it, if anything."""
