@@ -151,7 +151,9 @@ def send_frames(path: Path) -> None:
 def send_nonsense(port: int) -> None:
     """Send what is refused, and a good line in its midst."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.sendto(b"bad.idle:NaN|g\nhello\nbad.value:x|g\ngood.line:7|g\n\xff\xfe\x00:1|q\n_e{9,9}:a|b", ("127.0.0.1", port))
+        udp.sendto(
+            b"bad.idle:NaN|g\nhello\nbad.value:x|g\ngood.line:7|g\n\xff\xfe\x00:1|q\n_e{9,9}:a|b", ("127.0.0.1", port)
+        )
         udp.sendto(b"good.first:1|g\ncut.off:1|g|#" + b"x" * 9000, ("127.0.0.1", port))
 
 

@@ -128,7 +128,7 @@ def test_deltas_are_refused_and_the_rest_is_stored(instance: Instance) -> None:
     assert (answer.status, answer.media_type) == (200, "application/x-protobuf")
     told = ExportMetricsServiceResponse.FromString(answer.body).partial_success
     assert told.rejected_data_points == 1
-    assert told.error_message == "some of it was not stored, the rest is: 1 not_cumulative"
+    assert told.error_message == "some of it was not stored: 1 not_cumulative; the rest is stored"
     losses = instance.send("GET", "/admin/losses", headers={"DD-API-KEY": instance.key()}).json()
     points = {
         (entry["outcome"], entry["reason"]): entry["total"]

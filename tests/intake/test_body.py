@@ -49,6 +49,7 @@ def zstd_in_parallel(data: bytes) -> bytes:
 WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "zlib": ("deflate", zlib.compress),
     "raw deflate": ("deflate", raw_deflate),
+    "zlib by name": ("zlib", zlib.compress),
     "gzip": ("gzip", gzip.compress),
     "gzip members": ("x-gzip", gzip_members),
     "zstd": ("zstd", zstandard.compress),
@@ -109,7 +110,7 @@ def test_no_encoding_is_no_work(encoding: str) -> None:
 
 
 def test_an_unknown_encoding_is_named() -> None:
-    with pytest.raises(Undecodable, match="'br' is not one of deflate, gzip"):
+    with pytest.raises(Undecodable, match="'br' is not one of deflate, zlib, gzip"):
         inflate(b"x", "br", CAP)
 
 

@@ -440,7 +440,7 @@ def test_a_host_that_speaks_keeps_the_names_it_told(engine: Engine) -> None:
     assert tagged.record(heard=["web-1", "web-2"]) == 1
     assert [tagged.record(heard=["web-1", "web-2"]), tagged.record(heard=["web-2"])] == [0, 0]
     assert HostTagTable(engine).record(engine.writer, [], tagged.writer.next_commit(), [(TENANT, "web-1")]) == 0
-    assert HostNames.of(tagged.table.sets(TENANT)).aliases == {"web-1": ("i-1",), "web-2": ()}
+    assert HostNames.of(tagged.table.sets(TENANT)).claimed == {"web-1": ("i-1",), "web-2": ()}
 
 
 def test_a_series_that_looks_like_datadogs_has_no_tags(engine: Engine) -> None:

@@ -247,6 +247,7 @@ _LONGEST_MAGIC = 4
 _FIRST_OF_PLAIN = b'{[\n"\xef\x12\x1a'
 _INFLATERS: dict[str, tuple[Callable[[bytes], bool], Inflater]] = {
     "deflate": (_is_zlib, _inflate_deflate),
+    "zlib": (_is_zlib, _inflate_deflate),
     "gzip": (_is_gzip, _inflate_gzip),
     "x-gzip": (_is_gzip, _inflate_gzip),
     "zstd": (_is_zstd, _inflate_zstd),

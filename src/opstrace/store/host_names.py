@@ -20,7 +20,7 @@ ALIASES: Final = ""
 class HostNames:
     """The names of a tenant's hosts, as they are now."""
 
-    aliases: Mapping[str, tuple[str, ...]]  # of each host that spoke
+    claimed: Mapping[str, tuple[str, ...]]  # by each host that spoke
     owner_of: Mapping[str, str]  # of names that are not a host's own
 
     @classmethod
@@ -29,7 +29,7 @@ class HostNames:
         told = [one for one in sets if one.source == ALIASES]
         last = {name: held[-1].host for name, held in tenures(told).items()}
         return cls(
-            aliases={one.host: one.tags for one in told},
+            claimed={one.host: one.tags for one in told},
             owner_of={name: host for name, host in last.items() if host != name},
         )
 
@@ -40,7 +40,11 @@ class HostNames:
     def all_of(self, name: str) -> list[str]:
         """Return all names of the host that a name belongs to, its own first."""
         host = self.owner(name)
-        return [host, *(alias for alias in self.aliases.get(host, ()) if self.owner_of.get(alias) == host)]
+        return [host, *self.aliases_of(host)]
+
+    def aliases_of(self, host: str) -> tuple[str, ...]:
+        """Return the names that a host says it goes by, too, and that are nobody else's."""
+        return tuple(alias for alias in self.claimed.get(host, ()) if self.owner_of.get(alias) == host)
 
 
 def without_names(sets: Iterable[TagSet]) -> Iterator[TagSet]:

@@ -90,7 +90,7 @@ class Hosts:
                 host,
                 seen_ms,
                 metrics[host],
-                tagged.names.aliases.get(host, ()),
+                tagged.names.aliases_of(host),
                 tagged.tags_of(host),
                 _merged(said, tagged.names.all_of(host)),
             )

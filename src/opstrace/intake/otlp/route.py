@@ -147,6 +147,6 @@ def _answer(reasons: Counter[str], points: int, media_type: str) -> Response:
     if reasons:
         # A histogram with bounds is many samples, which may be refused one by one.
         answer.partial_success.rejected_data_points = min(reasons.total(), points)
-        answer.partial_success.error_message = f"some of it was not stored, the rest is: {shown(reasons)}"
+        answer.partial_success.error_message = f"some of it was not stored: {shown(reasons)}; the rest is stored"
     content = json_format.MessageToJson(answer) if media_type == _JSON else answer.SerializeToString()
     return Response(content, media_type=media_type)

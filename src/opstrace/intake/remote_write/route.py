@@ -100,7 +100,7 @@ def _answer(family: Family, verdict: Verdict) -> Response:
     reasons = refused(verdict)
     if not reasons:
         return Response(status_code=204, headers=headers)
-    return _error(400, f"some of it was not stored, the rest is: {shown(reasons)}", headers)
+    return _error(400, f"some of it was not stored: {shown(reasons)}; the rest is stored", headers)
 
 
 def _error(status: int, message: str, headers: Mapping[str, str]) -> Response:
