@@ -63,3 +63,11 @@ def test_a_query_asked_before_shows_what_came_since(instance: Instance, way: str
     everywhere({"a": {-90: 3, -60: 1, -30: 2}, "b": {-45: 4}})
     send(instance, name, "a", now_ms - 60_000, 5)
     everywhere({"a": {-90: 3, -60: 5, -30: 2}, "b": {-45: 4}})
+
+
+def test_a_host_whose_clock_is_ahead_was_seen_now(instance: Instance) -> None:
+    by_datadog(instance, "fresh_ahead", "ahead-1", int(time.time() + 500) * 1000, 1)
+    asked = instance.send("GET", "/api/v1/hosts?filter=host:ahead-1", headers={"DD-API-KEY": instance.key()})
+    [host] = asked.json()["host_list"]
+    assert host["last_reported_time"] <= time.time()
+    assert host["up"]

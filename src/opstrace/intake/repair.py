@@ -119,11 +119,28 @@ def _parse(text: str) -> Any:
 
 def _loaded(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError:
         if (whole := _STRING_OR_TIME.sub(_with_value, text)) == text:
             raise
-        return json.loads(whole)
+        return json.loads(whole, object_pairs_hook=_object)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of lists with one key, as Agents write groups of events, it has all that they hold.
+
+    Elsewhere the last one counts (DataDog/datadog-agent: pkg/serializer/internal/metrics/events.go).
+    """
+    found = dict(members)
+    if len(found) == len(members):
+        return found
+    found = {}
+    for key, value in members:
+        if isinstance(before := found.get(key), list) and isinstance(value, list):
+            before.extend(value)
+        else:
+            found[key] = value
+    return found
 
 
 def _with_value(found: re.Match[str]) -> str:

@@ -35,6 +35,15 @@ CREATE OR REPLACE FUNCTION refusal_of AS (name, host, tags) -> multiIf(
     0
 );
 
+-- Whether a sketch is one that can be stored: SentSketches.numbers says so of those that are looked at.
+CREATE OR REPLACE FUNCTION is_sketch AS sent ->
+    sent.cnt BETWEEN 1 AND exp2(53)
+    AND isFinite(sent.sum) AND isFinite(sent.min) AND isFinite(sent.max)
+    AND length(sent.k) = length(sent.n)
+    AND arrayExists(count -> count > 0, sent.n)
+    AND arrayAll(count -> count <= exp2(53), sent.n)
+    AND arrayAll(key -> abs(key) <= 32767, sent.k);
+
 CREATE OR REPLACE FUNCTION series_of AS (name, host, type, interval, tags) -> cityHash64(name, host, type, interval, tags);
 
 -- The device of an event: a text, or as datadogpy takes it, a list, of which it is the first.

@@ -82,7 +82,7 @@ class Hosts:
         metrics: dict[str, int] = {}
         for row in self._rows(tenant, since_ms, now_ms):
             host = tagged.names.owner(row["host"])
-            seen[host] = max(seen.get(host, 0), row["seen_ms"])
+            seen[host] = max(seen.get(host, 0), min(row["seen_ms"], now_ms))  # a sample may be ahead of the clock
             metrics[host] = max(metrics.get(host, 0), row["metric_count"])
         said = self.documents(tenant) if documents else {}
         return [

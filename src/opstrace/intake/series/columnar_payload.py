@@ -21,6 +21,7 @@ from opstrace.intake.series.columns import (
     running,
     signed,
     strings,
+    text_of,
     varints,
 )
 from opstrace.intake.series.sent_sketches import numbered
@@ -53,6 +54,8 @@ _KINDS: Final = ("gauge", "count", "rate", "gauge", "distribution")
 _SKETCH: Final = 4
 _ZERO, _IN_INTEGERS, _IN_SINGLES, _IN_DOUBLES = range(4)
 _HAS_UNIT: Final = 0x200
+# A tag of a sketch that names a resource, `resources_named` in staging.sql; Agents make resources of those of series.
+_NAMES_RESOURCE: Final = r"^dd\.internal\.resource:([^:]+:)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class _MetricData:
         into = {_METADATA_TAGS: self.tags, _METADATA_RESOURCES: self.resources}
         for number, part in fields(metadata):
             if number in into:
-                into[number].append(bytes(part).decode("utf-8", "replace"))
+                into[number].append(text_of(bytes(part)))
 
     def has(self, column: int) -> bool:
         return column in self._columns
@@ -204,11 +207,13 @@ class ColumnarPayload:
         more = Ragged.of(resource_sets.tags, len(tags))
         words = pa.concat_arrays([tags, pa.array(list(chain(*resource_sets.tags)), pa.string())])
         _check_size(texts.values(), words, [(tag_sets, of_tags), (more, of_resources)])
+        of_series = tag_sets.taken(of_tags).followed_by(more.taken(of_resources))
+        words, of_series = _with_resources(words, of_series, kinds == _SKETCH)
         intervals = data.unsigned(_INTERVALS, count).astype(np.float64)
         return cls(
             **texts,
             words=words,
-            tags=tag_sets.taken(of_tags).followed_by(more.taken(of_resources)),
+            tags=of_series,
             intervals=np.where(kinds == _SKETCH, 0.0, intervals),
             are_sketches=kinds == _SKETCH,
             points=_Points.of(data, types),
@@ -251,6 +256,20 @@ class ColumnarPayload:
             "places": numbered(np.flatnonzero(self.are_sketches), self.points.numbers[self.are_sketches]),
             **self.points.bin_columns(self.are_sketches),
         }
+
+
+def _with_resources(
+    words: pa.StringArray, tags: Ragged, are_sketches: "NDArray[np.bool_]"
+) -> tuple[pa.StringArray, Ragged]:
+    """Return words and lists of them in which tags of sketches that name resources are those resources."""
+    named = pc.replace_substring_regex(words, _NAMES_RESOURCE, r"\1")
+    marked = np.flatnonzero(pc.not_equal(named, words).to_numpy(zero_copy_only=False))
+    if not len(marked):
+        return words, tags
+    places_of = np.arange(len(words))
+    places_of[marked] = len(words) + np.arange(len(marked))
+    entries = np.where(np.repeat(are_sketches, tags.lengths), places_of[tags.entries], tags.entries)
+    return pa.concat_arrays([words, named.take(pa.array(marked))]), Ragged(entries, tags.offsets)
 
 
 def _check_size(texts: "Collection[Texts]", words: pa.Array, lists: "Collection[tuple[Ragged, Ints]]") -> None:

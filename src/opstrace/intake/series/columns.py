@@ -3,6 +3,7 @@
 Nothing here loops over values: a column is a few array operations, whatever its length.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -27,6 +28,7 @@ MAX_COLUMN_VALUES: Final = 4_000_000
 MAX_TABLE_STRINGS: Final = 1_000_000
 # A message of ours has 27 fields; fields that are not known are skipped one by one.
 MAX_MESSAGE_FIELDS: Final = 100_000
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]+")  # bytes that Python could not decode
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -182,13 +184,18 @@ def _without_lengths(table: "Bytes", bounds: "Ints") -> pa.BinaryArray:
 
 
 def legible(entries: pa.BinaryArray) -> pa.StringArray:
-    """Return entries as text; what is not UTF-8 becomes the character that says so."""
+    """Return entries as text; what is not UTF-8 becomes a character that says so."""
     found = pa.Array.from_buffers(pa.string(), len(entries), entries.buffers())
     try:
         found.validate(full=True)
     except pa.ArrowInvalid:
-        return pa.array([entry.decode("utf-8", "replace") for entry in entries.to_pylist()], pa.string())
+        return pa.array([text_of(entry) for entry in entries.to_pylist()], pa.string())
     return found
+
+
+def text_of(content: bytes) -> str:
+    """Return bytes as text; a run of what is not UTF-8 becomes one character, as toValidUTF8 of the engine has it."""
+    return _NO_TEXT.sub("\ufffd", content.decode("utf-8", "surrogateescape"))
 
 
 def running(differences: "Ints", lengths: "Ints | None" = None) -> "Ints":

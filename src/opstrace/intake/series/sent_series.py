@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from opstrace.intake.series.columns import text_of
 from opstrace.ragged import owners
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class SentSeries:
         # Assigned from the rarest to the most frequent: that one stays.
         order = np.argsort(counts, kind="stable")
         of_bodies = [divmod(place, len(names)) for place in places[order].tolist()]
-        return {body: names[name].decode("utf-8", "replace") for body, name in of_bodies if names[name]}
+        return {body: text_of(names[name]) for body, name in of_bodies if names[name]}
 
 
 def occurring(numbers: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

@@ -17,7 +17,8 @@ SELECT
     tupleElement(s.dogsketches, 'max') AS maxima,                      -- looked at only
     tupleElement(s.dogsketches, 'k') AS keys,                          -- looked at only
     tupleElement(s.dogsketches, 'n') AS counts,                        -- looked at only
-    arrayMap(ts -> (toFloat64(ts), toFloat64(0)), tupleElement(s.dogsketches, 'ts')) AS points
+    arrayMap(ts -> (toFloat64(ts), toFloat64(0)), tupleElement(s.dogsketches, 'ts')) AS points       -- looked at only
+    arrayMap(one -> (toFloat64(one.ts), if(is_sketch(one), 0, nan)), s.dogsketches) AS points        -- translated only
 FROM
 (
     SELECT _row_number AS message, sketches
@@ -26,12 +27,12 @@ FROM
         host        String,
         tags        Array(String),
         dogsketches Array(Tuple(
-            cnt Int64,                                                 -- looked at only
-            min Float64,                                               -- looked at only
-            max Float64,                                               -- looked at only
-            sum Float64,                                               -- looked at only
-            k   Array({key}),                                          -- looked at only
-            n   Array({count}),                                        -- looked at only
+            cnt Int64,
+            min Float64,
+            max Float64,
+            sum Float64,
+            k   Array({key}),
+            n   Array({count}),
             ts  Int64
         ))
     ))')
