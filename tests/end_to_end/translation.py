@@ -18,7 +18,7 @@ def metric_name(sent: str) -> str:
 def label_name(key: str) -> str:
     """Return the label of a tag's key, or of a resource's type."""
     name = re.sub("[^a-zA-Z0-9_]", "_", key)
-    name = f"_{name}" if name[:1].isdigit() else name
+    name = f"_{name}" if not name or name[0].isdigit() else name
     return f"tag_{name}" if name in RESERVED else name
 
 
