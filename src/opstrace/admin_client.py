@@ -44,7 +44,8 @@ def losses_table(entries: Iterable[Mapping[str, Any]]) -> list[list[str]]:
 def kept_table(kept: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return a row a tenant and route of which something is kept."""
     names = ("tenant", "route", "requests", "bytes")
-    return [[name.upper() for name in names], *([str(row[name]) for name in names] for row in kept)]
+    head = ["TENANT", "ROUTE", "REQUESTS", "BYTES ON DISK"]  # with headers: those of the books are of bodies
+    return [head, *([str(row[name]) for name in names] for row in kept)]
 
 
 def replayed_table(replayed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
