@@ -3,6 +3,7 @@
 What was given to them, and what judges the answers: agent_traffic/README.md, translation.py.
 """
 
+import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_what_an_agent_was_given_is_there(old: Instance, capture: Mapping[str, A
         "Content-Type": capture["content_type"],
         "Content-Encoding": capture["content_encoding"],
     }
-    body = (TRAFFIC / capture["body"]).read_bytes()
+    body = base64.b64decode((TRAFFIC / capture["body"]).read_text())
     assert old.send("POST", capture["path"], body, headers).status == 202
     expected = {"series": expected_series, "sketches": expected_sketches}[capture["of"]](capture)
     assert len(expected) > 100
