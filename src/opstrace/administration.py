@@ -107,7 +107,7 @@ class Administration:
         """Take in what was changed in the files; raise InstanceError when the certificate cannot be served."""
         async with self._lock:
             await self._reread()
-            await asyncio.to_thread(self._serve_certificate)
+            await self._serve_certificate()
 
     def waiting(self) -> list[str]:
         """Return the names of limits that were set, and that the next start will take in."""
@@ -149,7 +149,7 @@ class Administration:
             self._try_again()
 
     async def _certify(self) -> bool:
-        serving = asyncio.to_thread(self._serve_certificate)
+        serving = self._serve_certificate()
         self._is_certified = await self._tried("serving the certificate", serving)
         return self._is_certified
 
@@ -173,19 +173,30 @@ class Administration:
             if tenant not in self.instance.config.tenants:
                 await self._commit.shut(tenant)
 
-    def _serve_certificate(self) -> None:
-        """Serve a certificate with the names there are now.
+    async def _serve_certificate(self) -> None:
+        """Serve a certificate with the names there are now."""
+        await asyncio.to_thread(self._renew_certificate, asyncio.get_running_loop())
+
+    def _renew_certificate(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Issue a certificate if need be, and have the event loop take it.
 
         Whoever issues one holds the lock until its key is there, too.
         """
         certificates.renew(self.instance.name)
-        certificate, key = self.instance.certificate_file, self.instance.key_file
         with homes.locked(self.instance.home):
-            try:
-                for context in self.contexts:
-                    context.load_cert_chain(certificate, key, password="")
-            except (OSError, ssl.SSLError) as error:
-                raise InstanceError(f"cannot serve the certificate {certificate}: {error}") from error
+            asyncio.run_coroutine_threadsafe(self._take_certificate(), loop).result()
+
+    async def _take_certificate(self) -> None:
+        """Give contexts the certificate, on the event loop: for a moment they have one that their key does not fit.
+
+        A client that shook hands in that moment, beside a thread that did this, was hung up on.
+        """
+        certificate, key = self.instance.certificate_file, self.instance.key_file
+        try:
+            for context in self.contexts:
+                context.load_cert_chain(certificate, key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise InstanceError(f"cannot serve the certificate {certificate}: {error}") from error
 
     async def _clear_out(self, tenant: str) -> None:
         """Remove what a tenant has left, and the memory of it."""
