@@ -33,6 +33,13 @@ LONG = (
 PLACES = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where instances of a test live that asks for it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path / "opstrace"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files in front; the others keep their order."""
     items.sort(key=lambda item: PLACES.get(item.path, len(LONG)))

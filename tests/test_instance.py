@@ -5,25 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from on_disk import config, files
 from opstrace import instance as instances
-from opstrace.config import DEFAULT, Config
+from opstrace.config import DEFAULT
 from opstrace.errors import ConfigError, InstanceError
 from opstrace.tenants import Tenant, new_key
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where instances of this test live."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path / "opstrace"
-
-
-def config(**changes: object) -> Config:
-    return msgspec.structs.replace(DEFAULT, **changes)
-
-
-def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_what_was_made_is_read_back() -> None:

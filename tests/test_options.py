@@ -11,11 +11,7 @@ from opstrace.cli.options import only_instance
 from opstrace.config import DEFAULT
 from opstrace.errors import InstanceError
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where instances of this test live."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_the_instance_meant_is_the_only_one_or_the_only_one_that_runs() -> None:

@@ -3,16 +3,11 @@ import os
 import socket
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 
+from on_disk import config
 from opstrace import ports
-from opstrace.config import DEFAULT, Config
 from opstrace.errors import InstanceError
-
-
-def config(**changes: object) -> Config:
-    return msgspec.structs.replace(DEFAULT, **changes)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def datadog(instance: Instance) -> Endpoint:
 
 
 def fault_of(instance: Instance, endpoint: Endpoint | None = None, timeout_s: float = 5.0) -> str | None:
-    return probe.ask(endpoint or datadog(instance), client.client_context(instance), timeout_s).fault
+    return probe.ask(endpoint or datadog(instance), client.tls_context(instance), timeout_s).fault
 
 
 def test_every_endpoint_of_every_tenant_is_asked(instance: Instance) -> None:
@@ -134,7 +134,7 @@ def test_endpoints_are_asked_side_by_side_and_told_in_order(
         return probe.Outcome(endpoint, None, 0.0)
 
     monkeypatch.setattr(probe, "ask", ask)
-    told = probe.ask_all(endpoints, client.client_context(instance))
+    told = probe.ask_all(endpoints, client.tls_context(instance))
     assert [outcome.endpoint for outcome in told] == endpoints
 
 
@@ -178,4 +178,4 @@ def test_an_answer_that_is_not_http_is_told(instance: Instance) -> None:
 def test_an_anchor_that_cannot_be_used_is_told(instance: Instance) -> None:
     (instance.home / "tls" / "ca.pem").write_text("text")
     with pytest.raises(ConfigError, match=r"cannot use the trust anchor .*ca\.pem"):
-        client.client_context(instance)
+        client.tls_context(instance)

@@ -71,7 +71,7 @@ def endpoints(instance: Instance) -> list[Endpoint]:
     ]
 
 
-def client_context(instance: Instance) -> ssl.SSLContext:
+def tls_context(instance: Instance) -> ssl.SSLContext:
     """Return what verifies the instance's certificate: its trust anchor, or the system's without one."""
     anchor = instance.trust_anchor_file
     try:
@@ -107,7 +107,7 @@ def answer_of(
     """Return status and document that a tenant's host answers; raise InstanceError where there is no such answer."""
     server_process.check_runs(instance)
     endpoint = next(one for one in endpoints(instance) if one.tenant == tenant and one.secure)
-    connection = Connection(endpoint, client_context(instance), ANSWER_TIMEOUT_S)
+    connection = Connection(endpoint, tls_context(instance), ANSWER_TIMEOUT_S)
     try:
         connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()

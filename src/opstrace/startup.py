@@ -82,7 +82,7 @@ def _wait_until_ready(
     progress: Callable[[int, int], None],
 ) -> None:
     deadline = time.monotonic() + timeout_s
-    context = client.client_context(instance)
+    context = client.tls_context(instance)
     endpoints = client.endpoints(instance)
     pending = [probe.Outcome(endpoint, "not asked yet", 0.0) for endpoint in endpoints]
     while pending:

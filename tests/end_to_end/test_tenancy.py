@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -150,6 +151,29 @@ def test_two_tenants_that_are_added_at_once_are_both_there(instance: Instance) -
     assert sorted(stored_config(instance)["tenants"]) == sorted(["default", "other", *names])
     assert [validated(instance, instance.key(name)) for name in names] == [200] * len(names)
     assert json.loads(instance.run("status", "local", "demo", "--json").stdout)["healthy"]
+
+
+def test_nobody_is_hung_up_on_while_tenants_are_added(instance: Instance) -> None:
+    """Each brings a new certificate and key, which are taken between two handshakes."""
+    trust = ssl.create_default_context(cafile=str(home(instance) / "tls" / "ca.pem"))
+    names = [f"team-{number}" for number in range(10)]
+    added = threading.Event()
+
+    def shake_hands() -> int:
+        number = 0
+        while not added.is_set():
+            assert instance.send_tls("GET", "/_health", trust, "demo.localhost", {}).status == 200
+            number += 1
+        return number
+
+    with ThreadPoolExecutor() as pool:
+        shaken = [pool.submit(shake_hands) for _ in range(2)]
+        try:
+            for name in names:
+                assert operator(instance, "POST", "/admin/tenants", {"name": name}).status == 200
+        finally:
+            added.set()
+        assert all(one.result() for one in shaken)
 
 
 def test_a_tenant_that_is_removed_leaves_nothing(instance: Instance) -> None:

@@ -196,7 +196,7 @@ def status(provider: str, name: str, as_json: bool) -> None:
     if not as_json:
         _print_summary(summary)
     asked = client.endpoints(found) if pid is not None else []
-    coming = probe.ask_all(asked, client.client_context(found)) if asked else iter(())
+    coming = probe.ask_all(asked, client.tls_context(found)) if asked else iter(())
     outcomes = list(coming if as_json else _printed(asked, coming))
     well = bool(outcomes) and not any(outcome.fault for outcome in outcomes)
     if as_json:

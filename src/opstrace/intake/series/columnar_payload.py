@@ -262,6 +262,8 @@ def _with_resources(
     words: pa.StringArray, tags: Ragged, are_sketches: "NDArray[np.bool_]"
 ) -> tuple[pa.StringArray, Ragged]:
     """Return words and lists of them in which tags of sketches that name resources are those resources."""
+    if not are_sketches.any():
+        return words, tags
     named = pc.replace_substring_regex(words, _NAMES_RESOURCE, r"\1")
     marked = np.flatnonzero(pc.not_equal(named, words).to_numpy(zero_copy_only=False))
     if not len(marked):
